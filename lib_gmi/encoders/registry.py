@@ -1,0 +1,129 @@
+"""One registry of encoders. Rows are data: reading them loads neither torch nor weights."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import EncoderError
+from ..protocols import Encoder, TextEncoder
+
+
+@dataclass(frozen=True)
+class Block:
+    """A contiguous range of features of one kind; each is normalised by its own length."""
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What can be known of an encoder without loading it.
+
+    Attributes:
+        name: what people type, for instance ``style/efficientnet-lite0``.
+        preprocessing: how pixels become the network's input; part of :attr:`id`.
+        dim: numbers per image.
+        blocks: the kinds of features; they cover ``0..dim`` without gaps.
+        gamma: of the RBF kernel (Eq. 9) on the normalised features. It depends on their scale.
+        summary: one line for ``gmi encoders``.
+        load: builds the encoder for a device such as ``"cpu"``.
+    """
+
+    name: str
+    preprocessing: str
+    dim: int
+    blocks: tuple[Block, ...]
+    gamma: float
+    summary: str
+    load: Callable[[str], Encoder]
+
+    @property
+    def id(self) -> str:
+        """Goes into every file: features of different ids are never compared."""
+        return f"{self.name}@{self.preprocessing}"
+
+
+@dataclass(frozen=True)
+class TextEncoderInfo:
+    """What can be known of a text encoder without loading it."""
+
+    id: str
+    text_dim: int
+    summary: str
+    extra: str | None
+    load: Callable[[str], TextEncoder]
+
+
+class Registry:
+    """Encoders by name or id. Refuses duplicates; unknown names are answered with near matches."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, EncoderInfo] = {}
+        self._texts: dict[str, TextEncoderInfo] = {}
+
+    def add(self, info: EncoderInfo) -> None:
+        """Register an image encoder.
+
+        Raises:
+            EncoderError: the name is taken, or the blocks do not cover the features.
+        """
+        if info.name in self._images:
+            raise EncoderError(f"An encoder named '{info.name}' is registered already.")
+        edges = [0] + [edge for b in info.blocks for edge in (b.start, b.stop)] + [info.dim]
+        if edges[::2] != edges[1::2]:
+            raise EncoderError(f"The blocks of '{info.name}' do not cover its {info.dim} features.")
+        self._images[info.name] = info
+
+    def add_text(self, info: TextEncoderInfo) -> None:
+        """Register a text encoder.
+
+        Raises:
+            EncoderError: the id is taken.
+        """
+        if info.id in self._texts:
+            raise EncoderError(f"A text encoder named '{info.id}' is registered already.")
+        self._texts[info.id] = info
+
+    def images(self) -> list[EncoderInfo]:
+        return list(self._images.values())
+
+    def texts(self) -> list[TextEncoderInfo]:
+        return list(self._texts.values())
+
+    def info(self, name: str) -> EncoderInfo:
+        """An image encoder by name or by full id.
+
+        Raises:
+            EncoderError: unknown, or known with another preprocessing.
+        """
+        plain, _, preprocessing = name.partition("@")
+        found = self._images.get(plain)
+        if found is None:
+            raise EncoderError(_unknown("encoder", plain, self._images))
+        if preprocessing and preprocessing != found.preprocessing:
+            raise EncoderError(
+                f"'{name}' was made by another version of this program, which has '{found.id}'. "
+                "Build those specifications again."
+            )
+        return found
+
+    def text_info(self, name: str) -> TextEncoderInfo:
+        """A text encoder by id.
+
+        Raises:
+            EncoderError: unknown.
+        """
+        try:
+            return self._texts[name]
+        except KeyError:
+            raise EncoderError(_unknown("text encoder", name, self._texts)) from None
+
+
+def _unknown(kind: str, name: str, known: dict[str, EncoderInfo] | dict[str, TextEncoderInfo]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+    return f"Unknown {kind} '{name}'. {hint}"

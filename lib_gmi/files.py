@@ -1,0 +1,62 @@
+"""Files that survive a crash, a full disk and a second process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from .errors import LibraryError
+
+TEMPORARY_PREFIX = ".writing-"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file as a whole, or leave it as it was.
+
+    The new content is written under a temporary name in the same folder, flushed to the disk and
+    read back; only then does it take the place of the old file.
+
+    Raises:
+        LibraryError: the disk is full, the folder is not writable, or the disk returned other
+            bytes than were written. The old file is untouched.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if Path(temporary).read_bytes() != data:
+            raise OSError(errno.EIO, "the disk returned other bytes than were written")
+        os.replace(temporary, path)
+        temporary = None
+        sync_folder(path.parent)
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        raise LibraryError(
+            f"{path}: cannot be written ({reason}). What was there before is unchanged."
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable. Windows has no such call, and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot sync a folder; the rename itself was atomic.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Hosts: the programs that have the checkpoints and can generate."""

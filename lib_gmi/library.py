@@ -1,0 +1,406 @@
+"""The library: all specifications on this machine, as a folder and as stacked arrays.
+
+    <library>/
+      specifications/<hash>.safetensors   one file a specification
+      damaged/                            files that could not be read, each beside its reason
+      removed/                            what the user removed, until they delete it
+      fitted/                             fitted state, keyed by the library's fingerprint
+      catalogue.json                      a cache of what is there; safe to delete
+      .lock                               held while a process writes
+
+Writes are crash-safe and locked between processes; reads need no lock, because files are only ever
+replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import LibraryError, SchemaVersionError, SpecificationError
+from .files import TEMPORARY_PREFIX, sync_folder, write_atomic
+from .specification import Specification
+from .stack import Exclusion
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+SUFFIX = ".safetensors"
+#: Seconds to wait for another process that writes. Writes take milliseconds; builds hold no lock.
+LOCK_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One specification as the catalogue knows it, without its arrays."""
+
+    file: str
+    content_hash: str
+    described: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        return str(self.described["candidate"]["title"])
+
+    @property
+    def identity(self) -> str:
+        return str(self.described["candidate"]["identity"])
+
+    @property
+    def samples(self) -> int:
+        return len(self.described["prompt_ids"])
+
+    @property
+    def prompt_set_size(self) -> int:
+        return int(self.described["prompt_set"]["size"])
+
+    @property
+    def encoder_id(self) -> str:
+        return str(self.described["encoder_id"])
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What :meth:`Library.verify` found: titles that are good, files that are damaged (and set
+    aside now), and files that were left alone because they are unreadable or of a newer version."""
+
+    good: tuple[str, ...]
+    damaged: tuple[Exclusion, ...]
+    unreadable: tuple[Exclusion, ...]
+
+
+class Library:
+    """A folder of specifications.
+
+    Args:
+        folder: created on the first write.
+
+    Raises:
+        LibraryError: the path exists and is not a folder.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise LibraryError(f"{self.folder}: is not a folder. Name a folder for the library.")
+        self._loaded: dict[str, tuple[str, Specification]] = {}
+
+    @property
+    def specifications_folder(self) -> Path:
+        return self.folder / "specifications"
+
+    def entries(self) -> list[Entry]:
+        """What is there, by title, without reading arrays. Unreadable files are left out.
+
+        Raises:
+            LibraryError: the folder cannot be listed.
+        """
+        return sorted(self._scan()[0], key=lambda entry: (entry.title.casefold(), entry.file))
+
+    def fingerprint(self) -> str:
+        """Changes whenever any specification does. Fitted state is keyed by it."""
+        digest = hashlib.sha256()
+        for entry in sorted(self._scan()[0], key=lambda entry: entry.file):
+            digest.update(f"{entry.file} {entry.content_hash}\n".encode())
+        return digest.hexdigest()
+
+    def get(self, key: str) -> Specification | None:
+        """The specification with this :attr:`~.Specification.key`, or ``None``.
+
+        A damaged file counts as absent: it is set aside, and building starts that one anew.
+        """
+        path = self._path(key)
+        try:
+            return self._read(path)
+        except FileNotFoundError:
+            return None
+        except SchemaVersionError:
+            raise
+        except SpecificationError as error:
+            self._set_aside(path, str(error))
+            return None
+
+    def load_all(self) -> tuple[list[Specification], list[Exclusion]]:
+        """Every readable specification by title, and what could not be read and why.
+
+        Damaged files are set aside; they never stop the others.
+        """
+        specifications = []
+        entries, problems = self._scan()
+        excluded = list(problems)
+        for entry in entries:
+            path = self.specifications_folder / entry.file
+            try:
+                specifications.append(self._read(path, entry.content_hash))
+            except FileNotFoundError:
+                continue  # removed by another process since
+            except (SchemaVersionError, LibraryError) as error:
+                excluded.append(Exclusion(entry.title, str(error)))
+            except SpecificationError as error:
+                self._set_aside(path, str(error))
+                excluded.append(Exclusion(entry.title, f"set aside: {error}"))
+        kept = {entry.file for entry in entries}
+        self._loaded = {name: v for name, v in self._loaded.items() if name in kept}
+        specifications.sort(key=lambda s: (s.candidate.title.casefold(), s.key))
+        return specifications, excluded
+
+    def add(self, specification: Specification) -> None:
+        """Store a specification in place of the one with the same key, if any.
+
+        Raises:
+            LibraryError: it cannot be written; what was there before is unchanged.
+        """
+        with self._lock():
+            self._write(specification)
+
+    def extend(self, specification: Specification) -> Specification:
+        """Add the rows of a specification to what is stored under its key; returns the union.
+
+        Two processes that build the same library at once lose nothing of each other's work.
+
+        Raises:
+            LibraryError: it cannot be written; what was there before is unchanged.
+        """
+        with self._lock():
+            stored = self.get(specification.key)
+            merged = specification if stored is None else stored.merged(specification)
+            self._write(merged)
+        return merged
+
+    def find(self, name: str) -> list[Entry]:
+        """Entries with this title or identity; of an identity the first 6 digits are enough."""
+
+        def matches(entry: Entry) -> bool:
+            digits = entry.identity.partition(":")[2]
+            return name in (entry.title, entry.identity) or (
+                len(name) >= 6 and digits.startswith(name)
+            )
+
+        return [entry for entry in self.entries() if matches(entry)]
+
+    def remove(self, entries: Iterable[Entry]) -> list[Path]:
+        """Move specifications to ``removed/``; returns where they are now.
+
+        Raises:
+            LibraryError: a file cannot be moved.
+        """
+        moved = []
+        with self._lock():
+            for entry in entries:
+                target = self._free_name(self.folder / "removed", entry.file)
+                self._move(self.specifications_folder / entry.file, target)
+                moved.append(target)
+        return moved
+
+    def verify(self) -> VerifyReport:
+        """Read every file whole, ignoring all caches; damaged ones are set aside.
+
+        Raises:
+            LibraryError: the folder cannot be listed.
+        """
+        good, damaged, unreadable = [], [], []
+        self._loaded.clear()
+        for path in self._files():
+            try:
+                specification = self._read(path)
+                if path.name != _file_name(specification.key):
+                    raise SpecificationError(f"{path}: does not belong under this file name.")
+                good.append(specification.candidate.title)
+            except FileNotFoundError:
+                continue
+            except (SchemaVersionError, LibraryError) as error:
+                unreadable.append(Exclusion(path.name, str(error)))
+            except SpecificationError as error:
+                self._set_aside(path, str(error))
+                damaged.append(Exclusion(path.name, str(error)))
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            (self.folder / "catalogue.json").unlink()
+        return VerifyReport(tuple(sorted(good)), tuple(damaged), tuple(unreadable))
+
+    def read_fitted(self, name: str) -> bytes | None:
+        """Fitted state stored by :meth:`write_fitted`, or ``None``."""
+        try:
+            return (self.folder / "fitted" / name).read_bytes()
+        except OSError:
+            return None
+
+    def write_fitted(self, name: str, data: bytes, keep: Sequence[str] = ()) -> None:
+        """Store fitted state; every other file of fitted state but ``keep`` is deleted.
+
+        Fitted state can always be fitted again, so a library that cannot be written is no error.
+        """
+        folder = self.folder / "fitted"
+        with contextlib.suppress(LibraryError, OSError), self._lock():
+            write_atomic(folder / name, data)
+            for path in folder.iterdir():
+                if path.name not in (name, *keep):
+                    path.unlink()
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def _path(self, key: str) -> Path:
+        return self.specifications_folder / _file_name(key)
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(
+                path
+                for path in self.specifications_folder.iterdir()
+                if path.suffix == SUFFIX and not path.name.startswith(".")
+            )
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise LibraryError(
+                f"{self.folder}: cannot be listed ({error.strerror or error})."
+            ) from None
+
+    def _read(self, path: Path, content_hash: str | None = None) -> Specification:
+        """A specification by path; from memory if its content is known to be the same."""
+        cached = self._loaded.get(path.name)
+        if cached is not None and content_hash is not None and cached[0] == content_hash:
+            return cached[1]
+        data = _read_bytes(path)
+        specification = Specification.from_bytes(data, str(path))
+        self._loaded[path.name] = (_hash(data), specification)
+        return specification
+
+    def _write(self, specification: Specification) -> None:
+        self._clean_up()
+        path = self._path(specification.key)
+        data = specification.to_bytes()
+        Specification.from_bytes(data, str(path))  # never store what cannot be read again
+        write_atomic(path, data)
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        """Move a damaged file out of the way, with its reason; never delete it."""
+        with contextlib.suppress(LibraryError):
+            target = self._free_name(self.folder / "damaged", path.name)
+            self._move(path, target)
+            write_atomic(target.with_name(target.name + ".txt"), (reason + "\n").encode())
+        self._loaded.pop(path.name, None)
+
+    def _move(self, source: Path, target: Path) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+            sync_folder(target.parent)
+            sync_folder(source.parent)
+        except OSError as error:
+            raise LibraryError(
+                f"{source}: cannot be moved to {target} ({error.strerror or error})."
+            ) from None
+
+    def _free_name(self, folder: Path, name: str) -> Path:
+        target, number = folder / name, 1
+        while target.exists():
+            target = folder / f"{name}.{number}"
+            number += 1
+        return target
+
+    def _clean_up(self) -> None:
+        """Remove what a crash left half-written. Called under the lock, so nobody is writing it."""
+        with contextlib.suppress(OSError):
+            for path in self.specifications_folder.glob(TEMPORARY_PREFIX + "*"):
+                path.unlink()
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock: BaseFileLock = FileLock(str(self.folder / ".lock"), timeout=LOCK_TIMEOUT)
+            lock.acquire()
+        except Timeout:
+            raise LibraryError(
+                f"{self.folder}: another process has been writing for {LOCK_TIMEOUT:.0f} seconds. "
+                "Wait for it to finish and try again."
+            ) from None
+        except OSError as error:
+            raise LibraryError(
+                f"{self.folder}: is not writable ({error.strerror or error}). "
+                f"Choose another folder with --library or GMI_LIBRARY."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # -- catalogue --------------------------------------------------------------------------------
+
+    def _scan(self) -> tuple[list[Entry], list[Exclusion]]:
+        """Entries from the catalogue where size and time still match, from the files otherwise."""
+        known = self._read_catalogue()
+        fresh: dict[str, dict[str, Any]] = {}
+        entries, excluded = [], []
+        for path in self._files():
+            try:
+                status = path.stat()
+                row = known.get(path.name)
+                stamp = [status.st_size, status.st_mtime_ns]
+                if row is None or row["stamp"] != stamp:
+                    data = _read_bytes(path)
+                    # The whole file is checked here once, so that what is listed can be ranked.
+                    specification = Specification.from_bytes(data, str(path))
+                    row = {
+                        "stamp": stamp,
+                        "hash": _hash(data),
+                        "described": specification.describe(),
+                    }
+                    self._loaded[path.name] = (row["hash"], specification)
+                fresh[path.name] = row
+                entries.append(Entry(path.name, row["hash"], row["described"]))
+            except FileNotFoundError:
+                continue
+            except (SchemaVersionError, LibraryError) as error:
+                excluded.append(Exclusion(path.name, str(error)))
+            except SpecificationError as error:
+                self._set_aside(path, str(error))
+                excluded.append(Exclusion(path.name, f"set aside: {error}"))
+        if fresh != known:
+            self._write_catalogue(fresh)
+        return entries, excluded
+
+    def _read_catalogue(self) -> dict[str, dict[str, Any]]:
+        try:
+            data = json.loads((self.folder / "catalogue.json").read_bytes())
+            rows = data["files"] if data["version"] == _CATALOGUE_VERSION else {}
+            for row in rows.values():
+                row["stamp"], row["hash"], row["described"]["candidate"]["title"]
+            return dict(rows)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}  # only a cache
+
+    def _write_catalogue(self, rows: Mapping[str, Any]) -> None:
+        data = json.dumps({"version": _CATALOGUE_VERSION, "files": rows}).encode()
+        with contextlib.suppress(LibraryError):
+            write_atomic(self.folder / "catalogue.json", data)
+
+
+_CATALOGUE_VERSION = 1
+
+
+def _file_name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:32] + SUFFIX
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        # Not damage: the file stays where it is, permissions or the drive may come back.
+        raise LibraryError(f"{path}: cannot be read ({error.strerror or error}).") from None

@@ -1,0 +1,27 @@
+"""Where things live on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+#: Overrides the default library folder, for people and for tests.
+LIBRARY_VARIABLE = "GMI_LIBRARY"
+
+
+def default_library_folder() -> Path:
+    """``$GMI_LIBRARY``, or the platform's data folder for this application.
+
+    Never inside the extension's own folder, which a reinstall deletes. Hosts pass their own.
+    """
+    override = os.environ.get(LIBRARY_VARIABLE)
+    if override:
+        return Path(override).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("gmi", appauthor=False) / "library"
+
+
+def data_folder() -> Path:
+    """What ships with this program: prompts, priors, the embedded library."""
+    return Path(__file__).parent / "data"

@@ -1,0 +1,418 @@
+"""Specifications and requirements, and the file that holds a specification.
+
+A file is one safetensors file: tensors ``features`` (float16 ``[n, d]``) and, where prompts could
+be embedded, ``prompt_embeddings`` (float16 ``[n, t]``), with two metadata entries: ``gmi.schema``
+and ``gmi.specification`` (JSON). ``docs/file-format.md`` describes it field by field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import SchemaVersionError, SpecificationError
+from .protocols import GenerationSettings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .protocols import Candidate, FloatArray
+
+#: major.minor. A newer minor version is read (unknown keys are kept), a newer major one refused.
+SCHEMA = (1, 0)
+#: After so many samples with broken output a candidate is shown as suspect and not ranked.
+SUSPECT_AFTER = 2
+
+_SCHEMA_KEY = "gmi.schema"
+_JSON_KEY = "gmi.specification"
+# Far above any real specification; a file that claims more is damaged or hostile.
+_MAX_SAMPLES = 100_000
+_MAX_DIM = 1_000_000
+_MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class CandidateRef:
+    """Which candidate a specification describes. See :class:`~.protocols.Candidate`."""
+
+    identity: str
+    title: str
+    name: str
+    size: int = 0
+    architecture: str | None = None
+    popularity: int | None = None
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> CandidateRef:
+        return cls(
+            candidate.identity,
+            candidate.title,
+            candidate.name,
+            candidate.size,
+            candidate.architecture,
+            candidate.popularity,
+        )
+
+
+@dataclass(frozen=True)
+class PromptSetRef:
+    """Which prompt set a specification was built on."""
+
+    name: str
+    version: str
+    hash: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A sample that was generated but is broken, and so is not among the features."""
+
+    prompt_id: str
+    seed: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Specification:
+    """S_m = {Z_m, Q_m} and its provenance.
+
+    A partial one (4 of 55 prompts) is a specification like any other.
+
+    Attributes:
+        candidate: what it describes.
+        encoder_id: of the image encoder, with its preprocessing.
+        features: Z_m, raw, float32 ``[n, d]``. Rounded to float16, which is what files hold, so
+            that a specification ranks the same before and after it was saved.
+        prompt_ids: n ids out of the prompt set.
+        seeds: n seeds. (prompt id, seed) is unique.
+        prompt_set: which one.
+        settings: how the samples were generated.
+        text_encoder_id: of Q_m, or ``None`` without prompt embeddings.
+        prompt_embeddings: Q_m, float32 ``[n, t]``, or ``None``.
+        rejected: broken samples.
+        updated: Unix time of the last change, in seconds.
+        extra: keys that a later version wrote; kept as they are.
+    """
+
+    candidate: CandidateRef
+    encoder_id: str
+    features: FloatArray
+    prompt_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    prompt_set: PromptSetRef
+    settings: GenerationSettings = field(default_factory=GenerationSettings)
+    text_encoder_id: str | None = None
+    prompt_embeddings: FloatArray | None = None
+    rejected: tuple[Rejection, ...] = ()
+    updated: float = 0.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        name = self.candidate.title
+        object.__setattr__(self, "features", _as_stored(self.features, "features", name))
+        n = len(self.features)
+        if len(self.prompt_ids) != n or len(self.seeds) != n:
+            raise SpecificationError(
+                f"{name}: {n} rows of features, but {len(self.prompt_ids)} prompt ids "
+                f"and {len(self.seeds)} seeds."
+            )
+        if len(set(zip(self.prompt_ids, self.seeds, strict=True))) != n:
+            raise SpecificationError(f"{name}: the same prompt and seed occur twice.")
+        if (self.prompt_embeddings is None) != (self.text_encoder_id is None):
+            raise SpecificationError(
+                f"{name}: prompt embeddings and the text encoder's id go together."
+            )
+        if self.prompt_embeddings is not None:
+            stored = _as_stored(self.prompt_embeddings, "prompt embeddings", name)
+            object.__setattr__(self, "prompt_embeddings", stored)
+            if len(stored) != n:
+                raise SpecificationError(
+                    f"{name}: {n} rows of features, but {len(stored)} prompt embeddings."
+                )
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids)
+
+    @property
+    def done(self) -> frozenset[str]:
+        """Prompt ids that need not be generated again: sampled, or rejected as broken."""
+        return frozenset(self.prompt_ids) | {r.prompt_id for r in self.rejected}
+
+    @property
+    def suspect(self) -> str | None:
+        """Why this candidate should not be trusted, or ``None``."""
+        if len(self.rejected) < SUSPECT_AFTER:
+            return None
+        reasons = sorted({r.reason for r in self.rejected})
+        return f"{len(self.rejected)} broken samples ({', '.join(reasons)})"
+
+    def select(self, prompt_ids: Sequence[str]) -> Specification:
+        """The part of this specification that was built on the given prompts."""
+        wanted = set(prompt_ids)
+        rows = [i for i, p in enumerate(self.prompt_ids) if p in wanted]
+        return replace(
+            self,
+            features=self.features[rows],
+            prompt_ids=tuple(self.prompt_ids[i] for i in rows),
+            seeds=tuple(self.seeds[i] for i in rows),
+            prompt_embeddings=None
+            if self.prompt_embeddings is None
+            else self.prompt_embeddings[rows],
+            rejected=tuple(r for r in self.rejected if r.prompt_id in wanted),
+        )
+
+    def merged(self, other: Specification) -> Specification:
+        """This specification with the rows of ``other`` that it lacks.
+
+        Prompt embeddings are kept where both have them; they can be computed again from the
+        prompt set.
+
+        Raises:
+            SpecificationError: they were not built the same way.
+        """
+        if self.key != other.key:
+            raise SpecificationError(
+                f"{self.candidate.title}: cannot join specifications that were built differently."
+            )
+        have = set(zip(self.prompt_ids, self.seeds, strict=True))
+        pairs = enumerate(zip(other.prompt_ids, other.seeds, strict=True))
+        rows = [i for i, pair in pairs if pair not in have]
+        embeddings = None
+        if self.prompt_embeddings is not None and other.prompt_embeddings is not None:
+            embeddings = np.concatenate([self.prompt_embeddings, other.prompt_embeddings[rows]])
+        if self.text_encoder_id != other.text_encoder_id:
+            embeddings = None
+        return replace(
+            self,
+            features=np.concatenate([self.features, other.features[rows]]),
+            prompt_ids=self.prompt_ids + tuple(other.prompt_ids[i] for i in rows),
+            seeds=self.seeds + tuple(other.seeds[i] for i in rows),
+            text_encoder_id=None if embeddings is None else self.text_encoder_id,
+            prompt_embeddings=embeddings,
+            rejected=tuple(dict.fromkeys(self.rejected + other.rejected)),
+            updated=max(self.updated, other.updated),
+            extra={**self.extra, **other.extra},
+        )
+
+    @property
+    def comparability(self) -> tuple[str, ...]:
+        """Candidates can be ranked against each other where these agree.
+
+        Steps, sampler and the like differ between checkpoints by design (each runs as it is meant
+        to run), so of the settings only the path of the pixels counts here.
+        """
+        return (self.encoder_id, self.prompt_set.hash, self.settings.codec)
+
+    @property
+    def key(self) -> str:
+        """One per candidate and way of building; the library's file names derive from it."""
+        settings = json.dumps(self.settings.to_json(), sort_keys=True)
+        return "\n".join((self.candidate.identity, *self.comparability, settings))
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        from safetensors.numpy import save
+
+        tensors = {"features": self.features.astype(np.float16)}
+        if self.prompt_embeddings is not None:
+            tensors["prompt_embeddings"] = self.prompt_embeddings.astype(np.float16)
+        metadata = {
+            _SCHEMA_KEY: ".".join(map(str, SCHEMA)),
+            _JSON_KEY: json.dumps(self.describe(), sort_keys=True, ensure_ascii=False),
+        }
+        return save(tensors, metadata)
+
+    def describe(self) -> dict[str, Any]:
+        """Everything but the arrays, JSON-ready."""
+        return {
+            **self.extra,
+            "candidate": vars(self.candidate),
+            "encoder_id": self.encoder_id,
+            "text_encoder_id": self.text_encoder_id,
+            "prompt_ids": list(self.prompt_ids),
+            "seeds": list(self.seeds),
+            "prompt_set": vars(self.prompt_set),
+            "settings": self.settings.to_json(),
+            "rejected": [vars(r) for r in self.rejected],
+            "updated": self.updated,
+        }
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "specification") -> Specification:
+        """Read a file's content. Nothing in it is believed before it was checked.
+
+        Args:
+            data: the bytes of a specification file.
+            name: what errors call it.
+
+        Raises:
+            SchemaVersionError: written by a newer major version.
+            SpecificationError: anything else that is wrong with it; the message names the file.
+        """
+        known = read_description(data, name)
+        tensors = _read_tensors(data, name)
+        if "features" not in tensors:
+            raise SpecificationError(f"{name}: holds no features.")
+        try:
+            candidate = _pick(CandidateRef, known.pop("candidate"))
+            prompt_set = _pick(PromptSetRef, known.pop("prompt_set"))
+            settings = _settings(known.pop("settings"))
+            rejected = tuple(_pick(Rejection, r) for r in known.pop("rejected", ()))
+            return cls(
+                candidate=candidate,
+                encoder_id=_text(known.pop("encoder_id")),
+                features=tensors["features"],
+                prompt_ids=tuple(_text(p) for p in known.pop("prompt_ids")),
+                seeds=tuple(int(s) for s in known.pop("seeds")),
+                prompt_set=prompt_set,
+                settings=settings,
+                text_encoder_id=known.pop("text_encoder_id", None),
+                prompt_embeddings=tensors.get("prompt_embeddings"),
+                rejected=rejected,
+                updated=float(known.pop("updated", 0.0)),
+                extra=known,
+            )
+        except SpecificationError as error:
+            raise SpecificationError(f"{name}: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise SpecificationError(
+                f"{name}: its description is incomplete or malformed "
+                f"({type(error).__name__}: {error}). Build it again."
+            ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Requirement:
+    """R_τ = {z_τ, q_τ}: what the user is looking for.
+
+    Attributes:
+        features: raw features of the query images, float32 ``[n, d]``.
+        encoder_id: of the features.
+        prompt_embedding: q_τ, float32 ``[t]``, or ``None`` without a prompt.
+        text_encoder_id: of q_τ.
+        prompt: the (pseudo-)prompt itself.
+    """
+
+    features: FloatArray
+    encoder_id: str
+    prompt_embedding: FloatArray | None = None
+    text_encoder_id: str | None = None
+    prompt: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2 or len(self.features) < 1:
+            raise SpecificationError("A requirement needs at least one image.")
+        if (self.prompt_embedding is None) != (self.text_encoder_id is None):
+            raise SpecificationError(
+                "A requirement's prompt embedding and text encoder id go together."
+            )
+
+
+def _as_stored(array: NDArray[Any], what: str, name: str) -> FloatArray:
+    """float32 values on float16's grid, checked."""
+    array = np.asarray(array)
+    if array.ndim != 2 or array.shape[1] < 1:
+        raise SpecificationError(f"{name}: {what} have shape {array.shape}, expected [n, d].")
+    with np.errstate(over="ignore"):
+        stored = array.astype(np.float16).astype(np.float32)
+    if not np.isfinite(stored).all():
+        raise SpecificationError(
+            f"{name}: {what} hold numbers that are not finite or do not fit float16."
+        )
+    stored.setflags(write=False)
+    return stored
+
+
+def read_description(data: bytes, name: str) -> dict[str, Any]:
+    """The JSON part of a file's content, without its arrays; see :meth:`Specification.from_bytes`.
+
+    Raises:
+        SchemaVersionError: written by a newer major version.
+        SpecificationError: not a specification file.
+    """
+    if len(data) > _MAX_BYTES:
+        raise SpecificationError(f"{name}: is too large for a specification.")
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or not 2 <= length <= len(data) - 8:
+        raise SpecificationError(f"{name}: is not a specification, or is truncated.")
+    try:
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        major = int(metadata[_SCHEMA_KEY].split(".")[0])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise SpecificationError(f"{name}: is not a specification file.") from None
+    if major > SCHEMA[0]:
+        raise SchemaVersionError(
+            f"{name}: was written by a newer version of this program (schema "
+            f"{metadata[_SCHEMA_KEY]}, this one reads {SCHEMA[0]}.x). Update, or build it again."
+        )
+    try:
+        described = json.loads(metadata[_JSON_KEY])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise SpecificationError(f"{name}: its description is not valid JSON.") from None
+    if not isinstance(described, dict):
+        raise SpecificationError(f"{name}: its description is not a JSON object.")
+    return described
+
+
+def _read_tensors(data: bytes, name: str) -> dict[str, NDArray[Any]]:
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(data)
+    except Exception as error:  # safetensors has its own type, numpy's dtypes add KeyError
+        raise SpecificationError(f"{name}: is damaged ({error}). Build it again.") from None
+    for key in ("features", "prompt_embeddings"):
+        array = tensors.get(key)
+        if array is None:
+            continue
+        if array.dtype not in (np.float16, np.float32) or array.ndim != 2:
+            raise SpecificationError(
+                f"{name}: '{key}' is {array.dtype} {array.shape}, expected float16 [n, d]."
+            )
+        if array.shape[0] > _MAX_SAMPLES or array.shape[1] > _MAX_DIM:
+            raise SpecificationError(f"{name}: '{key}' has an implausible shape {array.shape}.")
+    return tensors
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "None": type(None),
+}
+
+
+def _pick(cls: type[Any], data: Any) -> Any:
+    """A small dataclass out of JSON, types checked, unknown keys passed over."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{cls.__name__} is not an object")
+    values = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
+    for key, value in values.items():
+        # A string such as "int | None", because annotations are postponed in every module here.
+        allowed = str(cls.__dataclass_fields__[key].type)
+        types = [_TYPES[option] for option in allowed.split(" | ") if option in _TYPES]
+        if isinstance(value, bool) or not any(isinstance(value, t) for t in types):
+            raise TypeError(f"{cls.__name__}.{key} is {type(value).__name__}, expected {allowed}")
+    return cls(**values)
+
+
+def _settings(data: Any) -> GenerationSettings:
+    """Settings out of JSON; keys of later versions go to ``extra`` instead of being lost."""
+    if not isinstance(data, dict):
+        raise TypeError("settings is not an object")
+    known = {k: v for k, v in data.items() if k != "extra"}
+    extra = data.get("extra", {})
+    unknown = {k: v for k, v in known.items() if k not in GenerationSettings.__dataclass_fields__}
+    settings: GenerationSettings = _pick(GenerationSettings, known)
+    return replace(settings, extra={**extra, **unknown})
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
