@@ -8,7 +8,7 @@ library, so nothing in a host can break it. The weights are those of the package
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,8 @@ WEIGHTS_SHA256_PREFIX = "579344248a93e230"
 #: Output channels of the stem (index -1) and of each of the 16 blocks.
 STEM_CHANNELS = 32
 BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
+#: Channels of each block's depthwise convolution.
+HIDDEN_CHANNELS = (32, 96, 144, 144, 240, 240, 480, 480, 480, 672, 672, 672, 1152, 1152, 1152, 1152)
 
 _BATCH_NORM_EPSILON = 1e-3
 # One row per stage: repeats, kernel, stride of the first block, expansion, output channels.
@@ -39,7 +41,15 @@ _STAGES = (
 
 @dataclass(frozen=True)
 class _Conv:
+    """A convolution with TensorFlow's "SAME" padding.
+
+    With stride 2 on even sizes that padding is one larger at the end than at the beginning. A
+    leading zero row and column in the kernel make it symmetric, which spares a padded copy of the
+    input: ``even_weight`` is that kernel.
+    """
+
     weight: torch.Tensor
+    even_weight: torch.Tensor
     bias: torch.Tensor
     stride: int
     groups: int
@@ -48,17 +58,16 @@ class _Conv:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         import torch.nn.functional as F
 
-        kernel = self.weight.shape[-1]
-        padding = 0
-        if kernel > 1:
-            # TensorFlow's "SAME" padding: with stride 2 it is asymmetric, and depends on the size.
-            top, bottom = _same_padding(x.shape[-2], kernel, self.stride)
-            left, right = _same_padding(x.shape[-1], kernel, self.stride)
-            if top == bottom == left == right:
-                padding = top
-            else:
-                x = F.pad(x, (left, right, top, bottom))
-        x = F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
+        half = self.weight.shape[-1] // 2
+        weight = self.weight
+        if self.stride == 2:
+            even = [size % 2 == 0 for size in x.shape[-2:]]
+            if all(even):
+                weight = self.even_weight
+            elif any(even):  # never with sides that are multiples of 32
+                x = F.pad(x, (half - even[1], half, half - even[0], half))
+                half = 0
+        x = F.conv2d(x, weight, self.bias, self.stride, half, groups=self.groups)
         return x.clamp_(0, 6) if self.relu6 else x
 
 
@@ -66,12 +75,6 @@ class _Conv:
 class _Block:
     convs: tuple[_Conv, ...]
     residual: bool
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        y = x
-        for conv in self.convs:
-            y = conv(y)
-        return y.add_(x) if self.residual else y
 
 
 class EfficientNetLite0:
@@ -110,23 +113,32 @@ class EfficientNetLite0:
                 channels = out
         self._blocks = tuple(blocks)
 
-    def taps(self, x: torch.Tensor, after: Sequence[int]) -> list[torch.Tensor]:
-        """Activations on the way through the network.
+    def walk(self, x: torch.Tensor, last: int) -> Iterator[tuple[str, int, torch.Tensor]]:
+        """Activations on the way through the network, one after the other.
+
+        Summarise each before asking for the next: what is not kept is reused, and keeping a few
+        costs more time than computing them.
 
         Args:
             x: float32 ``[n, 3, h, w]``, normalised with ImageNet's mean and deviation.
-            after: block indices in rising order; -1 is the stem.
+            last: index of the block after which to stop.
 
-        Returns:
-            One ``[n, channels, h', w']`` tensor per index. The network stops after the last.
+        Yields:
+            ``("block", -1, …)`` for the stem, then for each block ``("depthwise", i, …)``, the
+            output of its depthwise convolution, and ``("block", i, …)``, its own; tensors
+            ``[n, channels, h', w']``.
         """
         x = self._stem(x)
-        outputs = [x] if -1 in after else []
-        for index, block in enumerate(self._blocks[: max(after) + 1]):
-            x = block(x)
-            if index in after:
-                outputs.append(x)
-        return outputs
+        yield "block", -1, x
+        for index, block in enumerate(self._blocks[: last + 1]):
+            hidden = x
+            for conv in block.convs[:-1]:
+                hidden = conv(hidden)
+            yield "depthwise", index, hidden
+            output = block.convs[-1](hidden)
+            x = output.add_(x) if block.residual else output
+            del hidden, output
+            yield "block", index, x
 
 
 @cache
@@ -184,16 +196,10 @@ def _folded(
     gain = state[norm + ".weight"] / (state[norm + ".running_var"] + _BATCH_NORM_EPSILON).sqrt()
     weight = state[conv + ".weight"] * gain[:, None, None, None]
     bias = state[norm + ".bias"] - state[norm + ".running_mean"] * gain
-    return _Conv(
-        # channels_last is several times faster for depthwise convolutions on a CPU
-        weight.to(device).contiguous(memory_format=torch.channels_last),
-        bias.to(device),
-        stride,
-        groups,
-        relu6,
-    )
-
-
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
+    weight = weight.to(device).contiguous(memory_format=torch.channels_last)
+    even = weight
+    if stride == 2:
+        even = torch.nn.functional.pad(weight, (1, 0, 1, 0))
+    # channels_last is several times faster for depthwise convolutions on a CPU
+    even = even.contiguous(memory_format=torch.channels_last)
+    return _Conv(weight, even, bias.to(device), stride, groups, relu6)

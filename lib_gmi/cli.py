@@ -1,0 +1,503 @@
+"""The command line: ``gmi build``, ``rank``, ``library``, ``demo``, ``encoders``.
+
+Exit codes: 0 done; 1 done in part (some candidates failed or are damaged); 2 wrong usage or bad
+input, with a message that says what to do; 130 interrupted, with everything finished so far kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fnmatch
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import GMIError, ImageError, RankingError
+from .library import Library
+from .paths import LIBRARY_VARIABLE, default_library_folder
+from .tables import bar, table
+
+if TYPE_CHECKING:
+    from .identify import Ranking
+    from .protocols import Candidate
+    from .submit import BuildSummary
+
+EXIT_OK, EXIT_PARTLY, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except GMIError as error:
+        print(f"gmi: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("\ngmi: interrupted. What was finished is kept.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader (head, less) has seen enough
+        return EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gmi", description="Find which of your checkpoints makes images like the one you have."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_build(commands)
+    _add_rank(commands)
+    _add_library(commands)
+    _add_demo(commands)
+    _add_encoders(commands)
+    return parser
+
+
+# -- build ----------------------------------------------------------------------------------------
+
+
+def _add_build(commands: Any) -> None:
+    build = commands.add_parser(
+        "build",
+        help="build specifications from a folder of images",
+        description="Build a specification for every candidate of a folder: images/<candidate>/"
+        "<prompt id>.jpg and prompts.json. Stop it whenever you like: it goes on where it stopped.",
+    )
+    build.add_argument("folder", type=Path, help="folder with images/ and prompts.json")
+    build.add_argument("--encoder", default=None, help="see gmi encoders")
+    build.add_argument("--limit", type=_positive, metavar="N", help="only the first N prompts")
+    build.add_argument(
+        "--exclude", action="append", default=[], metavar="ID", help="leave this prompt out"
+    )
+    build.add_argument(
+        "--candidates", metavar="PATTERN", help="only candidates whose name matches, e.g. '*XL*'"
+    )
+    _add_common(build)
+    build.set_defaults(run=_build)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from . import app
+    from .encoders import DEFAULT
+    from .hosts.folder import FolderHost
+
+    host = FolderHost(arguments.folder)
+    for prompt_id in arguments.exclude:
+        host.prompt_set.get(prompt_id)
+    host.leave_out(arguments.exclude)
+    candidates = _matching(host.list_checkpoints(), arguments.candidates)
+    library = Library(arguments.library)
+    with _Bar("Building", quiet=arguments.json) as progress:
+        summary = app.build(
+            host,
+            host.prompt_set,
+            library,
+            arguments.encoder or DEFAULT,
+            candidates,
+            arguments.limit,
+            progress,
+        )
+    if summary.complete or summary.partial:
+        with _Bar("Fitting", quiet=arguments.json) as progress:
+            app.open_fitted(library, arguments.encoder or DEFAULT, progress=progress)
+    if arguments.json:
+        _print_json(
+            {
+                **vars(summary),
+                **{k: [vars(e) for e in getattr(summary, k)] for k in _EXCLUSIONS},
+            }
+        )
+    else:
+        _print_summary(summary, library)
+    return EXIT_PARTLY if summary.failed else EXIT_OK
+
+
+_EXCLUSIONS = ("skipped", "failed", "suspect")
+
+
+def _matching(candidates: Sequence[Candidate], pattern: str | None) -> list[Candidate]:
+    if pattern is None:
+        return list(candidates)
+    found = [c for c in candidates if fnmatch.fnmatch(c.title, pattern)]
+    if not found:
+        raise RankingError(f"No candidate matches '{pattern}'; there are {len(candidates)}.")
+    return found
+
+
+def _print_summary(summary: BuildSummary, library: Library) -> None:
+    from .submit import format_duration
+
+    took = format_duration(summary.seconds)
+    print(f"{summary.samples} samples encoded in {took}; library: {library.folder}")
+    print(f"  complete: {len(summary.complete)}, partial: {len(summary.partial)}")
+    for kind in _EXCLUSIONS:
+        for exclusion in getattr(summary, kind):
+            print(f"  {kind}: {exclusion.title}: {exclusion.reason}")
+    if summary.unavailable:
+        print(f"  {summary.unavailable} samples are not in the folder and were passed over")
+
+
+# -- rank -----------------------------------------------------------------------------------------
+
+
+def _add_rank(commands: Any) -> None:
+    rank = commands.add_parser(
+        "rank",
+        help="rank the library's candidates for an image",
+        description="Several images are several examples of the same wish. A folder ranks each of "
+        "its images on its own and prints CSV, or JSON with --json.",
+    )
+    rank.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="file, or one folder")
+    rank.add_argument("--encoder", default=None, help="rank the specifications of this encoder")
+    _add_query_options(rank)
+    _add_common(rank)
+    rank.set_defaults(run=_rank)
+
+
+def _add_query_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prompt", help="what the image was, or could have been, made from")
+    parser.add_argument("--method", default="auto", help="auto, or a method (see gmi encoders)")
+    parser.add_argument("--top", type=_positive, default=10, metavar="N", help="lines to print")
+
+
+def _rank(arguments: argparse.Namespace) -> int:
+    from . import app
+
+    folders = [path for path in arguments.images if path.is_dir()]
+    if folders and len(arguments.images) > 1:
+        raise ImageError(f"{folders[0]}: give one folder, or files, but not both.")
+    with _Bar("Fitting", quiet=arguments.json) as progress:
+        library = app.open_fitted(
+            Library(arguments.library), arguments.encoder, progress=progress
+        )
+    identifier = app.Identifier(library)
+    if folders:
+        return _rank_folder(identifier, folders[0], arguments)
+    ranking = identifier.rank(arguments.images, arguments.prompt, arguments.method)
+    _show(ranking, arguments)
+    return EXIT_OK
+
+
+def _show(ranking: Ranking, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        _print_json(ranking.to_json(arguments.top))
+    else:
+        print_ranking(ranking, arguments.top)
+
+
+def print_ranking(ranking: Ranking, top: int) -> None:
+    """The ranking as people read it: verdict, table, and what to know about it."""
+    print(ranking.verdict + "\n")
+    with_paper = ranking.best.weighted_rkme is not None and ranking.method != "weighted-rkme"
+    headers = ["#", "checkpoint", "probability", "", "score"]
+    headers += ["weighted RKME"] if with_paper else []
+    headers += ["samples", "looks most like its"]
+    rows = []
+    for row in ranking.candidates[:top]:
+        known = row.probability is not None
+        cells = [
+            str(row.rank),
+            row.candidate.title,
+            f"{row.probability:.1%}" if known else "–",
+            bar(row.probability or 0.0) if known else "",
+            f"{row.score:.4g}",
+        ]
+        cells += [f"{row.weighted_rkme:.4f}"] if with_paper else []
+        cells += [f"{row.samples}/{row.of_samples}", ", ".join(row.evidence)]
+        rows.append(cells)
+    print(table(headers, rows))
+    print(f"\nMethod: {ranking.method} ({ranking.reason}).")
+    if ranking.conformal:
+        print(
+            f"With images like the library's own, one of the first {len(ranking.conformal)} "
+            "is right nine times in ten."
+        )
+    for titles, probability in ranking.groups:
+        share = "" if probability is None else f" ({probability:.1%} together)"
+        print(f"Nearly the same{share}: {', '.join(titles)}")
+    for exclusion in ranking.excluded:
+        print(f"Not ranked: {exclusion.title}: {exclusion.reason}")
+
+
+def _rank_folder(identifier: Any, folder: Path, arguments: argparse.Namespace) -> int:
+    from .images import list_images
+
+    paths = list_images(folder)
+    if not paths:
+        raise ImageError(f"{folder}: holds no images.")
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    with _Bar("Ranking", quiet=arguments.json) as progress:
+        for number, path in enumerate(paths, 1):
+            try:
+                ranking = identifier.rank([path], arguments.prompt, arguments.method)
+                rows.append({"image": str(path), **ranking.to_json(arguments.top)})
+            except ImageError as error:
+                failed += 1
+                rows.append({"image": str(path), "error": str(error)})
+            progress.update(number, len(paths), path.name)
+    if arguments.json:
+        _print_json(rows)
+    else:
+        _print_csv(rows)
+    return EXIT_PARTLY if failed else EXIT_OK
+
+
+def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["image", "rank", "checkpoint", "probability", "score", "foreign", "error"])
+    for row in rows:
+        image = _neutral(row["image"])
+        if "error" in row:
+            writer.writerow([image, "", "", "", "", "", _neutral(row["error"])])
+            continue
+        for entry in row["candidates"]:
+            probability = "" if entry["probability"] is None else f"{entry['probability']:.4f}"
+            title = _neutral(entry["title"])
+            score = f"{entry['score']:.6g}"
+            writer.writerow([image, entry["rank"], title, probability, score, row["foreign"], ""])
+
+
+def _neutral(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return "'" + text if text[:1] in "=+-@\t\r" else text
+
+
+# -- library --------------------------------------------------------------------------------------
+
+
+def _add_library(commands: Any) -> None:
+    library = commands.add_parser("library", help="look at and tidy the library")
+    actions = library.add_subparsers(required=True, metavar="ACTION")
+    for name, run, text in (
+        ("list", _list, "what is there"),
+        ("verify", _verify, "read every file whole; damaged ones are set aside"),
+        ("duplicates", _duplicates, "candidates that the library cannot tell apart"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        _add_common(action)
+        action.set_defaults(run=run)
+    remove = actions.add_parser("remove", help="move specifications to the folder removed/")
+    remove.add_argument("names", nargs="+", metavar="NAME", help="title, or identity")
+    _add_common(remove)
+    remove.set_defaults(run=_remove)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    library = Library(arguments.library)
+    entries = library.entries()
+    if arguments.json:
+        _print_json([{"file": e.file, **e.described} for e in entries])
+        return EXIT_OK
+    if not entries:
+        print(f"{library.folder}: no specifications yet. Build them with: gmi build FOLDER")
+        return EXIT_OK
+    rows = []
+    for entry in entries:
+        rejected = len(entry.described["rejected"])
+        rows.append(
+            [
+                entry.title,
+                str(entry.described["candidate"]["architecture"] or "–"),
+                f"{entry.samples}/{entry.prompt_set_size}",
+                f"{rejected} broken" if rejected else "",
+                entry.encoder_id,
+                entry.identity,
+            ]
+        )
+    print(table(["checkpoint", "architecture", "samples", "", "encoder", "identity"], rows))
+    print(f"\n{len(entries)} specifications in {library.folder}")
+    return EXIT_OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    report = Library(arguments.library).verify()
+    if arguments.json:
+        _print_json(
+            {
+                "good": list(report.good),
+                "damaged": [vars(e) for e in report.damaged],
+                "unreadable": [vars(e) for e in report.unreadable],
+            }
+        )
+    else:
+        print(f"{len(report.good)} specifications are good.")
+        for exclusion in report.damaged:
+            print(f"set aside in damaged/: {exclusion.title}: {exclusion.reason}")
+        for exclusion in report.unreadable:
+            print(f"left alone: {exclusion.title}: {exclusion.reason}")
+    return EXIT_PARTLY if report.damaged or report.unreadable else EXIT_OK
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    library = Library(arguments.library)
+    found = []
+    for name in arguments.names:
+        matches = library.find(name)
+        if not matches:
+            raise RankingError(f"'{name}' is not in the library. See gmi library list.")
+        found += matches
+    moved = library.remove(found)
+    if arguments.json:
+        _print_json([str(path) for path in moved])
+    else:
+        for entry, path in zip(found, moved, strict=True):
+            print(f"{entry.title} → {path}")
+    return EXIT_OK
+
+
+def _duplicates(arguments: argparse.Namespace) -> int:
+    from . import app
+
+    with _Bar("Fitting", quiet=arguments.json) as progress:
+        fitted = app.open_fitted(Library(arguments.library), progress=progress)
+    groups = [[fitted.stack.candidates[i].title for i in group] for group in fitted.groups()]
+    if arguments.json:
+        _print_json(groups)
+    elif groups:
+        for titles in groups:
+            print(f"These {len(titles)} are nearly the same: {', '.join(titles)}")
+    else:
+        print(f"All {len(fitted.stack.candidates)} candidates can be told apart.")
+    return EXIT_OK
+
+
+# -- demo, encoders -------------------------------------------------------------------------------
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="rank 63 public models for an image",
+        description="Rank the embedded library, 63 public text-to-image models, for a photograph "
+        "that ships with scikit-image, or for an image of yours.",
+    )
+    demo.add_argument("image", nargs="?", type=Path, metavar="IMAGE")
+    _add_query_options(demo)
+    demo.add_argument("--json", action="store_true", help="print JSON")
+    demo.set_defaults(run=_demo)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from . import app
+
+    image, name = (arguments.image, str(arguments.image)) if arguments.image else _photograph()
+    with _Bar("Fitting", quiet=arguments.json) as progress:
+        library = app.open_fitted(app.embedded_library(), use_prior=False, progress=progress)
+    if not arguments.json:
+        print(f"Which of {len(library.stack.candidates)} models makes images like {name}?\n")
+    ranking = app.Identifier(library).rank([image], arguments.prompt, arguments.method)
+    _show(ranking, arguments)
+    return EXIT_OK
+
+
+def _photograph() -> tuple[Any, str]:
+    """A photograph that needs no download."""
+    from .errors import MissingExtraError
+
+    try:
+        from skimage import data
+    except ImportError:
+        raise MissingExtraError(
+            "The demo's photograph ships with scikit-image, which is not installed. Give an image "
+            "of your own: gmi demo IMAGE"
+        ) from None
+    from PIL import Image
+
+    return Image.fromarray(data.astronaut()), "scikit-image's photograph of Eileen Collins"
+
+
+def _add_encoders(commands: Any) -> None:
+    encoders = commands.add_parser("encoders", help="list encoders and methods")
+    encoders.add_argument("--json", action="store_true", help="print JSON")
+    encoders.set_defaults(run=_encoders)
+
+
+def _encoders(arguments: argparse.Namespace) -> int:
+    from .encoders import registry
+    from .methods import METHODS
+
+    if arguments.json:
+        _print_json(
+            {
+                "encoders": [
+                    {"name": i.name, "id": i.id, "dim": i.dim, "summary": i.summary}
+                    for i in registry.images()
+                ],
+                "text_encoders": [
+                    {"id": i.id, "dim": i.text_dim, "extra": i.extra, "summary": i.summary}
+                    for i in registry.texts()
+                ],
+                "methods": [{"name": m.name, "summary": m.summary} for m in METHODS.values()],
+            }
+        )
+        return EXIT_OK
+    rows = [[i.name, str(i.dim), i.summary] for i in registry.images()]
+    rows += [[i.id, str(i.text_dim), i.summary] for i in registry.texts()]
+    print(table(["encoder", "numbers", ""], rows))
+    print()
+    print(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()]))
+    return EXIT_OK
+
+
+# -- shared ---------------------------------------------------------------------------------------
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--library",
+        type=Path,
+        default=default_library_folder(),
+        metavar="DIR",
+        help=f"the library's folder (default: %(default)s, or ${LIBRARY_VARIABLE})",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _print_json(data: Any) -> None:
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    print()
+
+
+class _Bar:
+    """A progress bar on stderr that appears with the first report and says nothing when quiet."""
+
+    def __init__(self, title: str, quiet: bool) -> None:
+        self._title = title
+        self._quiet = quiet
+        self._bar: Any = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        if self._quiet or total == 0:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            layout = "{desc} {percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} {postfix}"
+            self._bar = tqdm(total=total, desc=self._title, bar_format=layout, leave=False)
+        if total != self._bar.total:
+            self._bar.reset(total)
+        self._bar.n = done
+        self._bar.set_postfix_str(message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

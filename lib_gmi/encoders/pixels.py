@@ -1,0 +1,34 @@
+"""Pixels as features: the paper's `rkme-basic` baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .base import ImageEncoder
+from .registry import Block
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..protocols import FloatArray
+
+SIDE = 32
+DIM = SIDE * SIDE * 3
+BLOCKS = (Block("pixels", 0, DIM),)
+
+
+class Pixels(ImageEncoder):
+    """The image squeezed to 32×32 RGB, in 0..1: 3,072 numbers."""
+
+    def __init__(self, id: str, device: str) -> None:
+        super().__init__(id, DIM)
+
+    def encode_batch(self, images: Sequence[Image.Image]) -> FloatArray:
+        from PIL import Image as Pillow
+
+        small = [image.resize((SIDE, SIDE), Pillow.Resampling.BOX) for image in images]
+        rows = [np.asarray(image, dtype=np.float32).reshape(DIM) / 255 for image in small]
+        return np.stack(rows)

@@ -1,0 +1,269 @@
+"""Style features: how an image is made, rather than what it shows.
+
+Early activations of an ImageNet network, summarised over all positions: first and second moments of
+the channels (Gatys et al. 2016; Huang & Belongie 2017), and statistics of the finest detail. The
+network is fully convolutional, so images keep their shape: they are only brought to the area of a
+square of ``side`` pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import efficientnet_lite as network
+from .base import ImageEncoder
+from .registry import Block
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from ..protocols import FloatArray
+
+#: Longer images are cut to this ratio of their sides, around the middle.
+MAX_ASPECT = 3.0
+_SIDE_MULTIPLE = 16
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def prepare(image: Image.Image, side: int) -> Image.Image:
+    """Resize an RGB image to about ``side²`` pixels, keeping its shape.
+
+    Neither squeezed nor padded nor cropped (unless longer than 3:1): of what was measured
+    (``benchmarks/aspect.py``) this disturbs the statistics of a portrait least.
+    """
+    from PIL import Image as Pillow
+
+    width, height = image.size
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        long = int(min(width, height) * MAX_ASPECT)
+        left, top = max(0, (width - long) // 2), max(0, (height - long) // 2)
+        image = image.crop((left, top, left + min(width, long), top + min(height, long)))
+        width, height = image.size
+    scale = side / (width * height) ** 0.5
+    size = (_rounded(width * scale), _rounded(height * scale))
+    return image if size == image.size else image.resize(size, Pillow.Resampling.BICUBIC)
+
+
+def _rounded(length: float) -> int:
+    return max(_SIDE_MULTIPLE, round(length / _SIDE_MULTIPLE) * _SIDE_MULTIPLE)
+
+
+class _StyleEncoder(ImageEncoder):
+    """Prepares pixels, groups images of one shape, and leaves the statistics to its children."""
+
+    def __init__(self, id: str, dim: int, side: int, device: str) -> None:
+        super().__init__(id, dim)
+        self._side = side
+        self._net = network.load(device)
+
+    def encode_batch(self, images: Sequence[Image.Image]) -> FloatArray:
+        import torch
+
+        prepared = [prepare(image, self._side) for image in images]
+        features = np.empty((len(images), self.dim), dtype=np.float32)
+        with torch.inference_mode():
+            for size in dict.fromkeys(image.size for image in prepared):
+                rows = [i for i, image in enumerate(prepared) if image.size == size]
+                pixels = torch.from_numpy(np.stack([np.asarray(prepared[i]) for i in rows]))
+                # [n, h, w, 3] bytes are channels_last already once permuted
+                unit = pixels.to(self._net.device).permute(0, 3, 1, 2).float() / 255
+                features[rows] = self._features(unit).float().cpu().numpy()
+        return features
+
+    def _features(self, unit: torch.Tensor) -> torch.Tensor:
+        """Statistics of pixels in 0..1, ``[n, 3, h, w] → [n, dim]``."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+
+def _normalised(unit: torch.Tensor) -> torch.Tensor:
+    """Pixels in 0..1 as ImageNet's networks expect them."""
+    import torch
+
+    mean = torch.tensor(_IMAGENET_MEAN, device=unit.device).view(3, 1, 1)
+    std = torch.tensor(_IMAGENET_STD, device=unit.device).view(3, 1, 1)
+    return (unit - mean) / std
+
+
+def _positions(activation: torch.Tensor) -> torch.Tensor:
+    """``[n, c, h, w] → [n, h·w, c]``; a view where the memory is channels_last."""
+    return activation.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Means and deviations over positions, ``[n, p, c] → 2 × [n, c]``.
+
+    Several times faster than ``torch.std_mean``, which reduces over a strided dimension slowly.
+    """
+    mean = values.mean(1)
+    return mean, (values - mean[:, None]).square_().mean(1).sqrt_()
+
+
+# -- the default ----------------------------------------------------------------------------------
+
+#: Residual blocks of the network: -1 is the stem, the last one is where it stops.
+_MEANS_AFTER = (-1, 0, 2, 4, 7, 10)
+_CORRELATIONS_AFTER = (-1, 0, 2, 4)
+_DEPTHWISE_IN = (0, 1, 2, 3, 4, 5)
+#: Added to the correlation matrix before its logarithm, which small eigenvalues would dominate.
+_RIDGE = 0.1
+_LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 3), (3, 0))
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.97)
+_RESIDUAL_DIM = 96
+
+
+def _channels(after: int) -> int:
+    return network.STEM_CHANNELS if after < 0 else network.BLOCK_CHANNELS[after]
+
+
+def _layout(parts: Sequence[tuple[str, int]]) -> tuple[Block, ...]:
+    edges = np.cumsum([0, *(length for _, length in parts)]).tolist()
+    return tuple(
+        Block(name, start, stop)
+        for (name, _), (start, stop) in zip(parts, pairwise(edges), strict=True)
+    )
+
+
+_HIDDEN = sum(network.HIDDEN_CHANNELS[i] for i in _DEPTHWISE_IN)
+BLOCKS = _layout(
+    [
+        ("means", sum(_channels(a) for a in _MEANS_AFTER)),
+        *((f"correlations-{a}", _channels(a) * (_channels(a) - 1) // 2) for a in _CORRELATIONS_AFTER),
+        ("depthwise-means", _HIDDEN),
+        ("depthwise-deviations", _HIDDEN),
+        ("residuals", _RESIDUAL_DIM),
+    ]
+)
+DIM = BLOCKS[-1].stop
+
+
+class Style(_StyleEncoder):
+    """The default: 3,864 numbers at 384² pixels.
+
+    * channel means after the stem and blocks 0, 2, 4, 7 and 10;
+    * the upper triangle of the matrix logarithm of the channel correlations after the stem and
+      blocks 0, 2 and 4. The logarithm maps correlation matrices to a flat space, where differences
+      and averages mean what they should (Arsigny et al., "Log-Euclidean metrics", 2006);
+    * channel means and deviations of the depthwise convolutions of blocks 0 to 5;
+    * statistics of what a Laplacian and a horizontal difference leave of luma and chroma: spread,
+      quantiles, autocorrelation, correlation between channels and kurtosis.
+    """
+
+    def __init__(self, id: str, device: str) -> None:
+        super().__init__(id, DIM, 384, device)
+
+    def _features(self, unit: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        means, correlations, averages, deviations = [], [], [], []
+        for kind, index, activation in self._net.walk(_normalised(unit), _MEANS_AFTER[-1]):
+            values = _positions(activation)
+            if kind == "depthwise" and index in _DEPTHWISE_IN:
+                average, deviation = _moments(values)
+                averages.append(average)
+                deviations.append(deviation)
+            elif kind == "block" and index in _MEANS_AFTER:
+                means.append(values.mean(1))
+                if index in _CORRELATIONS_AFTER:
+                    correlations.append(_log_correlations(values, means[-1]))
+        return torch.cat([*means, *correlations, *averages, *deviations, _residuals(unit)], dim=1)
+
+
+def _log_correlations(values: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Upper triangle of log(C + ridge·I) for the channels' correlation matrix C.
+
+    ``[n, p, c] → [n, c(c−1)/2]``.
+    """
+    import torch
+
+    centred = values - mean[:, None]
+    covariance = centred.transpose(1, 2) @ centred / values.shape[1]
+    deviation = covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt() + 1e-6
+    correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
+    identity = torch.eye(values.shape[2], device=values.device)
+    # On the CPU: eigenvalues of small matrices are slower on a GPU, and some have no such kernel.
+    eigenvalues, vectors = torch.linalg.eigh((correlation + _RIDGE * identity).cpu())
+    logarithm = (vectors * eigenvalues.clamp_min(1e-6).log()[:, None, :]) @ vectors.transpose(1, 2)
+    rows, columns = torch.triu_indices(values.shape[2], values.shape[2], offset=1)
+    return logarithm[:, rows, columns].to(values.device)
+
+
+def _residuals(unit: torch.Tensor) -> torch.Tensor:
+    """Statistics of the finest detail, ``[n, 3, h, w] → [n, 96]``."""
+    import torch
+
+    red, green, blue = unit.unbind(1)
+    ycc = torch.stack(
+        [
+            0.299 * red + 0.587 * green + 0.114 * blue,
+            -0.169 * red - 0.331 * green + 0.5 * blue,
+            0.5 * red - 0.419 * green - 0.081 * blue,
+        ],
+        dim=1,
+    )
+    inner = ycc[:, :, 1:-1, 1:-1]
+    horizontal = ycc[:, :, 1:-1, 2:] - inner
+    rows = ycc[:, :, :-2] - 2 * ycc[:, :, 1:-1] + ycc[:, :, 2:]
+    # The outer product of two second differences: blind to straight edges, keen on texture.
+    laplacian = (2 * rows[..., 1:-1] - rows[..., :-2] - rows[..., 2:]) / 4
+    return torch.cat([_residual_statistics(r) for r in (laplacian, horizontal / 4)], dim=1)
+
+
+def _residual_statistics(residual: torch.Tensor) -> torch.Tensor:
+    """``[n, 3, h, w] → [n, 48]``: 3 channels × (1 + 6 + 7 + 1) and 3 correlations between them."""
+    import torch
+
+    n, _, height, width = residual.shape
+    flat = residual.flatten(2)
+    centred = flat - flat.mean(2, keepdim=True)
+    deviation = centred.square().mean(2).sqrt()
+    z = centred / (deviation[..., None] + 1e-6)
+    grid = z.view(n, 3, height, width)
+    thinned = residual.abs()[:, :, ::6, ::6].flatten(2)
+    levels = torch.tensor(_QUANTILES, device=residual.device)
+    quantiles = torch.quantile(thinned, levels, dim=2).permute(1, 2, 0)
+    lagged = [
+        (grid[:, :, a:, b:] * grid[:, :, : height - a, : width - b]).mean((2, 3)) for a, b in _LAGS
+    ]
+    between = z @ z.transpose(1, 2) / flat.shape[2]
+    return torch.cat(
+        [
+            (deviation + 1e-4).log(),
+            (quantiles + 2e-3).log().flatten(1),
+            torch.stack(lagged, dim=2).flatten(1),
+            z.square().square().mean(2).clamp_max(60).log(),
+            torch.stack([between[:, 0, 1], between[:, 0, 2], between[:, 1, 2]], dim=1),
+        ],
+        dim=1,
+    )
+
+
+# -- the faster one -------------------------------------------------------------------------------
+
+_FAST_AFTER = (-1, 0, 2, 4, 7, 10, 14, 15)
+_FAST_CHANNELS = sum(_channels(a) for a in _FAST_AFTER)
+FAST_BLOCKS = _layout([("means", _FAST_CHANNELS), ("deviations", _FAST_CHANNELS)])
+FAST_DIM = FAST_BLOCKS[-1].stop
+
+
+class FastStyle(_StyleEncoder):
+    """Channel means and deviations of eight layers at 256² pixels: 1,632 numbers."""
+
+    def __init__(self, id: str, device: str) -> None:
+        super().__init__(id, FAST_DIM, 256, device)
+
+    def _features(self, unit: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        moments = [
+            _moments(_positions(activation))
+            for kind, index, activation in self._net.walk(_normalised(unit), _FAST_AFTER[-1])
+            if kind == "block" and index in _FAST_AFTER
+        ]
+        return torch.cat([m for m, _ in moments] + [d for _, d in moments], dim=1)

@@ -1,0 +1,480 @@
+"""The learned kernel, and the normalisation that all methods share.
+
+With weights w over the prompts, a candidate's samples z_{m,i} and a query z,
+
+    s_m = ‖ P^{1/2} ( z − Σ_i w_i z_{m,i} ) ‖²,     w_i = (1−ρ)/N + ρ·a_i(z, q),
+
+which is Eq. 3 of arXiv 2412.12232 under a linear kernel instead of the RBF. P is the inverse
+covariance of the errors that this very prediction makes on samples of the library, each left out in
+turn: with ρ = 0 the scatter of a candidate's samples around their mean, the content included, so
+that the directions in which images differ by what they show count for little. The result is
+regularised linear discriminant analysis (Fisher 1936; Friedman 1989). ``docs/method.md`` derives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .encoders import registry
+from .errors import RankingError
+
+if TYPE_CHECKING:
+    from .encoders.registry import Block
+    from .protocols import FloatArray
+    from .rkme import BoolArray
+    from .stack import Stack
+
+#: Temperatures of the attention a = softmax(cos(z, z̄_j)/τ_I + cos(q_j, q_τ)/τ_T).
+TAU_IMAGE = 0.1
+TAU_TEXT = 0.2
+
+#: Deviations below this share of the reference count as this share: dead channels say nothing.
+_DEVIATION_FLOOR = 0.01
+#: Discriminants with less of the largest one's strength than this are rounding errors.
+_NEGLIGIBLE = 1e-5
+#: Candidates nearer to each other than this many times their sampling noise are one group.
+_NEAR = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Normalizer:
+    """Raw features → comparable ones: standardised, each kind of unit length, then the whole.
+
+    Attributes:
+        mean: ``[d]``, over the library's samples.
+        deviation: ``[d]``, floored.
+        blocks: the kinds of features.
+    """
+
+    mean: FloatArray
+    deviation: FloatArray
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def fit(
+        cls, rows: FloatArray, blocks: tuple[Block, ...], reference: FloatArray | None = None
+    ) -> Normalizer:
+        """Fit to samples ``[n, d]``.
+
+        Args:
+            rows: raw features.
+            blocks: the encoder's.
+            reference: deviations that the encoder's features usually have, ``[d]``. Without one,
+                each block's median stands in.
+        """
+        mean = rows.mean(axis=0)
+        deviation = rows.std(axis=0)
+        if reference is None:
+            reference = np.empty_like(deviation)
+            for block in blocks:
+                part = deviation[block.start : block.stop]
+                usual = float(np.median(part[part > 0])) if (part > 0).any() else 1.0
+                reference[block.start : block.stop] = usual
+        floored = np.maximum(deviation, _DEVIATION_FLOOR * reference)
+        return cls(mean.astype(np.float32), floored.astype(np.float32), blocks)
+
+    def transform(self, features: FloatArray) -> FloatArray:
+        """Normalise ``[..., d]``; the result has unit length along the last axis."""
+        standard = (features - self.mean) / self.deviation
+        scale = 1 / np.sqrt(len(self.blocks))
+        for block in self.blocks:
+            part = standard[..., block.start : block.stop]
+            length = np.sqrt(np.einsum("...d,...d->...", part, part))[..., None]
+            part *= scale / np.maximum(length, 1e-12)
+        return np.asarray(standard, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """What other models' samples say about an encoder: it steadies the fit of a small library.
+
+    Attributes:
+        deviation: reference deviations of the raw features, ``[d]``.
+        scatter: rows whose outer products add up to the expected scatter of a candidate's
+            samples, in normalised features and with trace 1, ``[r, d]``.
+        strength: worth so many samples; the weight is ``strength / (strength + samples)``.
+    """
+
+    deviation: FloatArray
+    scatter: FloatArray
+    strength: float = 60.0
+
+
+@dataclass(frozen=True)
+class Params:
+    """Hyperparameters of the learned kernel; chosen by leave-one-prompt-out.
+
+    Attributes:
+        shrinkage: λ; the isotropic part of the error covariance, relative to its mean eigenvalue.
+        attention: ρ in [0, 1]; how far the weights of the prompts follow the query.
+    """
+
+    shrinkage: float = 1.0
+    attention: float = 0.0
+
+
+#: What leave-one-prompt-out chooses from; the first is the default.
+GRID = (Params(1.0), Params(0.3), Params(3.0), Params(1.0, 0.5))
+
+
+class Precision:
+    """P = (FᵀF + μI)⁻¹ without forming it where the rows of F are fewer than its columns.
+
+    Args:
+        rows: F, ``[n, d]``.
+        mu: μ > 0.
+        gram: FFᵀ, if it is known already.
+    """
+
+    def __init__(self, rows: FloatArray, mu: float, gram: FloatArray | None = None) -> None:
+        self.rows = rows
+        self.mu = mu
+        self._dual = len(rows) < rows.shape[1]
+        if self._dual:
+            matrix = np.array(rows @ rows.T if gram is None else gram)
+        else:
+            matrix = rows.T @ rows
+        matrix[np.diag_indices(len(matrix))] += mu
+        self._inverse: FloatArray = np.linalg.inv(matrix)
+
+    def apply(self, x: FloatArray) -> FloatArray:
+        """Px for each row, ``[k, d] → [k, d]``."""
+        if not self._dual:
+            return np.asarray(x @ self._inverse, dtype=np.float32)
+        inner = (x @ self.rows.T) @ self._inverse
+        return np.asarray((x - inner @ self.rows) / self.mu, dtype=np.float32)
+
+    def quadratic(self, x: FloatArray) -> FloatArray:
+        """xᵀPx for each row, ``[k, d] → [k]``."""
+        return np.einsum("kd,kd->k", x, self.apply(x))
+
+
+class LearnedKernel:
+    """The learned kernel, fitted to M candidates × N prompts. See the module's docstring.
+
+    Scores are squared distances in the space in which candidates differ, of at most M − 1
+    dimensions; what lies outside of it is the same for all of them and is what :meth:`novelty`
+    measures.
+    """
+
+    name = "learned"
+
+    def __init__(
+        self,
+        stack: Stack,
+        params: Params,
+        normalizer: Normalizer,
+        additive: _Additive,
+        precision: Precision | None,
+    ) -> None:
+        self.params = params
+        self.normalizer = normalizer
+        self._stack = stack
+        self._additive = additive
+        self._precision = precision
+        mask, counts = stack.mask, stack.counts
+        effects = additive.effects
+        solved = effects if precision is None else precision.apply(effects)
+        # ‖P^{1/2}(x − c)‖² only differs between candidates inside the span of P^{1/2}·effects.
+        # An orthonormal basis of that span is (effects·P·effectsᵀ)^{-1/2}·effects·P^{1/2}.
+        strengths, vectors = np.linalg.eigh((solved @ effects.T).astype(np.float64))
+        kept = strengths > _NEGLIGIBLE * max(float(strengths[-1]), 1e-30)
+        basis = (vectors[:, kept] / np.sqrt(strengths[kept])).T
+        self._projection = np.ascontiguousarray((basis @ solved).astype(np.float32))
+        self._candidates = (effects @ self._projection.T).astype(np.float32)
+        self._noise = self._sampling_noise(additive.residuals[mask], len(mask))
+        # An average of few samples lies too far out; without this, short specifications starve.
+        squares = np.einsum("mr,mr->m", self._candidates, self._candidates)
+        self._constant = squares - self._noise / np.maximum(counts, 1)
+        if params.attention > 0:
+            self._prepare_attention(mask)
+
+    @classmethod
+    def fit(
+        cls, stack: Stack, prior: Prior | None = None, params: Params | None = None
+    ) -> LearnedKernel:
+        """Fit to a stack.
+
+        Args:
+            stack: the candidates.
+            prior: of the encoder.
+            params: hyperparameters, by default those that suit most libraries.
+        """
+        return cls.fit_grid(stack, prior, [params or GRID[0]])[0]
+
+    @classmethod
+    def fit_grid(
+        cls, stack: Stack, prior: Prior | None, grid: Sequence[Params]
+    ) -> list[LearnedKernel]:
+        """Fit once per choice of hyperparameters, sharing what they have in common."""
+        blocks = registry.info(stack.encoder_id).blocks
+        reference = None if prior is None else prior.deviation
+        normalizer = Normalizer.fit(stack.features[stack.mask], blocks, reference)
+        samples = normalizer.transform(stack.features)
+        samples[~stack.mask] = 0
+        additive = _Additive.fit(samples, stack.mask)
+        shared: dict[float, tuple[FloatArray, FloatArray | None] | None] = {}
+        fitted = []
+        for params in grid:
+            if params.attention not in shared:
+                rows = _errors(samples, additive, stack, params.attention, prior)
+                if rows is None:
+                    shared[params.attention] = None
+                else:
+                    dual = len(rows) < rows.shape[1]
+                    shared[params.attention] = (rows, rows @ rows.T if dual else None)
+            known = shared[params.attention]
+            precision = None
+            if known is not None:
+                mu = params.shrinkage / known[0].shape[1]
+                precision = Precision(known[0], mu, known[1])
+            fitted.append(cls(stack, params, normalizer, additive, precision))
+        return fitted
+
+    def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
+        """Squared distances ``[n, M]`` for raw features ``[n, d]``; see :mod:`.methods`."""
+        query = self.normalizer.transform(features)
+        if self.params.attention > 0:
+            return self._attentive_scores(query, prompts)
+        projected = (query - self._additive.centre) @ self._projection.T
+        squares = np.einsum("nr,nr->n", projected, projected)[:, None]
+        return np.asarray(squares - 2 * projected @ self._candidates.T + self._constant)
+
+    def novelty(self, features: FloatArray) -> FloatArray:
+        """How unlike anything in the library an image is, ``[n, d] → [n]``.
+
+        The part of ‖P^{1/2}(z − z̄)‖² that lies outside the space in which candidates differ.
+        """
+        centred = self.normalizer.transform(features) - self._additive.centre
+        whole = (
+            np.einsum("nd,nd->n", centred, centred)
+            if self._precision is None
+            else self._precision.quadratic(centred)
+        )
+        inside = np.square(centred @ self._projection.T).sum(axis=1)
+        return np.asarray(np.maximum(whole - inside, 0), dtype=np.float32)
+
+    def evidence(
+        self, features: FloatArray, prompts: FloatArray | None, candidate: int
+    ) -> FloatArray:
+        """⟨φ(z), φ(z_{m,i} − z̄_i)⟩ for each sample of a candidate, ``[N]``."""
+        query = (self.normalizer.transform(features) - self._additive.centre).mean(axis=0)
+        direction = (query @ self._projection.T) @ self._projection
+        samples = self.normalizer.transform(self._stack.features[candidate])
+        strength = (samples - self._additive.prompts) @ direction
+        return np.where(self._stack.mask[candidate], strength, -np.inf).astype(np.float32)
+
+    def near_duplicates(self) -> list[tuple[int, ...]]:
+        """Groups of candidates that lie closer together than their sampling noise.
+
+        Returns:
+            Groups of at least two candidates, by index. A candidate is in one group at most.
+        """
+        inverse = 1 / np.maximum(self._stack.counts, 1)
+        noise = self._noise * (inverse[:, None] + inverse[None, :])
+        difference = self._candidates[:, None] - self._candidates[None, :]
+        near = np.square(difference).sum(axis=2) <= _NEAR * noise
+        groups: list[tuple[int, ...]] = []
+        grouped: set[int] = set()
+        for first in range(len(near)):
+            if first in grouped:
+                continue
+            # Complete linkage: every member is near to every other, so chains do not form.
+            members = [first]
+            for other in range(first + 1, len(near)):
+                if other not in grouped and near[other, members].all():
+                    members.append(other)
+            if len(members) > 1 and self._noise > 0:
+                groups.append(tuple(members))
+                grouped.update(members)
+        return groups
+
+    def to_tensors(self) -> dict[str, FloatArray]:
+        """What scoring needs, as arrays for safetensors; :func:`scores_from_tensors` reads it."""
+        if self.params.attention > 0:
+            raise RankingError("Only the state of a kernel with attention 0 can be saved.")
+        return {
+            "mean": self.normalizer.mean,
+            "deviation": self.normalizer.deviation,
+            "centre": self._additive.centre,
+            "projection": self._projection,
+            "candidates": self._candidates,
+            "constant": self._constant.astype(np.float32),
+        }
+
+    def _sampling_noise(self, residuals: FloatArray, candidates: int) -> float:
+        """E‖P^{1/2}e‖² of one sample around its candidate's mean, inside the projection."""
+        free = len(residuals) - candidates
+        if free < 1:
+            return 0.0
+        return float(np.square(residuals @ self._projection.T).sum() / free)
+
+    # -- ρ > 0: the candidates' representation follows the query -----------------------------------
+
+    def _prepare_attention(self, mask: BoolArray) -> None:
+        centred = self._additive.centred
+        flat = centred.reshape(-1, centred.shape[-1])
+        solved = flat if self._precision is None else self._precision.apply(flat)
+        self._solved = solved.reshape(centred.shape)
+        self._gram = self._solved @ centred.transpose(0, 2, 1)
+        self._presence = mask.astype(np.float32)
+
+    def _attentive_scores(self, query: FloatArray, prompts: FloatArray | None) -> FloatArray:
+        weights = _weights(query, prompts, self._additive, self._stack, self.params.attention)
+        missing = query - weights @ self._additive.prompts
+        outside = (
+            np.einsum("nd,nd->n", missing, missing)
+            if self._precision is None
+            else self._precision.quadratic(missing)
+        )
+        present = weights[:, None, :] * self._presence
+        present /= np.maximum(present.sum(axis=2, keepdims=True), 1e-12)
+        flat = self._solved.reshape(-1, self._solved.shape[-1])
+        products = (missing @ flat.T).reshape(len(query), *self._presence.shape)
+        linear = np.einsum("qmi,qmi->qm", present, products)
+        gram = self._gram @ present.transpose(1, 2, 0)
+        quadratic = np.einsum("qmi,miq->qm", present, gram)
+        bias = self._noise * np.square(present).sum(axis=2)
+        return np.asarray(outside[:, None] - 2 * linear + quadratic - bias, dtype=np.float32)
+
+
+def scores_from_tensors(
+    tensors: Mapping[str, FloatArray], blocks: tuple[Block, ...], features: FloatArray
+) -> FloatArray:
+    """:meth:`LearnedKernel.scores` from saved state: ``[n, d] → [n, M]``."""
+    normalizer = Normalizer(tensors["mean"], tensors["deviation"], blocks)
+    centred = normalizer.transform(features) - tensors["centre"]
+    projected = centred @ tensors["projection"].T
+    squares = np.einsum("nr,nr->n", projected, projected)[:, None]
+    return np.asarray(squares - 2 * projected @ tensors["candidates"].T + tensors["constant"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Additive:
+    """z_{m,i} = centre + prompt_i + effect_m + residual, by alternating least squares.
+
+    With every sample present this is plain means. Where samples are missing, it keeps a candidate
+    from being taken for what its few prompts happen to show.
+
+    Attributes:
+        prompts: z̄_i, ``[N, d]``.
+        centre: their mean, ``[d]``.
+        effects: of the candidates, ``[M, d]``; they add up to zero.
+        centred: z_{m,i} − z̄_i, ``[M, N, d]``; zero where missing.
+        residuals: of the whole model, ``[M, N, d]``; zero where missing.
+    """
+
+    prompts: FloatArray
+    centre: FloatArray
+    effects: FloatArray
+    centred: FloatArray
+    residuals: FloatArray
+
+    @classmethod
+    def fit(cls, samples: FloatArray, mask: BoolArray) -> _Additive:
+        presence = mask.astype(np.float32)
+        per_candidate = np.maximum(presence.sum(axis=1), 1)[:, None]
+        per_prompt = np.maximum(presence.sum(axis=0), 1)[:, None]
+        sums_candidate = samples.sum(axis=1)
+        sums_prompt = samples.sum(axis=0)
+        effects = np.zeros_like(sums_candidate)
+        prompts = sums_prompt / per_prompt
+        for _ in range(1 if mask.all() else 30):
+            effects = (sums_candidate - presence @ prompts) / per_candidate
+            effects -= effects.mean(axis=0)
+            prompts = (sums_prompt - presence.T @ effects) / per_prompt
+        centred = (samples - prompts) * presence[:, :, None]
+        residuals = (centred - effects[:, None]) * presence[:, :, None]
+        return cls(prompts, prompts.mean(axis=0), effects, centred, residuals)
+
+
+def _errors(
+    samples: FloatArray,
+    additive: _Additive,
+    stack: Stack,
+    attention: float,
+    prior: Prior | None,
+) -> FloatArray | None:
+    """Rows whose outer products add up to the error covariance, with trace 1; ``None`` if it is 0.
+
+    The error of a sample is what is left when it is predicted like a query, from the other
+    prompts: z_{m,i} − Σ_{j≠i} w_j z_{m,j}.
+    """
+    mask = stack.mask
+    if attention > 0:
+        rows = _attentive_errors(samples, additive, stack, attention)
+    else:
+        rows = (additive.residuals + (additive.prompts - additive.centre))[mask]
+    energy = float(np.einsum("nd,nd->", rows, rows, dtype=np.float64))
+    if min(mask.shape) < 2 or energy <= 1e-20 * max(len(rows), 1):
+        return None
+    rows = rows / np.sqrt(energy)
+    if prior is None:
+        return np.asarray(rows, dtype=np.float32)
+    share = prior.strength / (prior.strength + len(rows))
+    joined = np.concatenate([np.sqrt(1 - share) * rows, np.sqrt(share) * prior.scatter])
+    return np.asarray(joined, dtype=np.float32)
+
+
+def _attentive_errors(
+    samples: FloatArray, additive: _Additive, stack: Stack, attention: float
+) -> FloatArray:
+    mask = stack.mask
+    embeddings = stack.prompt_embeddings
+    errors = np.zeros_like(samples)
+    for column in range(mask.shape[1]):
+        rows = np.flatnonzero(mask[:, column])
+        query = samples[rows, column]
+        text = None if embeddings is None else np.tile(embeddings[column], (len(rows), 1))
+        weights = _weights(query, text, additive, stack, attention, left_out=column)
+        own = weights * mask[rows]
+        own /= np.maximum(own.sum(axis=1, keepdims=True), 1e-12)
+        predicted = weights @ additive.prompts
+        predicted += np.einsum("mi,mid->md", own, additive.centred[rows], optimize=True)
+        errors[rows, column] = query - predicted
+    return np.asarray(errors[mask], dtype=np.float32)
+
+
+def _weights(
+    query: FloatArray,
+    prompts: FloatArray | None,
+    additive: _Additive,
+    stack: Stack,
+    attention: float,
+    left_out: int | None = None,
+) -> FloatArray:
+    """w_i = (1−ρ)/N + ρ·a_i for normalised queries, ``[n, N]``; rows add up to 1."""
+    means = additive.prompts
+    lengths = np.maximum(np.linalg.norm(means, axis=1), 1e-12)
+    logits = query @ (means / lengths[:, None]).T / TAU_IMAGE
+    if prompts is not None and stack.prompt_embeddings is not None:
+        logits = logits + prompts @ stack.prompt_embeddings.T / TAU_TEXT
+    uniform = np.ones(logits.shape[1], dtype=np.float32)
+    if left_out is not None:
+        logits[:, left_out] = -np.inf
+        uniform[left_out] = 0
+    logits = logits - logits.max(axis=1, keepdims=True)
+    focus = np.exp(logits)
+    focus /= focus.sum(axis=1, keepdims=True)
+    weights = (1 - attention) * uniform / uniform.sum() + attention * focus
+    return np.asarray(weights, dtype=np.float32)
+
+
+def load_prior(encoder_id: str) -> Prior | None:
+    """The prior that ships with an encoder, or ``None``."""
+    from .paths import data_folder
+
+    path = data_folder() / "priors" / (encoder_id.replace("/", "-") + ".safetensors")
+    if not path.is_file():
+        return None
+    from safetensors.numpy import load
+
+    tensors: dict[str, Any] = load(path.read_bytes())
+    return Prior(
+        tensors["deviation"].astype(np.float32),
+        tensors["scatter"].astype(np.float32),
+    )

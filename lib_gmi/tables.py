@@ -1,0 +1,69 @@
+"""Plain tables that fit the terminal, and bars."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Sequence
+
+#: Columns narrower than this are not cut further.
+_NARROWEST = 8
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Lay out a table; where it is too wide, the widest column is cut with an ellipsis.
+
+    Columns whose cells all look like numbers are aligned to the right.
+    """
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    clean = [[_one_line(cell) for cell in row] for row in rows]
+    columns = list(zip(headers, *clean, strict=True))
+    widths = [max(map(display_width, column)) for column in columns]
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _NARROWEST:
+        widest = widths.index(max(widths))
+        widths[widest] -= 1
+    right = [bool(rows) and all(_is_number(cell) for cell in column[1:]) for column in columns]
+    lines = [_line(headers, widths, right), "  ".join("─" * w for w in widths)]
+    lines += [_line(row, widths, right) for row in clean]
+    return "\n".join(lines)
+
+
+def bar(share: float, width: int = 12) -> str:
+    """A horizontal bar for a share in [0, 1]."""
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
+
+
+def display_width(text: str) -> int:
+    """Columns that a text takes in a terminal: East Asian wide characters take two."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    fitted = []
+    for cell, width, to_right in zip(cells, widths, right, strict=True):
+        text = _cut(cell, width)
+        padding = " " * (width - display_width(text))
+        fitted.append(padding + text if to_right else text + padding)
+    return "  ".join(fitted).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    if display_width(text) <= width:
+        return text
+    while text and display_width(text) > width - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def _one_line(text: str) -> str:
+    """Names come from files: no control characters (escape sequences) reach the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip("%~ –-/.0123456789") == ""
