@@ -97,4 +97,4 @@ def optional_text_encoder() -> TextEncoder | None:
 
 def embedded_library() -> Library:
     """The specifications of 63 public models that ship with this program (read-only)."""
-    return Library(data_folder() / "embedded")
+    return Library(data_folder() / "embedded", read_only=True)

@@ -30,6 +30,11 @@ FOREIGN_RATE = 0.01
 #: The conformal sets hold the true candidate at least this often.
 COVERAGE = 0.9
 
+#: Below this rate of telling two candidates apart (see :func:`near_duplicates`) they are a group.
+NEAR_RATE = 0.7
+#: With fewer held-out prompts nothing is called a near-duplicate.
+NEAR_MIN_PROMPTS = 8
+
 _SUBSETS = 20
 _BINS = 10
 
@@ -44,7 +49,6 @@ class Calibration:
         top4: … came among the first four.
         mean_rank: its mean rank, 1 is best.
         calibration_error: expected calibration error of the top-1 probability, in [0, 1].
-        foreign_score: a best score above this is beyond what held-out samples reach.
         conformal_floor: candidates with at least this probability form the conformal set.
         queries: held-out queries this was fitted on.
     """
@@ -54,7 +58,6 @@ class Calibration:
     top4: float
     mean_rank: float
     calibration_error: float
-    foreign_score: float
     conformal_floor: float
     queries: int
 
@@ -87,10 +90,81 @@ def calibrate(held_out: FloatArray, images: int = 1) -> Calibration | None:
         top4=float((ranks <= 4).mean()),
         mean_rank=float(ranks.mean()),
         calibration_error=calibration_error(probabilities, ranks <= 1),
-        foreign_score=float(np.quantile(scores.min(axis=1), 1 - FOREIGN_RATE)),
         conformal_floor=float(1 - np.quantile(1 - own, level, method="higher")),
         queries=len(truth),
     )
+
+
+def foreign_threshold(novelty: FloatArray, images: int = 1) -> float | None:
+    """The novelty (its mean over so many images) that 99 % of held-out queries stay below.
+
+    Args:
+        novelty: of held-out samples, ``[M, H]``; NaN where there is none.
+        images: per query.
+    """
+    queries, _ = held_out_queries(novelty[:, :, None], images)
+    return float(np.quantile(queries, 1 - FOREIGN_RATE)) if len(queries) else None
+
+
+def log_loss(held_out: FloatArray) -> FloatArray:
+    """−log p of the true candidate for each held-out sample, at the best temperature, ``[M, H]``.
+
+    NaN where there is no sample.
+    """
+    scores, truth = held_out_queries(held_out, 1)
+    loss = np.full(held_out.shape[:2], np.nan, dtype=np.float32)
+    if len(scores) == 0:
+        return loss
+    probabilities = softmax(scores, fit_temperature(scores, truth))
+    own = probabilities[np.arange(len(truth)), truth]
+    loss[np.isfinite(held_out).all(axis=2)] = -np.log(np.maximum(own, 1e-12))
+    return loss
+
+
+def near_duplicates(held_out: FloatArray) -> list[tuple[int, ...]]:
+    """Groups of candidates that the library cannot tell apart.
+
+    Two candidates are near-duplicates if held-out samples of both find the right one of the two so
+    rarely that the true rate is below 70 % with 95 % confidence (one-sided Wilson bound; guessing
+    finds 50 %, and a tie finds nothing). A distance between fitted candidates would not do: the
+    kernel has learned to pull exactly these samples apart.
+
+    Args:
+        held_out: scores ``[M, H, M]``.
+
+    Returns:
+        Groups of at least two candidates, by index; every member is near to every other.
+    """
+    if held_out.shape[1] < NEAR_MIN_PROMPTS:
+        return []
+    candidates = np.arange(len(held_out))
+    own = held_out[candidates, :, candidates]
+    present = np.isfinite(own)
+    wins = ((own[:, :, None] < held_out) & present[:, :, None]).sum(axis=1)
+    counts = present.sum(axis=1)
+    trials = np.maximum(counts[:, None] + counts[None, :], 1)
+    near = _wilson_upper((wins + wins.T) / trials, trials) < NEAR_RATE
+    groups: list[tuple[int, ...]] = []
+    grouped: set[int] = set()
+    for first in candidates.tolist():
+        if first in grouped:
+            continue
+        members = [first]
+        for other in range(first + 1, len(near)):
+            # complete linkage: chains of pairs do not make a group
+            if other not in grouped and near[other, members].all():
+                members.append(other)
+        if len(members) > 1:
+            groups.append(tuple(members))
+            grouped.update(members)
+    return groups
+
+
+def _wilson_upper(rate: NDArray[Any], trials: NDArray[Any]) -> NDArray[Any]:
+    """Upper end of the one-sided 95 % Wilson interval of a rate."""
+    z = 1.645
+    spread = z * np.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
+    return np.asarray((rate + z**2 / (2 * trials) + spread) / (1 + z**2 / trials))
 
 
 def held_out_queries(held_out: FloatArray, images: int) -> tuple[FloatArray, IntArray]:

@@ -86,8 +86,6 @@ def _build(arguments: argparse.Namespace) -> int:
     from .hosts.folder import FolderHost
 
     host = FolderHost(arguments.folder)
-    for prompt_id in arguments.exclude:
-        host.prompt_set.get(prompt_id)
     host.leave_out(arguments.exclude)
     candidates = _matching(host.list_checkpoints(), arguments.candidates)
     library = Library(arguments.library)
@@ -209,7 +207,7 @@ def print_ranking(ranking: Ranking, top: int) -> None:
         cells += [f"{row.weighted_rkme:.4f}"] if with_paper else []
         cells += [f"{row.samples}/{row.of_samples}", ", ".join(row.evidence)]
         rows.append(cells)
-    print(table(headers, rows))
+    print(table(headers, rows, shrink=[len(headers) - 1, 1]))
     print(f"\nMethod: {ranking.method} ({ranking.reason}).")
     if ranking.conformal:
         print(
@@ -309,7 +307,8 @@ def _list(arguments: argparse.Namespace) -> int:
                 entry.identity,
             ]
         )
-    print(table(["checkpoint", "architecture", "samples", "", "encoder", "identity"], rows))
+    headers = ["checkpoint", "architecture", "samples", "", "encoder", "identity"]
+    print(table(headers, rows, shrink=[5, 4, 0]))
     print(f"\n{len(entries)} specifications in {library.folder}")
     return EXIT_OK
 
@@ -355,7 +354,7 @@ def _duplicates(arguments: argparse.Namespace) -> int:
 
     with _Bar("Fitting", quiet=arguments.json) as progress:
         fitted = app.open_fitted(Library(arguments.library), progress=progress)
-    groups = [[fitted.stack.candidates[i].title for i in group] for group in fitted.groups()]
+    groups = [[fitted.stack.candidates[i].title for i in group] for group in fitted.findings.groups]
     if arguments.json:
         _print_json(groups)
     elif groups:
@@ -438,9 +437,9 @@ def _encoders(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     rows = [[i.name, str(i.dim), i.summary] for i in registry.images()]
     rows += [[i.id, str(i.text_dim), i.summary] for i in registry.texts()]
-    print(table(["encoder", "numbers", ""], rows))
+    print(table(["encoder", "numbers", ""], rows, shrink=[2]))
     print()
-    print(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()]))
+    print(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()], shrink=[1]))
     return EXIT_OK
 
 
@@ -471,7 +470,7 @@ def _print_json(data: Any) -> None:
 
 
 class _Bar:
-    """A progress bar on stderr that appears with the first report and says nothing when quiet."""
+    """A progress bar on stderr that appears with the first report and says nothing when quiet or in a log."""
 
     def __init__(self, title: str, quiet: bool) -> None:
         self._title = title
@@ -486,7 +485,7 @@ class _Bar:
             self._bar.close()
 
     def update(self, done: int, total: int, message: str = "") -> None:
-        if self._quiet or total == 0:
+        if self._quiet or total == 0 or not sys.stderr.isatty():
             return
         if self._bar is None:
             from tqdm import tqdm

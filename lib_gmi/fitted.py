@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import methods
-from .calibration import MAX_IMAGES, Calibration, calibrate
+from .calibration import (
+    MAX_IMAGES,
+    Calibration,
+    calibrate,
+    foreign_threshold,
+    log_loss,
+    near_duplicates,
+)
 from .errors import RankingError
+from .kernels import GRID, LearnedKernel, Params, Prior
 from .protocols import Progress, SilentProgress
 from .stack import Exclusion, Stack, stack
 
 if TYPE_CHECKING:
-    from .kernels import LearnedKernel, Prior
     from .library import Library
     from .methods import FittedMethod
     from .protocols import FloatArray
@@ -47,20 +54,37 @@ class Report:
         return self.calibrations[0] if self.calibrations else None
 
 
+@dataclass(frozen=True)
+class Findings:
+    """Everything that leave-one-prompt-out finds out about a library.
+
+    Attributes:
+        params: hyperparameters of the learned kernel.
+        reports: by method.
+        foreign: novelty above which queries of 1, 2, … images are foreign; ``None`` if unknown.
+        groups: near-duplicates, as indices into the stack's candidates.
+    """
+
+    params: Params = GRID[0]
+    reports: Mapping[str, Report] = field(default_factory=dict)
+    foreign: tuple[float | None, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+
+
 @dataclass(eq=False)
 class FittedLibrary:
     """Everything a query needs.
 
     Attributes:
         stack: the candidates that can be ranked.
-        excluded: those that cannot, and why.
-        reports: by method, for those whose leave-one-prompt-out could run.
+        findings: of leave-one-prompt-out.
+        excluded: candidates that cannot be ranked, and why.
         prior: used by ``learned``, if any.
     """
 
     stack: Stack
-    excluded: tuple[Exclusion, ...]
-    reports: Mapping[str, Report]
+    findings: Findings
+    excluded: tuple[Exclusion, ...] = ()
     prior: Prior | None = None
     _fitted: dict[str, FittedMethod] = field(default_factory=dict)
 
@@ -71,14 +95,22 @@ class FittedLibrary:
             RankingError: unknown, or it cannot run on this library.
         """
         if name not in self._fitted:
-            self._fitted[name] = methods.method(name).fit(self.stack, self.prior)
+            fit = methods.method(name).fit
+            self._fitted[name] = fit(self.stack, self.prior, self.findings.params)
         return self._fitted[name]
+
+    @property
+    def learned(self) -> LearnedKernel:
+        """The learned kernel: it also knows foreign images."""
+        kernel = self.method("learned")
+        assert isinstance(kernel, LearnedKernel)
+        return kernel
 
     def choose(self, prompt_given: bool) -> tuple[str, str]:
         """The method that ``auto`` stands for, and why in one sentence."""
         rated = {
             name: report.one_image.top1
-            for name, report in self.reports.items()
+            for name, report in self.findings.reports.items()
             if report.one_image is not None
             and (prompt_given or not methods.METHODS[name].needs_prompt)
         }
@@ -89,44 +121,82 @@ class FittedLibrary:
         against = f" ({', '.join(others)})" if others else ""
         return best, f"it finds {rated[best]:.0%} of the library's own held-out samples{against}"
 
-    def groups(self) -> list[tuple[int, ...]]:
-        """Near-duplicates: see :meth:`.kernels.LearnedKernel.near_duplicates`."""
-        kernel: LearnedKernel = self.method("learned")  # type: ignore[assignment]
-        return kernel.near_duplicates()
+    def is_foreign(self, features: FloatArray) -> bool:
+        """Whether query images ``[n, d]`` look unlike what any candidate makes."""
+        known = self.findings.foreign[: len(features)]
+        threshold = next((t for t in reversed(known) if t is not None), None)
+        if threshold is None:
+            return False
+        return float(self.learned.novelty(features).mean()) > threshold
 
 
 def leave_one_prompt_out(
-    name: str, data: Stack, prior: Prior | None = None, progress: Progress | None = None
-) -> FloatArray:
-    """Held-out scores of a method: every part of it is fitted anew without the held-out prompt.
+    data: Stack, fit: Callable[[Stack], Sequence[FittedMethod]], progress: Progress | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Held-out scores: everything is fitted anew without the held-out prompt.
 
     Args:
-        name: of the method.
         data: M candidates × N prompts.
-        prior: for ``learned``.
+        fit: stack → G fitted methods, for instance one per choice of hyperparameters.
         progress: told after each prompt.
 
     Returns:
-        ``[M, H, M]`` for H held-out prompts, as in :mod:`.calibration`.
-
-    Raises:
-        RankingError: the method cannot run on this library.
+        Scores ``[G, M, H, M]`` for H held-out prompts, each ``[M, H, M]`` as in
+        :mod:`.calibration`, and the samples' novelty ``[G, M, H]`` (NaN for methods without).
     """
     progress = progress or SilentProgress()
     candidates, prompts = data.mask.shape
     held_out = np.unique(np.linspace(0, prompts - 1, min(prompts, MAX_HELD_OUT)).round().astype(int))
-    scores = np.full((candidates, len(held_out), candidates), np.nan, dtype=np.float32)
+    scores: list[FloatArray] = []
+    novelty: list[FloatArray] = []
     for step, prompt in enumerate(held_out):
-        fitted = methods.method(name).fit(data.without_prompts([prompt]), prior)
         rows = np.flatnonzero(data.mask[:, prompt])
+        features = data.features[rows, prompt]
         embeddings = data.prompt_embeddings
         query = None if embeddings is None else np.tile(embeddings[prompt], (len(rows), 1))
-        scores[rows, step] = fitted.scores(data.features[rows, prompt], query)
-        progress.update(step + 1, len(held_out), f"leave-one-prompt-out: {name}")
-    # A candidate whose only samples were held out scores infinity everywhere: no query of it.
-    own = scores[np.arange(candidates), :, np.arange(candidates)]
-    scores[~np.isfinite(own)] = np.nan
-    return scores
+        for index, fitted in enumerate(fit(data.without_prompts([prompt]))):
+            if step == 0:
+                scores.append(_nan(candidates, len(held_out), candidates))
+                novelty.append(_nan(candidates, len(held_out)))
+            scores[index][rows, step] = fitted.scores(features, query)
+            if isinstance(fitted, LearnedKernel):
+                novelty[index][rows, step] = fitted.novelty(features)
+        progress.update(step + 1, len(held_out), "leaving out one prompt after the other")
+    return np.stack(scores), np.stack(novelty)
+
+
+def findings(
+    data: Stack,
+    prior: Prior | None = None,
+    progress: Progress | None = None,
+    contestants: Sequence[str] = CONTESTANTS,
+) -> Findings:
+    """Run leave-one-prompt-out: choose hyperparameters, calibrate, compare the methods.
+
+    Args:
+        data: the candidates.
+        prior: for ``learned``.
+        progress: told while it runs.
+        contestants: which methods to compare; ``learned`` always takes part.
+    """
+    if min(data.mask.shape) < 2:
+        return Findings()
+    scores, novelty = leave_one_prompt_out(
+        data, lambda part: LearnedKernel.fit_grid(part, prior, GRID), progress
+    )
+    best = _best_params([log_loss(held_out) for held_out in scores])
+    reports = {"learned": report("learned", scores[best])}
+    for name in contestants:
+        lacks_prompts = methods.METHODS[name].needs_prompt and data.prompt_embeddings is None
+        if name == "learned" or lacks_prompts:
+            continue
+        fit = methods.METHODS[name].fit
+        held_out, _ = leave_one_prompt_out(
+            data, lambda part, fit=fit: [fit(part, None, None)], progress
+        )
+        reports[name] = report(name, held_out[0])
+    foreign = tuple(foreign_threshold(novelty[best], n) for n in range(1, MAX_IMAGES + 1))
+    return Findings(GRID[best], reports, foreign, tuple(near_duplicates(scores[best])))
 
 
 def report(name: str, held_out: FloatArray) -> Report:
@@ -134,18 +204,31 @@ def report(name: str, held_out: FloatArray) -> Report:
     return Report(name, tuple(calibrate(held_out, n) for n in range(1, MAX_IMAGES + 1)))
 
 
+def _best_params(losses: Sequence[FloatArray]) -> int:
+    """Index of the hyperparameters with the least held-out loss.
+
+    The default (the first) stays unless another beats it by more than one standard error, taken
+    over prompts: with few prompts the differences are mostly chance (Breiman et al. 1984, §3.4.3).
+    """
+    per_prompt = np.stack([np.nanmean(loss, axis=0) for loss in losses])
+    gains = per_prompt[0] - per_prompt
+    best = int(np.argmax(gains.mean(axis=1)))
+    error = gains[best].std(ddof=1) / np.sqrt(gains.shape[1])
+    return best if gains[best].mean() > error else 0
+
+
 def fit(
     library: Library,
     encoder_id: str | None = None,
-    prior: Prior | None = None,
+    prior: Callable[[str], Prior | None] | None = None,
     progress: Progress | None = None,
 ) -> FittedLibrary:
-    """Fit a library, or read what was fitted for exactly these specifications.
+    """Fit a library, or read what was found out about exactly these specifications before.
 
     Args:
         library: the specifications.
         encoder_id: rank those of this encoder; by default the most common.
-        prior: the encoder's, see :func:`.kernels.load_prior`.
+        prior: looks up an encoder's prior, see :func:`.kernels.load_prior`; ``None`` to use none.
         progress: told while leave-one-prompt-out runs.
 
     Raises:
@@ -155,18 +238,17 @@ def fit(
     data, excluded = stack(specifications, encoder_id)
     if data is None:
         raise RankingError(_nothing_to_rank(library, len(specifications), [*unreadable, *excluded]))
-    name = _file_name(library.fingerprint(), data.encoder_id, prior is not None)
-    reports = _read_reports(library.read_fitted(name))
-    if reports is None:
-        reports = {}
-        for contestant in CONTESTANTS:
-            if methods.METHODS[contestant].needs_prompt and data.prompt_embeddings is None:
-                continue
-            if min(data.mask.shape) >= 2:
-                held_out = leave_one_prompt_out(contestant, data, prior, progress)
-                reports[contestant] = report(contestant, held_out)
-        library.write_fitted(name, _write_reports(reports))
-    return FittedLibrary(data, (*unreadable, *excluded), reports, prior)
+    steady = None if prior is None else prior(data.encoder_id)
+    name = _file_name(library.fingerprint(), data.encoder_id, steady is not None)
+    found = _read_findings(library.read_fitted(name))
+    if found is None:
+        found = findings(data, steady, progress)
+        library.write_fitted(name, _write_findings(found))
+    return FittedLibrary(data, found, (*unreadable, *excluded), steady)
+
+
+def _nan(*shape: int) -> FloatArray:
+    return np.full(shape, np.nan, dtype=np.float32)
 
 
 def _nothing_to_rank(library: Library, found: int, excluded: Sequence[Exclusion]) -> str:
@@ -183,24 +265,32 @@ def _file_name(fingerprint: str, encoder_id: str, with_prior: bool) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
 
 
-def _write_reports(reports: Mapping[str, Report]) -> bytes:
-    rows = {
-        name: [None if c is None else c.to_json() for c in report.calibrations]
-        for name, report in reports.items()
+def _write_findings(found: Findings) -> bytes:
+    data = {
+        "params": vars(found.params),
+        "reports": {
+            name: [None if c is None else c.to_json() for c in report.calibrations]
+            for name, report in found.reports.items()
+        },
+        "foreign": list(found.foreign),
+        "groups": [list(group) for group in found.groups],
     }
-    return json.dumps({"reports": rows}, indent=1).encode()
+    return json.dumps(data, indent=1).encode()
 
 
-def _read_reports(data: bytes | None) -> dict[str, Report] | None:
+def _read_findings(data: bytes | None) -> Findings | None:
+    """Stored findings, or ``None`` if there are none that can be read: then they are made anew."""
     if data is None:
         return None
     try:
-        rows: dict[str, list[Any]] = json.loads(data)["reports"]
-        return {
+        stored: dict[str, Any] = json.loads(data)
+        reports = {
             name: Report(
                 name, tuple(None if c is None else Calibration.from_json(c) for c in calibrations)
             )
-            for name, calibrations in rows.items()
+            for name, calibrations in stored["reports"].items()
         }
+        groups = tuple(tuple(map(int, group)) for group in stored["groups"])
+        return Findings(Params(**stored["params"]), reports, tuple(stored["foreign"]), groups)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None  # fitted again
+        return None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import methods
 from .calibration import Calibration, for_images, softmax
 from .errors import RankingError
 from .images import through_codec, to_rgb
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
     from .fitted import FittedLibrary
     from .protocols import Encoder, FloatArray, TextEncoder
 
-_EVIDENCE = 3
+#: So many samples are named for each of the first so many candidates.
+_EVIDENCE = 2
+_EXPLAINED = 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class RankedCandidate:
             ``None`` where none can be claimed.
         margin: how much worse the next candidate's score is; 0 for the last.
         weighted_rkme: the paper's score (Eq. 9), or ``None`` without prompts.
-        evidence: prompt ids of the samples that speak most for it, strongest first.
+        evidence: prompt ids of the samples that speak most for it, strongest first; only for
+            the first 20.
         samples: how many samples its specification has.
         of_samples: how many a complete one has.
         group: number of its group of near-duplicates, or ``None``.
@@ -63,7 +65,7 @@ class Ranking:
         method: that ordered them.
         reason: why this method, in one sentence.
         verdict: the answer in one plain sentence; says when nothing fits well.
-        foreign: the best score lies beyond what held-out samples of the library reach.
+        foreign: the image looks unlike what held-out samples of the library look like.
         conformal: titles that together hold the true candidate in 90 % of the queries that are
             like the library's own samples; empty where no probability is claimed.
         groups: near-duplicates, as (titles, their probabilities summed).
@@ -164,13 +166,13 @@ def identify(library: FittedLibrary, wanted: Requirement, method: str = "auto") 
     fitted = library.method(method)
     scores = fitted.scores(wanted.features, prompts).mean(axis=0)
     images = len(wanted.features)
-    report = library.reports.get(method)
+    report = library.findings.reports.get(method)
     calibration = None if report is None else for_images(report.calibrations, images)
     probabilities = None if calibration is None else softmax(scores, calibration.temperature)
     paper = None
     if prompts is not None:
         paper = library.method("weighted-rkme").scores(wanted.features, prompts).mean(axis=0)
-    groups = library.groups()
+    groups = library.findings.groups
     group_of = {row: number for number, rows in enumerate(groups, 1) for row in rows}
 
     order = np.lexsort((_title_order(library), scores))
@@ -185,13 +187,15 @@ def identify(library: FittedLibrary, wanted: Requirement, method: str = "auto") 
                 probability=None if probabilities is None else float(probabilities[row]),
                 margin=float(following - scores[row]),
                 weighted_rkme=None if paper is None else float(paper[row]),
-                evidence=_evidence(library, fitted.evidence(wanted.features, prompts, int(row))),
+                evidence=()
+                if position >= _EXPLAINED
+                else _evidence(library, fitted.evidence(wanted.features, prompts, int(row))),
                 samples=int(data.counts[row]),
                 of_samples=data.prompt_set_size,
                 group=group_of.get(int(row)),
             )
         )
-    foreign = calibration is not None and float(scores.min()) > calibration.foreign_score
+    foreign = library.is_foreign(wanted.features)
     conformal = [
         r.candidate.title
         for r in ranked

@@ -36,8 +36,6 @@ TAU_TEXT = 0.2
 _DEVIATION_FLOOR = 0.01
 #: Discriminants with less of the largest one's strength than this are rounding errors.
 _NEGLIGIBLE = 1e-5
-#: Candidates nearer to each other than this many times their sampling noise are one group.
-_NEAR = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,31 +265,6 @@ class LearnedKernel:
         samples = self.normalizer.transform(self._stack.features[candidate])
         strength = (samples - self._additive.prompts) @ direction
         return np.where(self._stack.mask[candidate], strength, -np.inf).astype(np.float32)
-
-    def near_duplicates(self) -> list[tuple[int, ...]]:
-        """Groups of candidates that lie closer together than their sampling noise.
-
-        Returns:
-            Groups of at least two candidates, by index. A candidate is in one group at most.
-        """
-        inverse = 1 / np.maximum(self._stack.counts, 1)
-        noise = self._noise * (inverse[:, None] + inverse[None, :])
-        difference = self._candidates[:, None] - self._candidates[None, :]
-        near = np.square(difference).sum(axis=2) <= _NEAR * noise
-        groups: list[tuple[int, ...]] = []
-        grouped: set[int] = set()
-        for first in range(len(near)):
-            if first in grouped:
-                continue
-            # Complete linkage: every member is near to every other, so chains do not form.
-            members = [first]
-            for other in range(first + 1, len(near)):
-                if other not in grouped and near[other, members].all():
-                    members.append(other)
-            if len(members) > 1 and self._noise > 0:
-                groups.append(tuple(members))
-                grouped.update(members)
-        return groups
 
     def to_tensors(self) -> dict[str, FloatArray]:
         """What scoring needs, as arrays for safetensors; :func:`scores_from_tensors` reads it."""

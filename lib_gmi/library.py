@@ -81,13 +81,15 @@ class Library:
 
     Args:
         folder: created on the first write.
+        read_only: never write, move or lock anything, not even to set damaged files aside.
 
     Raises:
         LibraryError: the path exists and is not a folder.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, read_only: bool = False) -> None:
         self.folder = Path(folder)
+        self.read_only = read_only
         if self.folder.exists() and not self.folder.is_dir():
             raise LibraryError(f"{self.folder}: is not a folder. Name a folder for the library.")
         self._loaded: dict[str, tuple[str, Specification]] = {}
@@ -220,8 +222,9 @@ class Library:
             except SpecificationError as error:
                 self._set_aside(path, str(error))
                 damaged.append(Exclusion(path.name, str(error)))
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            (self.folder / "catalogue.json").unlink()
+        if not self.read_only:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                (self.folder / "catalogue.json").unlink()
         return VerifyReport(tuple(sorted(good)), tuple(damaged), tuple(unreadable))
 
     def read_fitted(self, name: str) -> bytes | None:
@@ -236,6 +239,8 @@ class Library:
 
         Fitted state can always be fitted again, so a library that cannot be written is no error.
         """
+        if self.read_only:
+            return
         folder = self.folder / "fitted"
         with contextlib.suppress(LibraryError, OSError), self._lock():
             write_atomic(folder / name, data)
@@ -281,6 +286,8 @@ class Library:
 
     def _set_aside(self, path: Path, reason: str) -> None:
         """Move a damaged file out of the way, with its reason; never delete it."""
+        if self.read_only:
+            return
         with contextlib.suppress(LibraryError):
             target = self._free_name(self.folder / "damaged", path.name)
             self._move(path, target)
@@ -315,6 +322,8 @@ class Library:
     def _lock(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
+        if self.read_only:
+            raise LibraryError(f"{self.folder}: this library is read-only.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock: BaseFileLock = FileLock(str(self.folder / ".lock"), timeout=LOCK_TIMEOUT)
@@ -380,6 +389,8 @@ class Library:
             return {}  # only a cache
 
     def _write_catalogue(self, rows: Mapping[str, Any]) -> None:
+        if self.read_only:
+            return
         data = json.dumps({"version": _CATALOGUE_VERSION, "files": rows}).encode()
         with contextlib.suppress(LibraryError):
             write_atomic(self.folder / "catalogue.json", data)

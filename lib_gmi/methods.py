@@ -17,7 +17,7 @@ import numpy as np
 from . import rkme
 from .encoders import registry
 from .errors import RankingError
-from .kernels import LearnedKernel, Normalizer, Prior
+from .kernels import LearnedKernel, Normalizer, Params, Prior
 
 if TYPE_CHECKING:
     from .protocols import FloatArray
@@ -57,13 +57,13 @@ class Method:
         name: as in the paper, or ``learned``.
         summary: one line for people.
         needs_prompt: cannot run without a (pseudo-)prompt and embedded prompts.
-        fit: stack and prior → fitted method. The prior is only used by ``learned``.
+        fit: stack, prior and hyperparameters → fitted method; only ``learned`` uses the last two.
     """
 
     name: str
     summary: str
     needs_prompt: bool
-    fit: Callable[[Stack, Prior | None], FittedMethod]
+    fit: Callable[[Stack, Prior | None, Params | None], FittedMethod]
 
 
 def method(name: str) -> Method:
@@ -182,7 +182,7 @@ def _required(name: str, prompts: FloatArray | None) -> FloatArray:
     return prompts
 
 
-def _basic(stack: Stack, prior: Prior | None) -> FittedMethod:
+def _basic(stack: Stack, prior: Prior | None, params: Params | None) -> FittedMethod:
     if stack.encoder_id != registry.info(PIXELS).id:
         raise RankingError(
             f"'rkme-basic' compares pixels, and this library holds {stack.encoder_id}. "
@@ -204,21 +204,21 @@ METHODS: dict[str, Method] = {
             "weighted-rkme",
             "the paper's score (Eq. 9): samples weighted by their prompts",
             True,
-            lambda stack, prior: RKME("weighted-rkme", stack, weighted=True),
+            lambda stack, prior, params: RKME("weighted-rkme", stack, weighted=True),
         ),
         Method(
             "rkme-concat",
             "Eq. 2 on image and prompt features side by side",
             True,
-            lambda stack, prior: RKME("rkme-concat", stack, concatenated=True),
+            lambda stack, prior, params: RKME("rkme-concat", stack, concatenated=True),
         ),
         Method(
             "rkme-clip",
             "Eq. 2 on the encoder's features",
             False,
-            lambda stack, prior: RKME("rkme-clip", stack),
+            lambda stack, prior, params: RKME("rkme-clip", stack),
         ),
         Method("rkme-basic", f"Eq. 2 on pixels (a library of {PIXELS})", False, _basic),
-        Method("download", "popularity order", False, lambda stack, prior: Download(stack)),
+        Method("download", "popularity order", False, lambda stack, prior, params: Download(stack)),
     )
 }

@@ -6,22 +6,33 @@ import shutil
 import unicodedata
 from collections.abc import Sequence
 
-#: Columns narrower than this are not cut further.
-_NARROWEST = 8
+#: A column is not cut to fewer characters than this before the next one is.
+_NARROW = 16
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Lay out a table; where it is too wide, the widest column is cut with an ellipsis.
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    shrink: Sequence[int],
+    width: int | None = None,
+) -> str:
+    """Lay out a table that fits the terminal.
 
-    Columns whose cells all look like numbers are aligned to the right.
+    Args:
+        headers: one per column.
+        rows: cells; columns whose cells all look like numbers are aligned to the right.
+        shrink: the columns that may be cut with an ellipsis, in this order.
+        width: to fit, by default the terminal's.
     """
-    width = width or shutil.get_terminal_size((100, 24)).columns
+    width = width or shutil.get_terminal_size((120, 24)).columns
     clean = [[_one_line(cell) for cell in row] for row in rows]
     columns = list(zip(headers, *clean, strict=True))
     widths = [max(map(display_width, column)) for column in columns]
-    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _NARROWEST:
-        widest = widths.index(max(widths))
-        widths[widest] -= 1
+    excess = sum(widths) + 2 * (len(widths) - 1) - width
+    for column in shrink:
+        cut = min(max(excess, 0), max(widths[column] - _NARROW, 0))
+        widths[column] -= cut
+        excess -= cut
     right = [bool(rows) and all(_is_number(cell) for cell in column[1:]) for column in columns]
     lines = [_line(headers, widths, right), "  ".join("─" * w for w in widths)]
     lines += [_line(row, widths, right) for row in clean]

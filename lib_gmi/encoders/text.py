@@ -7,7 +7,8 @@ same embeddings, so the package is installed with ``--no-deps`` inside a host.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,21 @@ def load(device: str = "cpu") -> MiniLM:
     except ImportError:
         raise MissingExtraError(_HOW_TO_INSTALL) from None
     path = str(get_model_path())
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    model = AutoModel.from_pretrained(path, local_files_only=True).eval()
+    with _without_progress_bars():
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        model = AutoModel.from_pretrained(path, local_files_only=True).eval()
     return MiniLM(tokenizer, model)
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Borrow transformers' switch for its bars, which would run across ours, and give it back."""
+    from transformers.utils import logging
+
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()

@@ -48,7 +48,16 @@ class FolderHost:
             )
         self.prompt_set = PromptSet.load(self.folder / "prompts.json")
         self._models = _read_models(self.folder / "models.json")
+        self._left_out: frozenset[str] = frozenset()
         self._current: Candidate | None = None
+
+    def leave_out(self, prompt_ids: Sequence[str]) -> None:
+        """Act as if there were no images of these prompts.
+
+        Raises:
+            PromptSetError: a prompt is not in the set.
+        """
+        self._left_out |= {self.prompt_set.get(prompt_id).id for prompt_id in prompt_ids}
 
     def list_checkpoints(self) -> list[Candidate]:
         """Each folder in ``images``, by name."""
@@ -80,7 +89,7 @@ class FolderHost:
         folder = self._images / candidate.name
         if not folder.is_dir():
             raise HostError(f"{folder}: no such candidate.")
-        yield _FolderSession(folder)
+        yield _FolderSession(folder, self._left_out)
 
     def switch(self, candidate: Candidate) -> None:
         """Remember the candidate: a folder loads nothing.
@@ -100,11 +109,11 @@ class FolderHost:
 
 
 class _FolderSession:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, left_out: frozenset[str]) -> None:
         self._files = {
             path.stem: path
             for path in sorted(folder.iterdir())
-            if path.suffix.lower() in IMAGE_SUFFIXES
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.stem not in left_out
         }
 
     def generate(self, request: GenerationRequest, settings: GenerationSettings) -> Image.Image:

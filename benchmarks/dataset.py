@@ -1,0 +1,143 @@
+"""A folder of images as arrays, and the tasks of the protocol ``sd-samples-5fold``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lib_gmi.encoders import TEXT_DEFAULT, load, load_text, registry
+from lib_gmi.errors import MissingExtraError, SampleUnavailableError
+from lib_gmi.hosts.folder import FolderHost
+from lib_gmi.protocols import GenerationRequest
+from lib_gmi.specification import CandidateRef
+from lib_gmi.stack import Stack
+
+if TYPE_CHECKING:
+    from lib_gmi.protocols import FloatArray
+
+#: The SD-family models of sd-samples, the nearest thing to the paper's sixteen.
+SD18 = frozenset(
+    {
+        "sdxl-base-v10-vaefix",
+        "tempest-by-vlad-0.1",
+        "icbinpXL_v6",
+        "PrometheusV1",
+        "Epicrealismxl_Hades",
+        "juggernautXL_juggXIByRundiffusion",
+        "juggernautXL_ragnarokBy",
+        "AnythingXL_xl",
+        "pony-edgFromZero_v20",
+        "sdxlYamersAnime_stageAnima",
+        "dreamshaperXL_alpha2Xl10",
+        "perfectdeliberate_XL",
+        "segmind_Segmind-Vega",
+        "playgroundai_playground-v2-1024px-aesthetic",
+        "playground-v2.5-1024px-aesthetic.fp16",
+        "stabilityai_stable-cascade",
+        "stabilityai_stable-diffusion-3.5-large",
+        "stabilityai_stable-diffusion-3.5-medium",
+    }
+)
+FOLDS = 5
+MAX_SUBSETS = 20
+
+
+def read_stack(folder: Path, encoder: str) -> Stack:
+    """Encode every image of a folder in :class:`~lib_gmi.hosts.folder.FolderHost`'s layout.
+
+    Broken samples are kept: a benchmark judges every image. Features are rounded to float16, as
+    specifications are.
+    """
+    host = FolderHost(folder)
+    info = registry.info(encoder)
+    loaded = load(encoder)
+    prompts = host.prompt_set.prompts
+    candidates = host.list_checkpoints()
+    features = np.zeros((len(candidates), len(prompts), info.dim), dtype=np.float32)
+    mask = np.zeros(features.shape[:2], dtype=bool)
+    settings = host.default_settings(candidates[0])
+    for row, candidate in enumerate(candidates):
+        with host.session(candidate) as session:
+            for column, prompt in enumerate(prompts):
+                try:
+                    image = session.generate(
+                        GenerationRequest(prompt.id, prompt.text, "", 0), settings
+                    )
+                except SampleUnavailableError:
+                    continue
+                features[row, column] = loaded.encode_images([image])[0]
+                mask[row, column] = True
+        print(f"\r{info.name}: {row + 1}/{len(candidates)} candidates", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return Stack(
+        candidates=tuple(CandidateRef.of(c) for c in candidates),
+        prompt_ids=host.prompt_set.ids,
+        features=features.astype(np.float16).astype(np.float32),
+        mask=mask,
+        prompt_embeddings=_embeddings([p.text for p in prompts]),
+        encoder_id=info.id,
+        text_encoder_id=TEXT_DEFAULT,
+        prompt_set_size=len(prompts),
+    )
+
+
+def _embeddings(texts: Sequence[str]) -> FloatArray | None:
+    try:
+        return load_text(TEXT_DEFAULT).encode_texts(texts)
+    except MissingExtraError as error:
+        print(f"Methods that need prompts are left out: {error}", file=sys.stderr)
+        return None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which prompts (by column) build the specifications and which are queries."""
+
+    specs: tuple[int, ...]
+    queries: tuple[int, ...]
+    seed: int
+
+
+def five_folds(prompts: int) -> list[Split]:
+    """Fold k's queries are every fifth prompt starting at k."""
+    everything = range(prompts)
+    return [
+        Split(
+            tuple(i for i in everything if i % FOLDS != k),
+            tuple(i for i in everything if i % FOLDS == k),
+            seed=k,
+        )
+        for k in range(min(FOLDS, prompts))
+    ]
+
+
+def tasks(mask: np.ndarray, split: Split, images: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """(candidate, positions in ``split.queries``) of every task with so many images.
+
+    Every subset of a candidate's queries where there are at most 20, else 20 drawn with a fixed
+    seed; with one image, every query.
+    """
+    rng = np.random.default_rng(split.seed)
+    for candidate in range(len(mask)):
+        present = [p for p, column in enumerate(split.queries) if mask[candidate, column]]
+        if images == 1:
+            subsets = [(p,) for p in present]
+        else:
+            subsets = list(combinations(present, images))
+        if images > 1 and len(subsets) > MAX_SUBSETS:
+            chosen = sorted(rng.choice(len(subsets), MAX_SUBSETS, replace=False).tolist())
+            subsets = [subsets[i] for i in chosen]
+        for subset in subsets:
+            yield candidate, subset
+
+
+def sd18(stack: Stack) -> Stack | None:
+    """The 18 SD-family models, or ``None`` where the folder does not have all of them."""
+    rows = [i for i, c in enumerate(stack.candidates) if c.title in SD18]
+    return stack.take(rows) if len(rows) == len(SD18) else None
