@@ -1,10 +1,11 @@
 """How often does each method find the model that made an image?
 
-    python -m benchmarks.accuracy PATH [--json OUT] [--methods A,B] [--specs FILE --queries FILE]
+    python -m benchmarks.accuracy PATH [--json OUT] [--methods A,B] [--limit N]
+                                  [--specs FILE --queries FILE]
 
-PATH is a folder with images/<model>/<prompt id>.jpg and prompts.json. By default the protocol
-``sd-samples-5fold``: query prompts never build a specification, every method is fitted on the ranked
-candidates only, hyperparameters and calibration come from leave-one-prompt-out on the
+PATH is a folder with images/<model>/<prompt id>.jpg and prompts.json. By default the protocol is
+``sd-samples-5fold``: query prompts never build a specification, every method is fitted on the
+ranked candidates only, hyperparameters and calibration come from leave-one-prompt-out on the
 specifications, and ties count against the method.
 """
 
@@ -14,7 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,11 @@ def _scores(
 
 
 def run(
-    folder: Path, names: Sequence[str], encoder: str, fixed: tuple[list[str], list[str]] | None
+    folder: Path,
+    names: Sequence[str],
+    encoder: str,
+    fixed: tuple[list[str], list[str]] | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """All rows of the benchmark. See the module's docstring.
 
@@ -122,7 +127,7 @@ def run(
         if METHODS[name].needs_prompt and full.prompt_embeddings is None:
             print(f"{name}: left out, there is no text encoder", file=sys.stderr)
             continue
-        splits = _splits(full, fixed)
+        splits = [replace(s, specs=s.specs[:limit]) for s in _splits(full, fixed)]
         family = sd18(full)
         groups = {"sd18": family} if family is not None else {}
         for models, stack in {**groups, "all": full}.items():
@@ -164,6 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the rows as JSON")
     parser.add_argument("--methods", help=f"comma-separated, of {', '.join(METHODS)}")
     parser.add_argument("--encoder", default=DEFAULT)
+    parser.add_argument("--limit", type=int, metavar="N", help="only N specification prompts")
     parser.add_argument("--specs", type=Path, metavar="FILE", help="specification prompt ids")
     parser.add_argument("--queries", type=Path, metavar="FILE", help="query prompt ids")
     arguments = parser.parse_args(argv)
@@ -176,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         fixed = None
         if arguments.specs:
             fixed = (_read_ids(arguments.specs), _read_ids(arguments.queries))
-        rows = run(arguments.folder, names, arguments.encoder, fixed)
+        rows = run(arguments.folder, names, arguments.encoder, fixed, arguments.limit)
     except (GMIError, OSError) as error:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)
         return 2

@@ -126,10 +126,7 @@ def tasks(mask: np.ndarray, split: Split, images: int) -> Iterator[tuple[int, tu
     rng = np.random.default_rng(split.seed)
     for candidate in range(len(mask)):
         present = [p for p, column in enumerate(split.queries) if mask[candidate, column]]
-        if images == 1:
-            subsets = [(p,) for p in present]
-        else:
-            subsets = list(combinations(present, images))
+        subsets = list(combinations(present, images))
         if images > 1 and len(subsets) > MAX_SUBSETS:
             chosen = sorted(rng.choice(len(subsets), MAX_SUBSETS, replace=False).tolist())
             subsets = [subsets[i] for i in chosen]

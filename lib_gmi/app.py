@@ -81,9 +81,7 @@ class Identifier:
         text_encoder = None
         if prompt and self.library.stack.text_encoder_id is not None:
             text_encoder = load_text(self.library.stack.text_encoder_id)
-        wanted = requirement(
-            opened, self.encoder, self.library.stack.codec, prompt, text_encoder
-        )
+        wanted = requirement(opened, self.encoder, self.library.stack.codec, prompt, text_encoder)
         return identify(self.library, wanted, method)
 
 

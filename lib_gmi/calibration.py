@@ -191,9 +191,7 @@ def held_out_queries(held_out: FloatArray, images: int) -> tuple[FloatArray, Int
     return np.reshape(rows, (len(rows), width)).astype(np.float32), np.asarray(truth, np.int64)
 
 
-def _subsets(
-    items: IntArray, size: int, rng: np.random.Generator
-) -> list[IntArray]:
+def _subsets(items: IntArray, size: int, rng: np.random.Generator) -> list[IntArray]:
     if size == 1:
         return [items[i : i + 1] for i in range(len(items))]
     if len(items) <= 7 and len(everything := list(combinations(items, size))) <= _SUBSETS:

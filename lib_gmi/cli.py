@@ -169,9 +169,7 @@ def _rank(arguments: argparse.Namespace) -> int:
     if folders and len(arguments.images) > 1:
         raise ImageError(f"{folders[0]}: give one folder, or files, but not both.")
     with _Bar("Fitting", quiet=arguments.json) as progress:
-        library = app.open_fitted(
-            Library(arguments.library), arguments.encoder, progress=progress
-        )
+        library = app.open_fitted(Library(arguments.library), arguments.encoder, progress=progress)
     identifier = app.Identifier(library)
     if folders:
         return _rank_folder(identifier, folders[0], arguments)
@@ -407,7 +405,8 @@ def _photograph() -> tuple[Any, str]:
         ) from None
     from PIL import Image
 
-    return Image.fromarray(data.astronaut()), "scikit-image's photograph of Eileen Collins"
+    photographs: Any = data  # untyped
+    return Image.fromarray(photographs.astronaut()), "scikit-image's photograph of Eileen Collins"
 
 
 def _add_encoders(commands: Any) -> None:

@@ -44,7 +44,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                Path(temporary).unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -146,7 +146,8 @@ def leave_one_prompt_out(
     """
     progress = progress or SilentProgress()
     candidates, prompts = data.mask.shape
-    held_out = np.unique(np.linspace(0, prompts - 1, min(prompts, MAX_HELD_OUT)).round().astype(int))
+    spread = np.linspace(0, prompts - 1, min(prompts, MAX_HELD_OUT))
+    held_out = np.unique(spread.round().astype(int))
     scores: list[FloatArray] = []
     novelty: list[FloatArray] = []
     for step, prompt in enumerate(held_out):
@@ -190,10 +191,8 @@ def findings(
         lacks_prompts = methods.METHODS[name].needs_prompt and data.prompt_embeddings is None
         if name == "learned" or lacks_prompts:
             continue
-        fit = methods.METHODS[name].fit
-        held_out, _ = leave_one_prompt_out(
-            data, lambda part, fit=fit: [fit(part, None, None)], progress
-        )
+        method = methods.METHODS[name]
+        held_out, _ = leave_one_prompt_out(data, method.fit_alone, progress)
         reports[name] = report(name, held_out[0])
     foreign = tuple(foreign_threshold(novelty[best], n) for n in range(1, MAX_IMAGES + 1))
     return Findings(GRID[best], reports, foreign, tuple(near_duplicates(scores[best])))

@@ -53,7 +53,7 @@ def open_image(path: Path | str) -> Image.Image:
 
 
 def decode_image(data: bytes, name: str = "image") -> Image.Image:
-    """Decode image bytes as 8-bit RGB; ``name`` is what errors call them. See :func:`open_image`."""
+    """Decode image bytes as 8-bit RGB, see :func:`open_image`; ``name`` is for errors."""
     from PIL import Image
 
     with _clear_errors(name):
@@ -158,8 +158,10 @@ def _high_depth_to_grey(image: Image.Image) -> Image.Image:
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     top = values.max(initial=0.0)
     # The file says 16 bits but not which of them are used; floats are usually 0..1 or 0..255.
-    white = next((w for w in (1.0, 255.0, 65535.0) if top <= w), top) if image.mode == "F" else (
-        65535.0 if top <= 65535 else top
+    white = (
+        next((w for w in (1.0, 255.0, 65535.0) if top <= w), top)
+        if image.mode == "F"
+        else (65535.0 if top <= 65535 else top)
     )
     return Image.fromarray((values.clip(0, white) * (255.0 / white)).round().astype(np.uint8))
 

@@ -5,8 +5,8 @@ With weights w over the prompts, a candidate's samples z_{m,i} and a query z,
     s_m = ‖ P^{1/2} ( z − Σ_i w_i z_{m,i} ) ‖²,     w_i = (1−ρ)/N + ρ·a_i(z, q),
 
 which is Eq. 3 of arXiv 2412.12232 under a linear kernel instead of the RBF. P is the inverse
-covariance of the errors that this very prediction makes on samples of the library, each left out in
-turn: with ρ = 0 the scatter of a candidate's samples around their mean, the content included, so
+covariance of the errors that this very prediction makes on samples of the library, each left out
+in turn: with ρ = 0 the scatter of a candidate's samples around their mean, the content included, so
 that the directions in which images differ by what they show count for little. The result is
 regularised linear discriminant analysis (Fisher 1936; Friedman 1989). ``docs/method.md`` derives it.
 """
@@ -76,13 +76,22 @@ class Normalizer:
         return cls(mean.astype(np.float32), floored.astype(np.float32), blocks)
 
     def transform(self, features: FloatArray) -> FloatArray:
-        """Normalise ``[..., d]``; the result has unit length along the last axis."""
+        """Normalise ``[n, d]`` or ``[M, N, d]``; the result has unit length along the last axis."""
+        if features.ndim == 2:
+            return self._rows(features)
+        # candidate by candidate: the temporaries stay small, and in the cache
+        normalised = np.empty(features.shape, dtype=np.float32)
+        for index, rows in enumerate(features):
+            normalised[index] = self._rows(rows)
+        return normalised
+
+    def _rows(self, features: FloatArray) -> FloatArray:
         standard = (features - self.mean) / self.deviation
-        scale = 1 / np.sqrt(len(self.blocks))
-        for block in self.blocks:
-            part = standard[..., block.start : block.stop]
-            length = np.sqrt(np.einsum("...d,...d->...", part, part))[..., None]
-            part *= scale / np.maximum(length, 1e-12)
+        starts = [block.start for block in self.blocks]
+        sizes = [block.stop - block.start for block in self.blocks]
+        lengths = np.sqrt(np.add.reduceat(standard * standard, starts, axis=-1))
+        scale = 1 / (np.maximum(lengths, 1e-12) * np.sqrt(len(sizes), dtype=np.float32))
+        standard *= np.repeat(scale, sizes, axis=-1)
         return np.asarray(standard, dtype=np.float32)
 
 
@@ -132,12 +141,12 @@ class Precision:
         self.rows = rows
         self.mu = mu
         self._dual = len(rows) < rows.shape[1]
-        if self._dual:
-            matrix = np.array(rows @ rows.T if gram is None else gram)
-        else:
-            matrix = rows.T @ rows
-        matrix[np.diag_indices(len(matrix))] += mu
-        self._inverse: FloatArray = np.linalg.inv(matrix)
+        if not self._dual:
+            gram = rows.T @ rows
+        elif gram is None:
+            gram = rows @ rows.T
+        diagonal = mu * np.eye(len(gram), dtype=np.float32)
+        self._inverse = np.asarray(np.linalg.inv(gram + diagonal), dtype=np.float32)
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Px for each row, ``[k, d] → [k, d]``."""
@@ -148,7 +157,7 @@ class Precision:
 
     def quadratic(self, x: FloatArray) -> FloatArray:
         """xᵀPx for each row, ``[k, d] → [k]``."""
-        return np.einsum("kd,kd->k", x, self.apply(x))
+        return np.asarray(np.einsum("kd,kd->k", x, self.apply(x)), dtype=np.float32)
 
 
 class LearnedKernel:
@@ -166,6 +175,7 @@ class LearnedKernel:
         stack: Stack,
         params: Params,
         normalizer: Normalizer,
+        samples: FloatArray,
         additive: _Additive,
         precision: Precision | None,
     ) -> None:
@@ -184,12 +194,14 @@ class LearnedKernel:
         basis = (vectors[:, kept] / np.sqrt(strengths[kept])).T
         self._projection = np.ascontiguousarray((basis @ solved).astype(np.float32))
         self._candidates = (effects @ self._projection.T).astype(np.float32)
-        self._noise = self._sampling_noise(additive.residuals[mask], len(mask))
+        centred = additive.centred(samples, mask)
+        self._samples = (centred @ self._projection.T).astype(np.float32)
+        self._noise = self._sampling_noise(mask)
         # An average of few samples lies too far out; without this, short specifications starve.
         squares = np.einsum("mr,mr->m", self._candidates, self._candidates)
         self._constant = squares - self._noise / np.maximum(counts, 1)
         if params.attention > 0:
-            self._prepare_attention(mask)
+            self._prepare_attention(centred, mask)
 
     @classmethod
     def fit(
@@ -230,7 +242,7 @@ class LearnedKernel:
             if known is not None:
                 mu = params.shrinkage / known[0].shape[1]
                 precision = Precision(known[0], mu, known[1])
-            fitted.append(cls(stack, params, normalizer, additive, precision))
+            fitted.append(cls(stack, params, normalizer, samples, additive, precision))
         return fitted
 
     def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
@@ -261,9 +273,7 @@ class LearnedKernel:
     ) -> FloatArray:
         """⟨φ(z), φ(z_{m,i} − z̄_i)⟩ for each sample of a candidate, ``[N]``."""
         query = (self.normalizer.transform(features) - self._additive.centre).mean(axis=0)
-        direction = (query @ self._projection.T) @ self._projection
-        samples = self.normalizer.transform(self._stack.features[candidate])
-        strength = (samples - self._additive.prompts) @ direction
+        strength = self._samples[candidate] @ (self._projection @ query)
         return np.where(self._stack.mask[candidate], strength, -np.inf).astype(np.float32)
 
     def to_tensors(self) -> dict[str, FloatArray]:
@@ -279,17 +289,17 @@ class LearnedKernel:
             "constant": self._constant.astype(np.float32),
         }
 
-    def _sampling_noise(self, residuals: FloatArray, candidates: int) -> float:
+    def _sampling_noise(self, mask: BoolArray) -> float:
         """E‖P^{1/2}e‖² of one sample around its candidate's mean, inside the projection."""
-        free = len(residuals) - candidates
+        free = int(mask.sum()) - len(mask)
         if free < 1:
             return 0.0
-        return float(np.square(residuals @ self._projection.T).sum() / free)
+        residuals = (self._samples - self._candidates[:, None])[mask]
+        return float(np.square(residuals).sum() / free)
 
     # -- ρ > 0: the candidates' representation follows the query -----------------------------------
 
-    def _prepare_attention(self, mask: BoolArray) -> None:
-        centred = self._additive.centred
+    def _prepare_attention(self, centred: FloatArray, mask: BoolArray) -> None:
         flat = centred.reshape(-1, centred.shape[-1])
         solved = flat if self._precision is None else self._precision.apply(flat)
         self._solved = solved.reshape(centred.shape)
@@ -307,7 +317,8 @@ class LearnedKernel:
         present = weights[:, None, :] * self._presence
         present /= np.maximum(present.sum(axis=2, keepdims=True), 1e-12)
         flat = self._solved.reshape(-1, self._solved.shape[-1])
-        products = (missing @ flat.T).reshape(len(query), *self._presence.shape)
+        candidates, prompt_count = self._presence.shape
+        products = (missing @ flat.T).reshape(len(query), candidates, prompt_count)
         linear = np.einsum("qmi,qmi->qm", present, products)
         gram = self._gram @ present.transpose(1, 2, 0)
         quadratic = np.einsum("qmi,miq->qm", present, gram)
@@ -337,15 +348,11 @@ class _Additive:
         prompts: z̄_i, ``[N, d]``.
         centre: their mean, ``[d]``.
         effects: of the candidates, ``[M, d]``; they add up to zero.
-        centred: z_{m,i} − z̄_i, ``[M, N, d]``; zero where missing.
-        residuals: of the whole model, ``[M, N, d]``; zero where missing.
     """
 
     prompts: FloatArray
     centre: FloatArray
     effects: FloatArray
-    centred: FloatArray
-    residuals: FloatArray
 
     @classmethod
     def fit(cls, samples: FloatArray, mask: BoolArray) -> _Additive:
@@ -360,9 +367,11 @@ class _Additive:
             effects = (sums_candidate - presence @ prompts) / per_candidate
             effects -= effects.mean(axis=0)
             prompts = (sums_prompt - presence.T @ effects) / per_prompt
-        centred = (samples - prompts) * presence[:, :, None]
-        residuals = (centred - effects[:, None]) * presence[:, :, None]
-        return cls(prompts, prompts.mean(axis=0), effects, centred, residuals)
+        return cls(prompts, prompts.mean(axis=0), effects)
+
+    def centred(self, samples: FloatArray, mask: BoolArray) -> FloatArray:
+        """z_{m,i} − z̄_i, ``[M, N, d]``; zero where missing."""
+        return np.asarray((samples - self.prompts) * mask[:, :, None], dtype=np.float32)
 
 
 def _errors(
@@ -381,7 +390,7 @@ def _errors(
     if attention > 0:
         rows = _attentive_errors(samples, additive, stack, attention)
     else:
-        rows = (additive.residuals + (additive.prompts - additive.centre))[mask]
+        rows = (samples - (additive.centre + additive.effects)[:, None])[mask]
     energy = float(np.einsum("nd,nd->", rows, rows, dtype=np.float64))
     if min(mask.shape) < 2 or energy <= 1e-20 * max(len(rows), 1):
         return None
@@ -398,6 +407,7 @@ def _attentive_errors(
 ) -> FloatArray:
     mask = stack.mask
     embeddings = stack.prompt_embeddings
+    centred = additive.centred(samples, mask)
     errors = np.zeros_like(samples)
     for column in range(mask.shape[1]):
         rows = np.flatnonzero(mask[:, column])
@@ -407,7 +417,7 @@ def _attentive_errors(
         own = weights * mask[rows]
         own /= np.maximum(own.sum(axis=1, keepdims=True), 1e-12)
         predicted = weights @ additive.prompts
-        predicted += np.einsum("mi,mid->md", own, additive.centred[rows], optimize=True)
+        predicted += np.einsum("mi,mid->md", own, centred[rows], optimize=True)
         errors[rows, column] = query - predicted
     return np.asarray(errors[mask], dtype=np.float32)
 

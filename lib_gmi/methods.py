@@ -65,6 +65,10 @@ class Method:
     needs_prompt: bool
     fit: Callable[[Stack, Prior | None, Params | None], FittedMethod]
 
+    def fit_alone(self, stack: Stack) -> list[FittedMethod]:
+        """Fitted with defaults, as the one choice there is."""
+        return [self.fit(stack, None, None)]
+
 
 def method(name: str) -> Method:
     """A method by name.
@@ -178,7 +182,7 @@ class Download:
 
 def _required(name: str, prompts: FloatArray | None) -> FloatArray:
     if prompts is None:
-        raise RankingError(f"'{name}' needs a prompt: give one with --prompt, or use another method.")
+        raise RankingError(f"'{name}' needs a prompt. Give one, or use the method 'learned'.")
     return prompts
 
 

@@ -50,7 +50,8 @@ def rbf_of_products(
     """:func:`rbf` from inner products and squared lengths that broadcast against each other."""
     distances = squares_a + squares_b - 2 * products
     # Rounding can take the distance of a point to itself below zero.
-    return np.exp(-gamma * np.maximum(distances, 0), dtype=np.float32)
+    kernel: FloatArray = np.exp(-gamma * np.maximum(distances, 0), dtype=np.float32)
+    return kernel
 
 
 def prompt_weights(embeddings: FloatArray, query: FloatArray) -> FloatArray:
@@ -127,7 +128,7 @@ def reduced_set(
     kernel = rbf(features, features, gamma)
     if embeddings is not None:
         cosines = np.stack([prompt_weights(embeddings, row) for row in embeddings])
-        kernel = kernel * (1 + cosines) / 2
+        kernel = (kernel * (1 + cosines) / 2).astype(np.float32)
     potential = kernel.mean(axis=1)
     taken = np.zeros(count, dtype=np.float32)
     chosen: list[int] = []

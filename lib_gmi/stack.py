@@ -61,7 +61,7 @@ class Stack:
     @property
     def counts(self) -> IntArray:
         """Samples per candidate, ``[M]``."""
-        return self.mask.sum(axis=1)
+        return np.asarray(self.mask.sum(axis=1), dtype=np.int64)
 
     def take(self, rows: Sequence[int] | IntArray) -> Stack:
         """The stack of some of its candidates."""

@@ -168,9 +168,7 @@ class Builder:
         except (HostError, ImageError) as error:
             job.failed = str(error)
 
-    def _sample(
-        self, job: _Job, session: Session, prompt: Prompt, summary: BuildSummary
-    ) -> bool:
+    def _sample(self, job: _Job, session: Session, prompt: Prompt, summary: BuildSummary) -> bool:
         """Generate, check, encode and store one sample; false if the user interrupted it."""
         settings = job.specification.settings
         rendering = self.prompt_set.render(prompt, settings.dialect)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, the "Lite" variant of TensorFlow's TPU models), inference only.
+"""EfficientNet-Lite0 (Tan & Le 2019, "Lite" as in TensorFlow's TPU models), inference only.
 
 A plain list of convolutions with the batch normalisation folded in: nothing here depends on a model
 library, so nothing in a host can break it. The weights are those of the package
@@ -24,7 +24,7 @@ WEIGHTS_SHA256_PREFIX = "579344248a93e230"
 STEM_CHANNELS = 32
 BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
 #: Channels of each block's depthwise convolution.
-HIDDEN_CHANNELS = (32, 96, 144, 144, 240, 240, 480, 480, 480, 672, 672, 672, 1152, 1152, 1152, 1152)
+HIDDEN_CHANNELS = (32, 96, 144, 144, 240, 240, *3 * (480,), *3 * (672,), *4 * (1152,))
 
 _BATCH_NORM_EPSILON = 1e-3
 # One row per stage: repeats, kernel, stride of the first block, expansion, output channels.
@@ -88,7 +88,7 @@ class EfficientNetLite0:
     def __init__(self, state: dict[str, torch.Tensor], device: torch.device) -> None:
         self.device = device
         self._stem = _folded(state, "_conv_stem", "_bn0", device, stride=2)
-        blocks = []
+        blocks: list[_Block] = []
         channels = STEM_CHANNELS
         for repeats, kernel, stride, expansion, out in _STAGES:
             for repeat in range(repeats):
@@ -125,8 +125,8 @@ class EfficientNetLite0:
 
         Yields:
             ``("block", -1, …)`` for the stem, then for each block ``("depthwise", i, …)``, the
-            output of its depthwise convolution, and ``("block", i, …)``, its own; tensors
-            ``[n, channels, h', w']``.
+            output of its depthwise convolution, which may be overwritten, and
+            ``("block", i, …)``, its own, which may not; tensors ``[n, channels, h', w']``.
         """
         x = self._stem(x)
         yield "block", -1, x
@@ -134,8 +134,8 @@ class EfficientNetLite0:
             hidden = x
             for conv in block.convs[:-1]:
                 hidden = conv(hidden)
-            yield "depthwise", index, hidden
             output = block.convs[-1](hidden)
+            yield "depthwise", index, hidden
             x = output.add_(x) if block.residual else output
             del hidden, output
             yield "block", index, x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..errors import EncoderError
@@ -123,7 +123,8 @@ class Registry:
             raise EncoderError(_unknown("text encoder", name, self._texts)) from None
 
 
-def _unknown(kind: str, name: str, known: dict[str, EncoderInfo] | dict[str, TextEncoderInfo]) -> str:
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    known = list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
     return f"Unknown {kind} '{name}'. {hint}"

@@ -51,8 +51,7 @@ class MiniLM(BaseTextEncoder):
             hidden = self._model(**tokens).last_hidden_state.float()
             mask = tokens["attention_mask"].unsqueeze(-1).float()
             mean = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)
-            embeddings = torch.nn.functional.normalize(mean, dim=1).numpy()
-        return embeddings  # type: ignore[no-any-return]
+            return torch.nn.functional.normalize(mean, dim=1).numpy()
 
 
 @cache
@@ -77,8 +76,9 @@ def load(device: str = "cpu") -> MiniLM:
 @contextmanager
 def _without_progress_bars() -> Iterator[None]:
     """Borrow transformers' switch for its bars, which would run across ours, and give it back."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging  # untyped
     enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
