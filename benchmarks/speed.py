@@ -91,7 +91,8 @@ def importing() -> Comparison:
     subprocess.run([sys.executable, "-c", code], check=True)  # nothing of ours loads torch
 
     def run(statement: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, "-c", statement], check=True)
+        command = [sys.executable, "-c", statement]
+        return lambda: subprocess.run(command, check=True)
 
     pair = compare("import lib_gmi", run("import lib_gmi"), "python -c pass", run("pass"), 0)
     extra = max(pair.seconds - pair.reference, 0.0)
@@ -121,7 +122,7 @@ def weighted_rkme() -> Comparison:
         "weighted-rkme over 1,000 × 55 samples",
         lambda: method.scores(query, prompt),
         f"reading its array of {stack.features.shape} once",
-        lambda: flat.max(),
+        flat.max,
         2.0,
     )
 
@@ -147,10 +148,10 @@ def encoding(image: Image.Image) -> Comparison:
     pixels = np.asarray(image.resize((384, 384)))
     unit = torch.from_numpy(pixels[None].copy()).permute(0, 3, 1, 2).float() / 255
 
+    @torch.inference_mode()
     def bare() -> None:
-        with torch.inference_mode():
-            for _ in encoder.network.walk(normalised(unit), 15):
-                pass
+        for _ in encoder.network.walk(normalised(unit), 15):
+            pass
 
     return compare(
         f"encode_images of one {image.width}×{image.height} image",

@@ -212,13 +212,19 @@ def softmax(scores: FloatArray, temperature: float) -> FloatArray:
 def fit_temperature(scores: FloatArray, truth: IntArray) -> float:
     """The T that maximises the likelihood of the true candidates, by a search over log T.
 
+    One failure that did not happen is counted in (the typical query, answered by its runner-up), as
+    in Laplace's rule of succession: a library whose held-out samples are all found is no reason to
+    be certain for ever.
+
     Args:
         scores: ``[q, M]``, lower is better.
         truth: ``[q]``.
     """
     shifted = (scores - scores.min(axis=1, keepdims=True)).astype(np.float64)
+    typical = np.sort(shifted, axis=1).mean(axis=0)
+    shifted = np.concatenate([shifted, typical[None]])
     spread = float(shifted.std()) or 1.0
-    own = shifted[np.arange(len(truth)), truth]
+    own = np.append(shifted[np.arange(len(truth)), truth], typical[min(1, len(typical) - 1)])
 
     def loss(log_temperature: float) -> float:
         t = np.exp(log_temperature)

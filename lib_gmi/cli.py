@@ -469,7 +469,7 @@ def _print_json(data: Any) -> None:
 
 
 class _Bar:
-    """A progress bar on stderr that appears with the first report and says nothing when quiet or in a log."""
+    """A progress bar on stderr; says nothing when quiet or in a log."""
 
     def __init__(self, title: str, quiet: bool) -> None:
         self._title = title

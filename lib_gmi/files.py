@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 from .errors import LibraryError
@@ -23,15 +23,15 @@ def write_atomic(path: Path, data: bytes) -> None:
         LibraryError: the disk is full, the folder is not writable, or the disk returned other
             bytes than were written. The old file is untouched.
     """
-    temporary = None
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        temporary = path.with_name(TEMPORARY_PREFIX + uuid.uuid4().hex)
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if Path(temporary).read_bytes() != data:
+        if temporary.read_bytes() != data:
             raise OSError(errno.EIO, "the disk returned other bytes than were written")
         os.replace(temporary, path)
         temporary = None
@@ -44,7 +44,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:

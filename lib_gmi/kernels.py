@@ -6,21 +6,23 @@ With weights w over the prompts, a candidate's samples z_{m,i} and a query z,
 
 which is Eq. 3 of arXiv 2412.12232 under a linear kernel instead of the RBF. P is the inverse
 covariance of the errors that this very prediction makes on samples of the library, each left out
-in turn: with ρ = 0 the scatter of a candidate's samples around their mean, the content included, so
-that the directions in which images differ by what they show count for little. The result is
-regularised linear discriminant analysis (Fisher 1936; Friedman 1989). ``docs/method.md`` derives it.
+in turn: with ρ = 0 the scatter of a candidate's samples around their mean, the content included,
+so that the directions in which images differ by what they show count for little. The result is
+regularised linear discriminant analysis (Fisher 1936; Friedman 1989); see ``docs/method.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .encoders import registry
 from .errors import RankingError
+from .paths import data_folder
 
 if TYPE_CHECKING:
     from .encoders.registry import Block
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 #: Temperatures of the attention a = softmax(cos(z, z̄_j)/τ_I + cos(q_j, q_τ)/τ_T).
 TAU_IMAGE = 0.1
 TAU_TEXT = 0.2
+
+#: A prior counts as much as so many samples (``benchmarks/prior.py`` measures it).
+PRIOR_STRENGTH = 20.0
 
 #: Deviations below this share of the reference count as this share: dead channels say nothing.
 _DEVIATION_FLOOR = 0.01
@@ -73,6 +78,7 @@ class Normalizer:
                 usual = float(np.median(part[part > 0])) if (part > 0).any() else 1.0
                 reference[block.start : block.stop] = usual
         floored = np.maximum(deviation, _DEVIATION_FLOOR * reference)
+        floored[floored == 0] = 1  # constant wherever anybody looked
         return cls(mean.astype(np.float32), floored.astype(np.float32), blocks)
 
     def transform(self, features: FloatArray) -> FloatArray:
@@ -108,7 +114,7 @@ class Prior:
 
     deviation: FloatArray
     scatter: FloatArray
-    strength: float = 60.0
+    strength: float = PRIOR_STRENGTH
 
 
 @dataclass(frozen=True)
@@ -316,10 +322,7 @@ class LearnedKernel:
         )
         present = weights[:, None, :] * self._presence
         present /= np.maximum(present.sum(axis=2, keepdims=True), 1e-12)
-        flat = self._solved.reshape(-1, self._solved.shape[-1])
-        candidates, prompt_count = self._presence.shape
-        products = (missing @ flat.T).reshape(len(query), candidates, prompt_count)
-        linear = np.einsum("qmi,qmi->qm", present, products)
+        linear = np.einsum("qmi,mid,qd->qm", present, self._solved, missing, optimize=True)
         gram = self._gram @ present.transpose(1, 2, 0)
         quadratic = np.einsum("qmi,miq->qm", present, gram)
         bias = self._noise * np.square(present).sum(axis=2)
@@ -447,11 +450,14 @@ def _weights(
     return np.asarray(weights, dtype=np.float32)
 
 
+def prior_path(encoder_id: str) -> Path:
+    """Where the prior of an encoder is kept, if it has one."""
+    return data_folder() / "priors" / (encoder_id.replace("/", "-") + ".safetensors")
+
+
 def load_prior(encoder_id: str) -> Prior | None:
     """The prior that ships with an encoder, or ``None``."""
-    from .paths import data_folder
-
-    path = data_folder() / "priors" / (encoder_id.replace("/", "-") + ".safetensors")
+    path = prior_path(encoder_id)
     if not path.is_file():
         return None
     from safetensors.numpy import load
