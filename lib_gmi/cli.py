@@ -212,7 +212,10 @@ def print_ranking(ranking: Ranking, top: int) -> None:
             f"With images like the library's own, one of the first {len(ranking.conformal)} "
             "is right nine times in ten."
         )
+    shown = {row.candidate.title for row in ranking.candidates[:top]}
     for titles, probability in ranking.groups:
+        if not shown & set(titles):
+            continue
         share = "" if probability is None else f" ({probability:.1%} together)"
         print(f"Nearly the same{share}: {', '.join(titles)}")
     for exclusion in ranking.excluded:
