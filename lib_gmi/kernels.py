@@ -144,6 +144,8 @@ class Precision:
     """
 
     def __init__(self, rows: FloatArray, mu: float, gram: FloatArray | None = None) -> None:
+        import torch  # numpy alone has no solver that reuses a Cholesky factor
+
         self.rows = rows
         self.mu = mu
         self._dual = len(rows) < rows.shape[1]
@@ -151,15 +153,21 @@ class Precision:
             gram = rows.T @ rows
         elif gram is None:
             gram = rows @ rows.T
-        diagonal = mu * np.eye(len(gram), dtype=np.float32)
-        self._inverse = np.asarray(np.linalg.inv(gram + diagonal), dtype=np.float32)
+        shifted = gram + mu * np.eye(len(gram), dtype=np.float32)
+        self._factor = torch.linalg.cholesky(torch.from_numpy(shifted))
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Px for each row, ``[k, d] → [k, d]``."""
         if not self._dual:
-            return np.asarray(x @ self._inverse, dtype=np.float32)
-        inner = (x @ self.rows.T) @ self._inverse
+            return self._solve(x)
+        inner = self._solve(np.ascontiguousarray(x @ self.rows.T))
         return np.asarray((x - inner @ self.rows) / self.mu, dtype=np.float32)
+
+    def _solve(self, x: FloatArray) -> FloatArray:
+        import torch
+
+        solved = torch.cholesky_solve(torch.from_numpy(x).T, self._factor)
+        return np.asarray(solved.T.numpy(), dtype=np.float32)
 
     def quadratic(self, x: FloatArray) -> FloatArray:
         """xᵀPx for each row, ``[k, d] → [k]``."""
@@ -419,8 +427,8 @@ def _attentive_errors(
         weights = _weights(query, text, additive, stack, attention, left_out=column)
         own = weights * mask[rows]
         own /= np.maximum(own.sum(axis=1, keepdims=True), 1e-12)
-        predicted = weights @ additive.prompts
-        predicted += np.einsum("mi,mid->md", own, centred[rows], optimize=True)
+        present = centred if len(rows) == len(centred) else centred[rows]
+        predicted = weights @ additive.prompts + (own[:, None] @ present)[:, 0]
         errors[rows, column] = query - predicted
     return np.asarray(errors[mask], dtype=np.float32)
 

@@ -20,7 +20,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +175,34 @@ class Library:
             merged = specification if stored is None else stored.merged(specification)
             self._write(merged)
         return merged
+
+    def reidentify(self, old: str, new: str) -> int:
+        """Give specifications a better identity, once a checkpoint's full hash is known.
+
+        Args:
+            old: for instance ``quick:…``.
+            new: for instance ``sha256:…`` of the same file.
+
+        Returns:
+            How many specifications there were under the old identity.
+
+        Raises:
+            LibraryError: a file cannot be written; the old one is still there.
+        """
+        moved = 0
+        with self._lock():
+            for entry in self.entries():
+                if entry.identity != old:
+                    continue
+                path = self.specifications_folder / entry.file
+                specification = self._read(path)
+                candidate = replace(specification.candidate, identity=new)
+                renamed = replace(specification, candidate=candidate)
+                stored = self.get(renamed.key)
+                self._write(renamed if stored is None else stored.merged(renamed))
+                path.unlink()
+                moved += 1
+        return moved
 
     def find(self, name: str) -> list[Entry]:
         """Entries with this title or identity; of an identity the first 6 digits are enough."""
