@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -19,6 +19,8 @@ from lib_gmi.specification import CandidateRef
 from lib_gmi.stack import Stack
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from lib_gmi.protocols import FloatArray
 
 #: The SD-family models of sd-samples, the nearest thing to the paper's sixteen.
@@ -48,11 +50,14 @@ FOLDS = 5
 MAX_SUBSETS = 20
 
 
-def read_stack(folder: Path, encoder: str) -> Stack:
+Change = Callable[["Image.Image"], "Image.Image"]
+
+
+def read_stack(folder: Path, encoder: str, change: Change | None = None) -> Stack:
     """Encode every image of a folder in :class:`~lib_gmi.hosts.folder.FolderHost`'s layout.
 
     Broken samples are kept: a benchmark judges every image. Features are rounded to float16, as
-    specifications are.
+    specifications are. ``change`` is applied to each image first.
     """
     host = FolderHost(folder)
     info = registry.info(encoder)
@@ -71,6 +76,7 @@ def read_stack(folder: Path, encoder: str) -> Stack:
                     )
                 except SampleUnavailableError:
                     continue
+                image = image if change is None else change(image)
                 features[row, column] = loaded.encode_images([image])[0]
                 mask[row, column] = True
         print(f"\r{info.name}: {row + 1}/{len(candidates)} candidates", end="", file=sys.stderr)

@@ -2,9 +2,12 @@
 
     python -m benchmarks.robustness PATH
 
-Specifications are built from the images as they are, queries from changed copies. Among the
-changes are four ways to bring a 2:3 portrait to the encoder: as it is (the encoder keeps its
-shape), squeezed to a square, cropped to one, and padded to one by reflection.
+Specifications are built from the images as they are, queries from changed copies.
+
+A second table asks how to bring a portrait to the encoder. A generator makes squares and portraits of
+about the same area and at the same scale of detail; so specifications are built from the middle
+square of each image and queries from its middle 2:3 portrait of the same area: with its shape kept
+(what the encoder does), squeezed to a square, cropped to one, or padded to one by reflection.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +28,7 @@ from lib_gmi.methods import METHODS
 from lib_gmi.specification import CandidateRef
 from lib_gmi.tables import table
 
-from .dataset import five_folds, read_stack, sd18
-
-Change = Callable[[Image.Image], Image.Image]
+from .dataset import Change, five_folds, read_stack, sd18
 
 
 def saved(codec: str, quality: int) -> Change:
@@ -43,14 +44,24 @@ def resized(side: int) -> Change:
     return lambda image: image.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def portrait(image: Image.Image) -> Image.Image:
-    """The middle two thirds of the width."""
-    sixth = image.width // 6
-    return image.crop((sixth, 0, image.width - sixth, image.height))
+def middle(width: float, height: float) -> Change:
+    """The middle of an image, in shares of its width and height."""
+
+    def change(image: Image.Image) -> Image.Image:
+        x, y = round(image.width * (1 - width) / 2), round(image.height * (1 - height) / 2)
+        return image.crop((x, y, image.width - x, image.height - y))
+
+    return change
+
+
+#: 2/3 of a square image's area, as a portrait and as a square.
+portrait = middle(2 / 3, 1.0)
+square = middle((2 / 3) ** 0.5, (2 / 3) ** 0.5)
 
 
 def squeezed(image: Image.Image) -> Image.Image:
-    return portrait(image).resize(image.size, Image.Resampling.BICUBIC)
+    side = square(image).width
+    return portrait(image).resize((side, side), Image.Resampling.BICUBIC)
 
 
 def cropped(image: Image.Image) -> Image.Image:
@@ -73,11 +84,45 @@ CHANGES: dict[str, Change] = {
     "WebP 80": saved("WEBP", 80),
     "shrunk to 256": resized(256),
     "enlarged to 512": resized(512),
-    "2:3 portrait, shape kept": portrait,
-    "2:3 portrait, squeezed": squeezed,
-    "2:3 portrait, cropped": cropped,
-    "2:3 portrait, padded": padded,
 }
+SHAPES: dict[str, Change] = {
+    "square": square,
+    "portrait, shape kept": portrait,
+    "portrait, squeezed": squeezed,
+    "portrait, cropped": cropped,
+    "portrait, padded": padded,
+}
+
+
+def measure(
+    folder: Path, encoder: str, names: Sequence[str], changes: Mapping[str, Change], spec: Change
+) -> list[list[str]]:
+    """Top-1 and top-4 with one image, a row per change of the query image."""
+    full = read_stack(folder, encoder, spec)
+    stack = sd18(full) or full
+    loaded = load(encoder)
+    truth = np.arange(len(stack.candidates))
+    ranks: dict[tuple[str, str], list[int]] = {}
+    for split in five_folds(len(stack.prompt_ids)):
+        specifications = stack.with_prompts(split.specs)
+        fitted = {n: METHODS[n].fit(specifications, None, None) for n in names}
+        for column in split.queries:
+            images = _images(folder, stack.candidates, stack.prompt_ids[column])
+            prompts = stack.prompt_embeddings
+            text = None if prompts is None else np.tile(prompts[column], (len(truth), 1))
+            for change, apply in changes.items():
+                features = loaded.encode_images([apply(image) for image in images])
+                for name, method in fitted.items():
+                    found = rank_of_truth(method.scores(features, text), truth)
+                    ranks.setdefault((change, name), []).extend(found.tolist())
+    rows = []
+    for change in changes:
+        cells = [change]
+        for name in names:
+            r = np.asarray(ranks[change, name])
+            cells += [f"{(r <= 1).mean():.3f}", f"{(r <= 4).mean():.3f}"]
+        rows.append(cells)
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,35 +132,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="PATH")
     parser.add_argument("--encoder", default=DEFAULT)
     parser.add_argument("--methods", default="learned,weighted-rkme")
+    parser.add_argument("--only", choices=["changes", "shapes"])
     arguments = parser.parse_args(argv)
-    full = read_stack(arguments.folder, arguments.encoder)
-    stack = sd18(full) or full
-    encoder = load(arguments.encoder)
-    truth = np.arange(len(stack.candidates))
-    ranks: dict[tuple[str, str], list[int]] = {}
     names = arguments.methods.split(",")
-    for split in five_folds(len(stack.prompt_ids)):
-        specifications = stack.with_prompts(split.specs)
-        fitted = {n: METHODS[n].fit(specifications, None, None) for n in names}
-        for column in split.queries:
-            images = _images(arguments.folder, stack.candidates, stack.prompt_ids[column])
-            prompts = stack.prompt_embeddings
-            text = None if prompts is None else np.tile(prompts[column], (len(truth), 1))
-            for change, apply in CHANGES.items():
-                features = encoder.encode_images([apply(image) for image in images])
-                for name, method in fitted.items():
-                    found = rank_of_truth(method.scores(features, text), truth)
-                    ranks.setdefault((change, name), []).extend(found.tolist())
-    rows = []
-    for change in CHANGES:
-        cells = [change]
-        for name in names:
-            r = np.asarray(ranks[change, name])
-            cells += [f"{(r <= 1).mean():.3f}", f"{(r <= 4).mean():.3f}"]
-        rows.append(cells)
     headers = ["query image", *(f"{n} top-{k}" for n in names for k in (1, 4))]
-    print(f"{len(truth)} models, 1 image, {len(r)} tasks")
-    print(table(headers, rows, shrink=[]))
+    tables = {"changes": (CHANGES, CHANGES["as it is"]), "shapes": (SHAPES, square)}
+    for title, (changes, spec) in tables.items():
+        if arguments.only in (None, title):
+            rows = measure(arguments.folder, arguments.encoder, names, changes, spec)
+            print(table(headers, rows, shrink=[]) + "\n")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,17 +60,20 @@ def open_fitted(
 class Identifier:
     """A fitted library with its encoders at hand, for any number of queries."""
 
-    def __init__(self, library: FittedLibrary) -> None:
+    def __init__(self, library: FittedLibrary, device: str = "cpu") -> None:
         self.library = library
-        self.encoder: Encoder = load(library.stack.encoder_id)
+        self.encoder: Encoder = load(library.stack.encoder_id, device)
 
     def rank(
         self,
         images: Sequence[Image.Image | Path],
         prompt: str | None = None,
         method: str = "auto",
+        only: Collection[str] | None = None,
     ) -> Ranking:
         """Rank the library's candidates for example images and an optional prompt.
+
+        ``only``: identities of the candidates to rank, see :func:`.identify.identify`.
 
         Raises:
             ImageError: an image cannot be read.
@@ -82,7 +85,7 @@ class Identifier:
         if prompt and self.library.stack.text_encoder_id is not None:
             text_encoder = load_text(self.library.stack.text_encoder_id)
         wanted = requirement(opened, self.encoder, self.library.stack.codec, prompt, text_encoder)
-        return identify(self.library, wanted, method)
+        return identify(self.library, wanted, method, only)
 
 
 def optional_text_encoder() -> TextEncoder | None:

@@ -66,7 +66,9 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
-        return cls(**data)
+        queries = int(data["queries"])
+        numbers = {k: float(v) for k, v in data.items() if k != "queries"}
+        return cls(**numbers, queries=queries)
 
 
 def calibrate(held_out: FloatArray, images: int = 1) -> Calibration | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import fnmatch
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import GMIError, ImageError, RankingError
 from .library import Library
 from .paths import LIBRARY_VARIABLE, default_library_folder
-from .tables import bar, table
+from .tables import bar, one_line, table
 
 if TYPE_CHECKING:
     from .identify import Ranking
@@ -30,11 +31,12 @@ EXIT_OK, EXIT_PARTLY, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    _survive_any_text()
     try:
+        arguments = _parser().parse_args(argv)
         return int(arguments.run(arguments))
     except GMIError as error:
-        print(f"gmi: {error}", file=sys.stderr)
+        print(f"gmi: {one_line(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
         print("\ngmi: interrupted. What was finished is kept.", file=sys.stderr)
@@ -42,6 +44,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, less) has seen enough
         return EXIT_OK
+
+
+def _survive_any_text() -> None:
+    """Names come from files: whatever they hold, printing them must not fail.
+
+    Files and pipes get UTF-8; a terminal keeps its encoding and shows the rest escaped.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def _say(text: str) -> None:
+    """Print lines for people: no control character of a name reaches the terminal."""
+    print("\n".join(one_line(line) for line in text.split("\n")))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,6 +94,9 @@ def _add_build(commands: Any) -> None:
     build.add_argument(
         "--candidates", metavar="PATTERN", help="only candidates whose name matches, e.g. '*XL*'"
     )
+    build.add_argument(
+        "--rebuild", action="store_true", help="start anew, for images that have changed"
+    )
     _add_common(build)
     build.set_defaults(run=_build)
 
@@ -89,6 +110,9 @@ def _build(arguments: argparse.Namespace) -> int:
     host.leave_out(arguments.exclude)
     candidates = _matching(host.list_checkpoints(), arguments.candidates)
     library = Library(arguments.library)
+    if arguments.rebuild:
+        chosen = {candidate.identity for candidate in candidates}
+        library.remove([e for e in library.entries() if e.identity in chosen])
     with _Bar("Building", quiet=arguments.json) as progress:
         summary = app.build(
             host,
@@ -111,10 +135,10 @@ def _build(arguments: argparse.Namespace) -> int:
         )
     else:
         _print_summary(summary, library)
-    return EXIT_PARTLY if summary.failed else EXIT_OK
+    return EXIT_PARTLY if summary.failed or summary.unreadable else EXIT_OK
 
 
-_EXCLUSIONS = ("skipped", "failed", "suspect")
+_EXCLUSIONS = ("skipped", "failed", "suspect", "unreadable")
 
 
 def _matching(candidates: Sequence[Candidate], pattern: str | None) -> list[Candidate]:
@@ -130,13 +154,13 @@ def _print_summary(summary: BuildSummary, library: Library) -> None:
     from .submit import format_duration
 
     took = format_duration(summary.seconds)
-    print(f"{summary.samples} samples encoded in {took}; library: {library.folder}")
-    print(f"  complete: {len(summary.complete)}, partial: {len(summary.partial)}")
+    _say(f"{summary.samples} samples encoded in {took}; library: {library.folder}")
+    _say(f"  complete: {len(summary.complete)}, partial: {len(summary.partial)}")
     for kind in _EXCLUSIONS:
         for exclusion in getattr(summary, kind):
-            print(f"  {kind}: {exclusion.title}: {exclusion.reason}")
+            _say(f"  {kind}: {exclusion.title}: {exclusion.reason}")
     if summary.unavailable:
-        print(f"  {summary.unavailable} samples are not in the folder and were passed over")
+        _say(f"  {summary.unavailable} samples are not in the folder and were passed over")
 
 
 # -- rank -----------------------------------------------------------------------------------------
@@ -187,7 +211,7 @@ def _show(ranking: Ranking, arguments: argparse.Namespace) -> None:
 
 def print_ranking(ranking: Ranking, top: int) -> None:
     """The ranking as people read it: verdict, table, and what to know about it."""
-    print(ranking.verdict + "\n")
+    _say(ranking.verdict + "\n")
     with_paper = ranking.best.weighted_rkme is not None and ranking.method != "weighted-rkme"
     headers = ["#", "checkpoint", "probability", "", "score"]
     headers += ["weighted RKME"] if with_paper else []
@@ -205,21 +229,20 @@ def print_ranking(ranking: Ranking, top: int) -> None:
         cells += [f"{row.weighted_rkme:.4f}"] if with_paper else []
         cells += [f"{row.samples}/{row.of_samples}", ", ".join(row.evidence)]
         rows.append(cells)
-    print(table(headers, rows, shrink=[len(headers) - 1, 1]))
-    print(f"\nMethod: {ranking.method} ({ranking.reason}).")
+    _say(table(headers, rows, shrink=[len(headers) - 1, 1]))
+    _say(f"\nMethod: {ranking.method} ({ranking.reason}).")
     if ranking.conformal:
-        print(
-            f"With images like the library's own, one of the first {len(ranking.conformal)} "
-            "is right nine times in ten."
-        )
+        first = "the first" if ranking.conformal == 1 else f"one of the first {ranking.conformal}"
+        _say(f"With images like the library's own, {first} is right nine times in ten.")
+    for note in ranking.notes:
+        _say(note)
     shown = {row.candidate.title for row in ranking.candidates[:top]}
-    for titles, probability in ranking.groups:
-        if not shown & set(titles):
-            continue
-        share = "" if probability is None else f" ({probability:.1%} together)"
-        print(f"Nearly the same{share}: {', '.join(titles)}")
+    for group in ranking.groups:
+        if shown & set(group.titles):
+            share = "" if group.probability is None else f" ({group.probability:.1%} together)"
+            _say(f"Nearly the same{share}: {', '.join(group.titles)}")
     for exclusion in ranking.excluded:
-        print(f"Not ranked: {exclusion.title}: {exclusion.reason}")
+        _say(f"Not ranked: {exclusion.title}: {exclusion.reason}")
 
 
 def _rank_folder(identifier: Any, folder: Path, arguments: argparse.Namespace) -> int:
@@ -247,7 +270,7 @@ def _rank_folder(identifier: Any, folder: Path, arguments: argparse.Namespace) -
 
 
 def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
-    writer = csv.writer(sys.stdout)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "rank", "checkpoint", "probability", "score", "foreign", "error"])
     for row in rows:
         image = _neutral(row["image"])
@@ -262,8 +285,9 @@ def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _neutral(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return "'" + text if text[:1] in "=+-@\t\r" else text
+    """A cell that no spreadsheet takes for a formula, on one line."""
+    text = one_line(text)
+    return "'" + text if text[:1] in ("=", "+", "-", "@") else text
 
 
 # -- library --------------------------------------------------------------------------------------
@@ -288,12 +312,16 @@ def _add_library(commands: Any) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     library = Library(arguments.library)
+    problems = library.problems()
     entries = library.entries()
+    for problem in problems:
+        print(f"gmi: {one_line(problem.title)}: {one_line(problem.reason)}", file=sys.stderr)
+    code = EXIT_PARTLY if problems else EXIT_OK
     if arguments.json:
         _print_json([{"file": e.file, **e.described} for e in entries])
-        return EXIT_OK
+        return code
     if not entries:
-        print(f"{library.folder}: no specifications yet. Build them with: gmi build FOLDER")
+        _say(f"{library.folder}: no specifications yet. Build them with: gmi build FOLDER")
         return EXIT_OK
     rows = []
     for entry in entries:
@@ -309,9 +337,9 @@ def _list(arguments: argparse.Namespace) -> int:
             ]
         )
     headers = ["checkpoint", "architecture", "samples", "", "encoder", "identity"]
-    print(table(headers, rows, shrink=[5, 4, 0]))
-    print(f"\n{len(entries)} specifications in {library.folder}")
-    return EXIT_OK
+    _say(table(headers, rows, shrink=[5, 4, 0]))
+    _say(f"\n{len(entries)} specifications in {library.folder}")
+    return code
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -325,11 +353,11 @@ def _verify(arguments: argparse.Namespace) -> int:
             }
         )
     else:
-        print(f"{len(report.good)} specifications are good.")
+        _say(f"{len(report.good)} specifications are good.")
         for exclusion in report.damaged:
-            print(f"set aside in damaged/: {exclusion.title}: {exclusion.reason}")
+            _say(f"set aside in damaged/: {exclusion.title}: {exclusion.reason}")
         for exclusion in report.unreadable:
-            print(f"left alone: {exclusion.title}: {exclusion.reason}")
+            _say(f"left alone: {exclusion.title}: {exclusion.reason}")
     return EXIT_PARTLY if report.damaged or report.unreadable else EXIT_OK
 
 
@@ -341,12 +369,13 @@ def _remove(arguments: argparse.Namespace) -> int:
         if not matches:
             raise RankingError(f"'{name}' is not in the library. See gmi library list.")
         found += matches
+    found = list({entry.file: entry for entry in found}.values())
     moved = library.remove(found)
     if arguments.json:
         _print_json([str(path) for path in moved])
     else:
         for entry, path in zip(found, moved, strict=True):
-            print(f"{entry.title} → {path}")
+            _say(f"{entry.title} → {path}")
     return EXIT_OK
 
 
@@ -360,9 +389,9 @@ def _duplicates(arguments: argparse.Namespace) -> int:
         _print_json(groups)
     elif groups:
         for titles in groups:
-            print(f"These {len(titles)} are nearly the same: {', '.join(titles)}")
+            _say(f"These {len(titles)} are nearly the same: {', '.join(titles)}")
     else:
-        print(f"All {len(fitted.stack.candidates)} candidates can be told apart.")
+        _say(f"All {len(fitted.stack.candidates)} candidates can be told apart.")
     return EXIT_OK
 
 
@@ -389,7 +418,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     with _Bar("Fitting", quiet=arguments.json) as progress:
         library = app.open_fitted(app.embedded_library(), use_prior=False, progress=progress)
     if not arguments.json:
-        print(f"Which of {len(library.stack.candidates)} models makes images like {name}?\n")
+        _say(f"Which of {len(library.stack.candidates)} models makes images like {name}?\n")
     ranking = app.Identifier(library).rank([image], arguments.prompt, arguments.method)
     _show(ranking, arguments)
     return EXIT_OK
@@ -439,9 +468,9 @@ def _encoders(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     rows = [[i.name, str(i.dim), i.summary] for i in registry.images()]
     rows += [[i.id, str(i.text_dim), i.summary] for i in registry.texts()]
-    print(table(["encoder", "numbers", ""], rows, shrink=[2]))
-    print()
-    print(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()], shrink=[1]))
+    _say(table(["encoder", "numbers", ""], rows, shrink=[2]))
+    _say("")
+    _say(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()], shrink=[1]))
     return EXIT_OK
 
 
@@ -497,7 +526,7 @@ class _Bar:
         if total != self._bar.total:
             self._bar.reset(total)
         self._bar.n = done
-        self._bar.set_postfix_str(message)
+        self._bar.set_postfix_str(one_line(message))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         if temporary.read_bytes() != data:
             raise OSError(errno.EIO, "the disk returned other bytes than were written")
-        os.replace(temporary, path)
+        replace_file(temporary, path)
         temporary = None
         sync_folder(path.parent)
     except OSError as error:
@@ -45,6 +46,18 @@ def write_atomic(path: Path, data: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """``os.replace``, patient with Windows, where a file that somebody reads cannot be replaced."""
+    for attempt in range(20):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if os.name != "nt" or attempt == 19:
+                raise
+            time.sleep(0.1)
 
 
 def sync_folder(folder: Path) -> None:

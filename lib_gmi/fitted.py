@@ -117,6 +117,12 @@ class FittedLibrary:
         if not rated:
             return "learned", "the library is too small to compare methods on it"
         best = max(CONTESTANTS, key=lambda name: rated.get(name, -1.0))
+        learned = self.findings.reports.get("learned")
+        if learned is not None and learned.one_image is not None:
+            # a small library's figures are mostly chance: the default stays unless clearly beaten
+            rate, queries = learned.one_image.top1, learned.one_image.queries
+            if rated[best] - rate <= (max(rate * (1 - rate), 0.01) / queries) ** 0.5:
+                best = "learned"
         others = [f"{name} {top1:.0%}" for name, top1 in rated.items() if name != best]
         against = f" ({', '.join(others)})" if others else ""
         return best, f"it finds {rated[best]:.0%} of the library's own held-out samples{against}"
@@ -233,17 +239,18 @@ def fit(
     Raises:
         RankingError: there is nothing that can be ranked; the message says what to do.
     """
-    specifications, unreadable = library.load_all()
-    data, excluded = stack(specifications, encoder_id)
+    snapshot = library.snapshot()
+    data, found_unfit = stack(snapshot.specifications, encoder_id)
+    excluded = (*snapshot.excluded, *found_unfit)
     if data is None:
-        raise RankingError(_nothing_to_rank(library, len(specifications), [*unreadable, *excluded]))
+        raise RankingError(_nothing_to_rank(library, len(snapshot.specifications), excluded))
     steady = None if prior is None else prior(data.encoder_id)
-    name = _file_name(library.fingerprint(), data.encoder_id, steady is not None)
-    found = _read_findings(library.read_fitted(name))
+    name = _file_name(snapshot.fingerprint, data.encoder_id, steady is not None)
+    found = _read_findings(library.read_fitted(name), len(data.candidates))
     if found is None:
         found = findings(data, steady, progress)
         library.write_fitted(name, _write_findings(found))
-    return FittedLibrary(data, found, (*unreadable, *excluded), steady)
+    return FittedLibrary(data, found, excluded, steady)
 
 
 def _nan(*shape: int) -> FloatArray:
@@ -277,19 +284,23 @@ def _write_findings(found: Findings) -> bytes:
     return json.dumps(data, indent=1).encode()
 
 
-def _read_findings(data: bytes | None) -> Findings | None:
-    """Stored findings, or ``None`` if there are none that can be read: then they are made anew."""
+def _read_findings(data: bytes | None, candidates: int) -> Findings | None:
+    """Stored findings, or ``None`` if there are none that can be believed: they are made anew."""
     if data is None:
         return None
     try:
         stored: dict[str, Any] = json.loads(data)
         reports = {
-            name: Report(
+            methods.METHODS[name].name: Report(
                 name, tuple(None if c is None else Calibration.from_json(c) for c in calibrations)
             )
             for name, calibrations in stored["reports"].items()
         }
-        groups = tuple(tuple(map(int, group)) for group in stored["groups"])
-        return Findings(Params(**stored["params"]), reports, tuple(stored["foreign"]), groups)
+        params = Params(**{k: float(v) for k, v in stored["params"].items()})
+        foreign = tuple(None if t is None else float(t) for t in stored["foreign"])
+        groups = tuple(tuple(int(i) for i in group) for group in stored["groups"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    if any(not 0 <= i < candidates for group in groups for i in group):
+        return None
+    return Findings(params, reports, foreign, groups)

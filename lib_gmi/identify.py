@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,23 @@ class RankedCandidate:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Near-duplicates: candidates that the library cannot tell apart.
+
+    Attributes:
+        candidates: at least two.
+        probability: theirs summed, or ``None``.
+    """
+
+    candidates: tuple[CandidateRef, ...]
+    probability: float | None
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return tuple(candidate.title for candidate in self.candidates)
+
+
+@dataclass(frozen=True)
 class Ranking:
     """The answer to a query.
 
@@ -66,11 +83,12 @@ class Ranking:
         reason: why this method, in one sentence.
         verdict: the answer in one plain sentence; says when nothing fits well.
         foreign: the image looks unlike what held-out samples of the library look like.
-        conformal: titles that together hold the true candidate in 90 % of the queries that are
-            like the library's own samples; empty where no probability is claimed.
-        groups: near-duplicates, as (titles, their probabilities summed).
+        conformal: how many of the first candidates together hold the true one in 90 % of the
+            queries that are like the library's own samples; 0 where no probability is claimed.
+        groups: near-duplicates, in the order of :attr:`RankedCandidate.group`.
         excluded: candidates that could not be ranked, and why.
         calibration: what is known of this method on this library.
+        notes: what else people should know about this answer.
     """
 
     candidates: tuple[RankedCandidate, ...]
@@ -78,10 +96,11 @@ class Ranking:
     reason: str
     verdict: str
     foreign: bool
-    conformal: tuple[str, ...]
-    groups: tuple[tuple[tuple[str, ...], float | None], ...]
+    conformal: int
+    groups: tuple[Group, ...]
     excluded: tuple[Exclusion, ...]
     calibration: Calibration | None
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> RankedCandidate:
@@ -94,7 +113,8 @@ class Ranking:
             "reason": self.reason,
             "verdict": self.verdict,
             "foreign": self.foreign,
-            "conformal": list(self.conformal),
+            "conformal": self.conformal,
+            "notes": list(self.notes),
             "candidates": [
                 {
                     **{k: v for k, v in vars(row).items() if k != "candidate"},
@@ -106,7 +126,12 @@ class Ranking:
                 for row in self.candidates[:top]
             ],
             "near_duplicates": [
-                {"titles": list(titles), "probability": p} for titles, p in self.groups
+                {
+                    "titles": list(group.titles),
+                    "identities": [candidate.identity for candidate in group.candidates],
+                    "probability": group.probability,
+                }
+                for group in self.groups
             ],
             "excluded": [vars(e) for e in self.excluded],
             "calibration": None if self.calibration is None else self.calibration.to_json(),
@@ -140,17 +165,24 @@ def requirement(
     return Requirement(features, encoder.id, embedding, text_encoder.id, prompt)
 
 
-def identify(library: FittedLibrary, wanted: Requirement, method: str = "auto") -> Ranking:
+def identify(
+    library: FittedLibrary,
+    wanted: Requirement,
+    method: str = "auto",
+    only: Collection[str] | None = None,
+) -> Ranking:
     """Rank the library's candidates for a requirement.
 
     Args:
-        library: fitted.
+        library: fitted, on everything that is comparable.
         wanted: the requirement.
         method: a method's name, or ``auto``.
+        only: identities of the candidates to rank, for instance those that are installed and
+            match a filter; all by default.
 
     Raises:
-        RankingError: the requirement's features are of another encoder, the method is unknown, or
-            it needs a prompt and there is none.
+        RankingError: the requirement's features are of another encoder, the method is unknown, it
+            needs a prompt and there is none, or no candidate is selected.
     """
     data = library.stack
     if wanted.encoder_id != data.encoder_id:
@@ -158,69 +190,90 @@ def identify(library: FittedLibrary, wanted: Requirement, method: str = "auto") 
             f"The image was encoded with {wanted.encoder_id}, the library with {data.encoder_id}. "
             "Encode it with the library's encoder."
         )
+    rows = [i for i, c in enumerate(data.candidates) if only is None or c.identity in only]
+    if not rows:
+        raise RankingError(
+            "None of the selected checkpoints has a specification. Build them first."
+        )
     prompts = _prompts(library, wanted)
     if method == "auto":
         method, reason = library.choose(prompt_given=prompts is not None)
     else:
         reason = "it was asked for"
     fitted = library.method(method)
-    scores = fitted.scores(wanted.features, prompts).mean(axis=0)
+    scores = fitted.scores(wanted.features, prompts).mean(axis=0)[rows]
     images = len(wanted.features)
     report = library.findings.reports.get(method)
     calibration = None if report is None else for_images(report.calibrations, images)
+    if len(rows) < 2:
+        calibration = None
     probabilities = None if calibration is None else softmax(scores, calibration.temperature)
     paper = None
     if prompts is not None:
-        paper = library.method("weighted-rkme").scores(wanted.features, prompts).mean(axis=0)
-    groups = library.findings.groups
-    group_of = {row: number for number, rows in enumerate(groups, 1) for row in rows}
+        paper = library.method("weighted-rkme").scores(wanted.features, prompts).mean(axis=0)[rows]
+    groups = _groups(library, rows, probabilities)
+    group_of = {c.identity: n for n, group in enumerate(groups, 1) for c in group.candidates}
 
-    order = np.lexsort((_title_order(library), scores))
-    ranked = []
-    for position, row in enumerate(order):
-        following = scores[order[position + 1]] if position + 1 < len(order) else scores[row]
+    ranked: list[RankedCandidate] = []
+    order = np.argsort(scores, kind="stable")  # the stack, and so equal scores, are by title
+    for position, index in enumerate(order):
+        row = rows[index]
+        following = scores[order[min(position + 1, len(order) - 1)]]
+        evidence: tuple[str, ...] = ()
+        if position < _EXPLAINED:
+            evidence = _evidence(library, fitted.evidence(wanted.features, prompts, row))
         ranked.append(
             RankedCandidate(
-                rank=int((scores < scores[row]).sum()) + 1,
+                rank=int((scores < scores[index]).sum()) + 1,
                 candidate=data.candidates[row],
-                score=float(scores[row]),
-                probability=None if probabilities is None else float(probabilities[row]),
-                margin=float(following - scores[row]),
-                weighted_rkme=None if paper is None else float(paper[row]),
-                evidence=()
-                if position >= _EXPLAINED
-                else _evidence(library, fitted.evidence(wanted.features, prompts, int(row))),
+                score=float(scores[index]),
+                probability=None if probabilities is None else float(probabilities[index]),
+                margin=float(following - scores[index]),
+                weighted_rkme=None if paper is None else float(paper[index]),
+                evidence=evidence,
                 samples=int(data.counts[row]),
                 of_samples=data.prompt_set_size,
-                group=group_of.get(int(row)),
+                group=group_of.get(data.candidates[row].identity),
             )
         )
     foreign = library.is_foreign(wanted.features)
-    conformal = [
-        r.candidate.title
-        for r in ranked
-        if calibration is not None
-        and r.probability is not None
-        and r.probability >= calibration.conformal_floor
-    ]
-    summed = [
-        (
-            tuple(data.candidates[row].title for row in rows),
-            None if probabilities is None else float(probabilities[list(rows)].sum()),
-        )
-        for rows in groups
-    ]
+    conformal = 0
+    if calibration is not None and probabilities is not None:
+        conformal = max(int((probabilities >= calibration.conformal_floor).sum()), 1)
     return Ranking(
         candidates=tuple(ranked),
         method=method,
         reason=reason,
-        verdict=_verdict(ranked, summed, foreign, images),
+        verdict=_verdict(ranked, groups, foreign, images),
         foreign=foreign,
-        conformal=tuple(conformal),
-        groups=tuple(summed),
+        conformal=conformal,
+        groups=tuple(groups),
         excluded=library.excluded,
         calibration=calibration,
+        notes=_notes(wanted, prompts),
     )
+
+
+def _groups(
+    library: FittedLibrary, rows: Sequence[int], probabilities: FloatArray | None
+) -> list[Group]:
+    position = {row: index for index, row in enumerate(rows)}
+    groups = []
+    for members in library.findings.groups:
+        chosen = [row for row in members if row in position]
+        if len(chosen) < 2:
+            continue
+        total = None
+        if probabilities is not None:
+            total = float(sum(probabilities[position[row]] for row in chosen))
+        groups.append(Group(tuple(library.stack.candidates[row] for row in chosen), total))
+    return groups
+
+
+def _notes(wanted: Requirement, prompts: FloatArray | None) -> tuple[str, ...]:
+    if wanted.prompt and prompts is None:
+        return ("The prompt was not used: the library's prompts are not embedded the same way.",)
+    return ()
 
 
 def _prompts(library: FittedLibrary, wanted: Requirement) -> FloatArray | None:
@@ -232,11 +285,6 @@ def _prompts(library: FittedLibrary, wanted: Requirement) -> FloatArray | None:
     return np.tile(wanted.prompt_embedding, (len(wanted.features), 1))
 
 
-def _title_order(library: FittedLibrary) -> FloatArray:
-    """Equal scores are listed by title; the stack is in that order."""
-    return np.arange(len(library.stack.candidates), dtype=np.float32)
-
-
 def _evidence(library: FittedLibrary, strength: FloatArray) -> tuple[str, ...]:
     strongest = np.argsort(-strength, kind="stable")[:_EVIDENCE]
     return tuple(library.stack.prompt_ids[i] for i in strongest if np.isfinite(strength[i]))
@@ -244,7 +292,7 @@ def _evidence(library: FittedLibrary, strength: FloatArray) -> tuple[str, ...]:
 
 def _verdict(
     ranked: Sequence[RankedCandidate],
-    groups: Sequence[tuple[tuple[str, ...], float | None]],
+    groups: Sequence[Group],
     foreign: bool,
     images: int,
 ) -> str:
@@ -258,9 +306,10 @@ def _verdict(
     if best.probability is None:
         return f"{title} comes nearest; with so little to compare, no probability is claimed."
     probability = best.probability
-    for titles, summed in groups:
-        if title in titles and summed is not None:
-            title, probability = " / ".join(titles) + " (nearly the same)", summed
+    if best.group is not None:
+        group = groups[best.group - 1]
+        title = " / ".join(group.titles) + " (nearly the same)"
+        probability = group.probability or probability
     share = f"{probability:.0%}"
     if probability >= 0.75:
         return f"{title} makes images like this ({share})."

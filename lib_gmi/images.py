@@ -8,6 +8,7 @@ cannot be read ends in an :class:`~.errors.ImageError` that names the file.
 from __future__ import annotations
 
 import io
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 
 #: Above this many pixels an image is refused before it is decoded (a 50-megapixel photo passes).
 MAX_PIXELS = 120_000_000
+MAX_BYTES = 512 << 20
+#: What Pillow decodes by itself; others (EPS, PDF) would start external programs.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "ICO", "AVIF", "MPO")
 #: Only looked at, never trusted: the first bytes decide what a file is.
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
+_WEBP_LIMIT = 16_383
 _BACKGROUND = (255, 255, 255)
 
 
@@ -42,13 +47,19 @@ def open_image(path: Path | str) -> Image.Image:
     """
     path = Path(path)
     try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"{path}: is a folder, not an image.")
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise ImageError(
+                f"{path}: is not a file of at most {MAX_BYTES >> 20} MB, so it is no image to read."
+            )
         data = path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file.") from None
-    except IsADirectoryError:
-        raise ImageError(f"{path}: is a folder, not an image.") from None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path}: cannot be read ({reason}).") from None
     return decode_image(data, name=str(path))
 
 
@@ -57,7 +68,9 @@ def decode_image(data: bytes, name: str = "image") -> Image.Image:
     from PIL import Image
 
     with _clear_errors(name):
-        image = Image.open(io.BytesIO(data))
+        Image.init()
+        known = [name for name in _FORMATS if name in Image.OPEN]  # Pillow differs by version
+        image = Image.open(io.BytesIO(data), formats=known)
         _refuse_bomb(image, name)
         image.load()
     return to_rgb(image, name)
@@ -80,7 +93,9 @@ def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:
         image = ImageOps.exif_transpose(image) or image
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
             image = _high_depth_to_grey(image)
-        if image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        if image.mode in ("La", "RGBa"):  # premultiplied; Pillow converts those only this way
+            image = image.convert("LA" if image.mode == "La" else "RGBA")
+        if image.mode in ("LA", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
         if image.mode == "RGBA":
             image = _over_background(image)
@@ -122,13 +137,19 @@ def through_codec(image: Image.Image, codec: str) -> Image.Image:
     quality, side = _parse_codec(codec)
     from PIL import Image
 
-    scale = side / min(image.size)
+    scale = min(side / min(image.size), _WEBP_LIMIT / max(image.size))
     if scale < 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=quality)
     return decode_image(buffer.getvalue())
+
+
+def check_codec(codec: str) -> None:
+    """Raise an :class:`~.errors.ImageError` if :func:`through_codec` does not know the codec."""
+    if codec != "source":
+        _parse_codec(codec)
 
 
 def _parse_codec(codec: str) -> tuple[int, int]:

@@ -305,7 +305,8 @@ class LearnedKernel:
 
     def _sampling_noise(self, mask: BoolArray) -> float:
         """E‖P^{1/2}e‖² of one sample around its candidate's mean, inside the projection."""
-        free = int(mask.sum()) - len(mask)
+        candidates, prompts = mask.shape
+        free = int(mask.sum()) - candidates - prompts + 1  # the additive model's parameters
         if free < 1:
             return 0.0
         residuals = (self._samples - self._candidates[:, None])[mask]

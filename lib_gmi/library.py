@@ -17,16 +17,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import LibraryError, SchemaVersionError, SpecificationError
-from .files import TEMPORARY_PREFIX, sync_folder, write_atomic
-from .specification import Specification
+from .files import TEMPORARY_PREFIX, replace_file, sync_folder, write_atomic
+from .specification import MAX_BYTES, Specification
 from .stack import Exclusion
 
 if TYPE_CHECKING:
@@ -67,6 +66,21 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """Everything readable in a library at one moment.
+
+    Attributes:
+        specifications: by title.
+        excluded: what could not be read, and why.
+        fingerprint: changes whenever any of the specifications does.
+    """
+
+    specifications: tuple[Specification, ...]
+    excluded: tuple[Exclusion, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class VerifyReport:
     """What :meth:`Library.verify` found: titles that are good, files that are damaged (and set
     aside now), and files that were left alone because they are unreadable or of a newer version."""
@@ -90,9 +104,14 @@ class Library:
     def __init__(self, folder: Path | str, read_only: bool = False) -> None:
         self.folder = Path(folder)
         self.read_only = read_only
-        if self.folder.exists() and not self.folder.is_dir():
+        try:
+            is_file = self.folder.exists() and not self.folder.is_dir()
+        except OSError as error:
+            raise LibraryError(f"{self.folder}: {error.strerror or error}.") from None
+        if is_file:
             raise LibraryError(f"{self.folder}: is not a folder. Name a folder for the library.")
         self._loaded: dict[str, tuple[str, Specification]] = {}
+        self._file_lock: BaseFileLock | None = None
 
     @property
     def specifications_folder(self) -> Path:
@@ -106,12 +125,13 @@ class Library:
         """
         return sorted(self._scan()[0], key=lambda entry: (entry.title.casefold(), entry.file))
 
+    def problems(self) -> list[Exclusion]:
+        """Files that could not be read when they were looked at just now, and why."""
+        return self._scan()[1]
+
     def fingerprint(self) -> str:
         """Changes whenever any specification does. Fitted state is keyed by it."""
-        digest = hashlib.sha256()
-        for entry in sorted(self._scan()[0], key=lambda entry: entry.file):
-            digest.update(f"{entry.file} {entry.content_hash}\n".encode())
-        return digest.hexdigest()
+        return _fingerprint({entry.file: entry.content_hash for entry in self._scan()[0]})
 
     def get(self, key: str) -> Specification | None:
         """The specification with this :attr:`~.Specification.key`, or ``None``.
@@ -126,32 +146,28 @@ class Library:
         except SchemaVersionError:
             raise
         except SpecificationError as error:
-            self._set_aside(path, str(error))
+            self._set_aside(path, error)
             return None
 
-    def load_all(self) -> tuple[list[Specification], list[Exclusion]]:
-        """Every readable specification by title, and what could not be read and why.
-
-        Damaged files are set aside; they never stop the others.
-        """
-        specifications = []
+    def snapshot(self) -> Snapshot:
+        """Read every specification. Damaged files are set aside; they never stop the others."""
         entries, problems = self._scan()
-        excluded = list(problems)
+        found: dict[str, Specification] = {}
         for entry in entries:
             path = self.specifications_folder / entry.file
             try:
-                specifications.append(self._read(path, entry.content_hash))
+                found[entry.file] = self._read(path, entry.content_hash)
             except FileNotFoundError:
                 continue  # removed by another process since
             except (SchemaVersionError, LibraryError) as error:
-                excluded.append(Exclusion(entry.title, str(error)))
+                problems.append(Exclusion(entry.title, str(error)))
             except SpecificationError as error:
-                self._set_aside(path, str(error))
-                excluded.append(Exclusion(entry.title, f"set aside: {error}"))
-        kept = {entry.file for entry in entries}
-        self._loaded = {name: v for name, v in self._loaded.items() if name in kept}
-        specifications.sort(key=lambda s: (s.candidate.title.casefold(), s.key))
-        return specifications, excluded
+                problems.append(Exclusion(entry.title, self._set_aside(path, error)))
+        self._loaded = {name: v for name, v in self._loaded.items() if name in found}
+        ordered = sorted(found.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
+        # of the bytes that were read, not of what may lie there by now
+        fingerprint = _fingerprint({name: self._loaded[name][0] for name in found})
+        return Snapshot(tuple(ordered), tuple(problems), fingerprint)
 
     def add(self, specification: Specification) -> None:
         """Store a specification in place of the one with the same key, if any.
@@ -170,11 +186,28 @@ class Library:
         Raises:
             LibraryError: it cannot be written; what was there before is unchanged.
         """
+
+        def join(stored: Specification | None) -> Specification:
+            return specification if stored is None else stored.merged(specification)
+
+        return self.update(specification.key, join)
+
+    def update(
+        self, key: str, change: Callable[[Specification | None], Specification]
+    ) -> Specification:
+        """Read, change and write one specification while nobody else can.
+
+        Args:
+            key: of the specification.
+            change: what is stored (or ``None``) → what shall be stored, under the same key.
+
+        Raises:
+            LibraryError: it cannot be written; what was there before is unchanged.
+        """
         with self._lock():
-            stored = self.get(specification.key)
-            merged = specification if stored is None else stored.merged(specification)
-            self._write(merged)
-        return merged
+            changed = change(self.get(key))
+            self._write(changed)
+        return changed
 
     def reidentify(self, old: str, new: str) -> int:
         """Give specifications a better identity, once a checkpoint's full hash is known.
@@ -205,15 +238,28 @@ class Library:
         return moved
 
     def find(self, name: str) -> list[Entry]:
-        """Entries with this title or identity; of an identity the first 6 digits are enough."""
+        """Entries with this title or identity, or else whose hash begins like this.
 
-        def matches(entry: Entry) -> bool:
-            digits = entry.identity.partition(":")[2]
-            return name in (entry.title, entry.identity) or (
-                len(name) >= 6 and digits.startswith(name)
-            )
+        Of a hash at least six digits are needed.
 
-        return [entry for entry in self.entries() if matches(entry)]
+        Raises:
+            LibraryError: the digits fit several candidates.
+        """
+        entries = self.entries()
+        exact = [entry for entry in entries if name in (entry.title, entry.identity)]
+        if exact or len(name) < 6:
+            return exact
+        hashed = ("sha256", "quick")
+        near = [
+            entry
+            for entry in entries
+            if entry.identity.partition(":")[0] in hashed
+            and entry.identity.partition(":")[2].startswith(name.lower())
+        ]
+        if len({entry.identity for entry in near}) > 1:
+            titles = ", ".join(sorted({entry.title for entry in near}))
+            raise LibraryError(f"'{name}' fits several candidates: {titles}. Give more digits.")
+        return near
 
     def remove(self, entries: Iterable[Entry]) -> list[Path]:
         """Move specifications to ``removed/``; returns where they are now.
@@ -239,19 +285,15 @@ class Library:
         self._loaded.clear()
         for path in self._files():
             try:
-                specification = self._read(path)
-                if path.name != _file_name(specification.key):
-                    raise SpecificationError(f"{path}: does not belong under this file name.")
-                good.append(specification.candidate.title)
+                good.append(self._read(path).candidate.title)
             except FileNotFoundError:
                 continue
             except (SchemaVersionError, LibraryError) as error:
                 unreadable.append(Exclusion(path.name, str(error)))
             except SpecificationError as error:
-                self._set_aside(path, str(error))
-                damaged.append(Exclusion(path.name, str(error)))
+                damaged.append(Exclusion(path.name, self._set_aside(path, error)))
         if not self.read_only:
-            with contextlib.suppress(FileNotFoundError, PermissionError):
+            with contextlib.suppress(OSError):
                 (self.folder / "catalogue.json").unlink()
         return VerifyReport(tuple(sorted(good)), tuple(damaged), tuple(unreadable))
 
@@ -262,8 +304,8 @@ class Library:
         except OSError:
             return None
 
-    def write_fitted(self, name: str, data: bytes, keep: Sequence[str] = ()) -> None:
-        """Store fitted state; every other file of fitted state but ``keep`` is deleted.
+    def write_fitted(self, name: str, data: bytes) -> None:
+        """Store fitted state; of older ones the newest few are kept.
 
         Fitted state can always be fitted again, so a library that cannot be written is no error.
         """
@@ -272,9 +314,9 @@ class Library:
         folder = self.folder / "fitted"
         with contextlib.suppress(LibraryError, OSError), self._lock():
             write_atomic(folder / name, data)
-            for path in folder.iterdir():
-                if path.name not in (name, *keep):
-                    path.unlink()
+            newest_first = sorted(folder.iterdir(), key=lambda p: -p.stat().st_mtime_ns)
+            for path in newest_first[_KEPT_FITTED:]:
+                path.unlink()
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -301,8 +343,15 @@ class Library:
         if cached is not None and content_hash is not None and cached[0] == content_hash:
             return cached[1]
         data = _read_bytes(path)
-        specification = Specification.from_bytes(data, str(path))
+        specification = self._parse(path, data)
         self._loaded[path.name] = (_hash(data), specification)
+        return specification
+
+    def _parse(self, path: Path, data: bytes) -> Specification:
+        specification = Specification.from_bytes(data, str(path))
+        if path.name != _file_name(specification.key):
+            # a copy under another name would pass for another candidate's specification
+            raise SpecificationError(f"{path}: does not belong under this file name.")
         return specification
 
     def _write(self, specification: Specification) -> None:
@@ -312,20 +361,35 @@ class Library:
         Specification.from_bytes(data, str(path))  # never store what cannot be read again
         write_atomic(path, data)
 
-    def _set_aside(self, path: Path, reason: str) -> None:
-        """Move a damaged file out of the way, with its reason; never delete it."""
-        if self.read_only:
-            return
-        with contextlib.suppress(LibraryError):
-            target = self._free_name(self.folder / "damaged", path.name)
-            self._move(path, target)
-            write_atomic(target.with_name(target.name + ".txt"), (reason + "\n").encode())
+    def _set_aside(self, path: Path, error: SpecificationError) -> str:
+        """Move a damaged file out of the way, with its reason; never delete it.
+
+        Returns:
+            What happened, for people.
+        """
         self._loaded.pop(path.name, None)
+        if self.read_only:
+            return str(error)
+        try:
+            with self._lock():
+                try:
+                    # another process may have put a good one there since
+                    self._parse(path, _read_bytes(path))
+                    return f"{error} (replaced by another process since)"
+                except FileNotFoundError:
+                    return str(error)
+                except SpecificationError:
+                    target = self._free_name(self.folder / "damaged", path.name)
+                    self._move(path, target)
+            write_atomic(target.with_name(target.name + ".txt"), f"{error}\n".encode())
+        except LibraryError as trouble:
+            return f"{error} ({trouble})"
+        return f"set aside in {target.parent.name}/: {error}"
 
     def _move(self, source: Path, target: Path) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(source, target)
+            replace_file(source, target)
             sync_folder(target.parent)
             sync_folder(source.parent)
         except OSError as error:
@@ -343,7 +407,7 @@ class Library:
     def _clean_up(self) -> None:
         """Remove what a crash left half-written. Called under the lock, so nobody is writing it."""
         with contextlib.suppress(OSError):
-            for path in self.specifications_folder.glob(TEMPORARY_PREFIX + "*"):
+            for path in self.folder.glob(f"*/{TEMPORARY_PREFIX}*"):
                 path.unlink()
 
     @contextmanager
@@ -354,8 +418,11 @@ class Library:
             raise LibraryError(f"{self.folder}: this library is read-only.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock: BaseFileLock = FileLock(str(self.folder / ".lock"), timeout=LOCK_TIMEOUT)
-            lock.acquire()
+            if self._file_lock is None:
+                # one for all calls: the same thread may lock twice
+                self._file_lock = FileLock(str(self.folder / ".lock"))
+            lock = self._file_lock
+            lock.acquire(timeout=LOCK_TIMEOUT)
         except Timeout:
             raise LibraryError(
                 f"{self.folder}: another process has been writing for {LOCK_TIMEOUT:.0f} seconds. "
@@ -382,11 +449,12 @@ class Library:
             try:
                 status = path.stat()
                 row = known.get(path.name)
-                stamp = [status.st_size, status.st_mtime_ns]
+                # every write makes a new file, so the inode tells writes of one instant apart
+                stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
                 if row is None or row["stamp"] != stamp:
                     data = _read_bytes(path)
                     # The whole file is checked here once, so that what is listed can be ranked.
-                    specification = Specification.from_bytes(data, str(path))
+                    specification = self._parse(path, data)
                     row = {
                         "stamp": stamp,
                         "hash": _hash(data),
@@ -400,8 +468,7 @@ class Library:
             except (SchemaVersionError, LibraryError) as error:
                 excluded.append(Exclusion(path.name, str(error)))
             except SpecificationError as error:
-                self._set_aside(path, str(error))
-                excluded.append(Exclusion(path.name, f"set aside: {error}"))
+                excluded.append(Exclusion(path.name, self._set_aside(path, error)))
         if fresh != known:
             self._write_catalogue(fresh)
         return entries, excluded
@@ -410,8 +477,12 @@ class Library:
         try:
             data = json.loads((self.folder / "catalogue.json").read_bytes())
             rows = data["files"] if data["version"] == _CATALOGUE_VERSION else {}
-            for row in rows.values():
-                row["stamp"], row["hash"], row["described"]["candidate"]["title"]
+            for name, row in rows.items():
+                entry = Entry(name, row["hash"], row["described"])
+                # all that is asked of an entry must be there
+                for attribute in ("title", "identity", "samples", "prompt_set_size", "encoder_id"):
+                    getattr(entry, attribute)
+                len(row["stamp"]), len(entry.described["rejected"])
             return dict(rows)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {}  # only a cache
@@ -424,7 +495,14 @@ class Library:
             write_atomic(self.folder / "catalogue.json", data)
 
 
-_CATALOGUE_VERSION = 1
+_CATALOGUE_VERSION = 2
+#: States of a library that was changed back and forth, of several encoders, with and without prior.
+_KEPT_FITTED = 12
+
+
+def _fingerprint(hashes: Mapping[str, str]) -> str:
+    lines = [f"{name} {hashes[name]}\n" for name in sorted(hashes)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _file_name(key: str) -> str:
@@ -437,6 +515,8 @@ def _hash(data: bytes) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SpecificationError(f"{path}: is too large for a specification.")
         return path.read_bytes()
     except FileNotFoundError:
         raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .errors import LibraryError
+
 #: Overrides the default library folder, for people and for tests.
 LIBRARY_VARIABLE = "GMI_LIBRARY"
 
@@ -16,7 +18,12 @@ def default_library_folder() -> Path:
     """
     override = os.environ.get(LIBRARY_VARIABLE)
     if override:
-        return Path(override).expanduser()
+        try:
+            return Path(override).expanduser()
+        except RuntimeError:  # ~somebody who does not exist
+            raise LibraryError(
+                f"{LIBRARY_VARIABLE}={override}: there is no such home folder."
+            ) from None
     from platformdirs import user_data_path
 
     return user_data_path("gmi", appauthor=False) / "library"

@@ -52,7 +52,8 @@ class GenerationSettings:
     """How samples are generated. Stored with each specification, because it decides what they show.
 
     ``None`` means that the host did not say. ``codec`` names the path of the pixels between the
-    generator and the encoder (see :mod:`.images`): a query must go the same way.
+    generator and the encoder (see :mod:`.images`): a query must go the same way. ``extra`` is the
+    host's to use; ``unknown`` keeps what a later version of this program wrote.
     """
 
     width: int | None = None
@@ -67,10 +68,12 @@ class GenerationSettings:
     negative: str = ""
     codec: str = "source"
     extra: Mapping[str, Any] = field(default_factory=dict)
+    unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict."""
-        return asdict(self)
+        """A JSON-ready dict, with the keys that a later version wrote in their old place."""
+        known = asdict(self)
+        return {**known.pop("unknown"), **known}
 
 
 @dataclass(frozen=True)

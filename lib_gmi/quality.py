@@ -20,7 +20,10 @@ FLAT_DEVIATION = 4.0
 #: Mean luminance under which a flat image is called black.
 BLACK_LEVEL = 8.0
 #: Share of pixels with a channel at its end, over which an image is burnt out.
-BURNT_SHARE = 0.95
+BURNT_SHARE = 0.8
+#: … if it also has at least four corner colours, each of at least this share.
+BURNT_CORNER = 0.02
+BURNT_CORNERS = 4
 #: Correlation of neighbouring pixels at 1/8 of the side under which an image is noise.
 NOISE_CORRELATION = 0.2
 
@@ -34,8 +37,11 @@ def broken_reason(image: Image.Image) -> str | None:
     luminance = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     if luminance.std() < FLAT_DEVIATION and pixels.std(axis=(0, 1)).max() < FLAT_DEVIATION:
         return "black" if luminance.mean() < BLACK_LEVEL else "flat"
-    at_end = (pixels <= 1) | (pixels >= 254)
-    if at_end.all(axis=2).mean() > BURNT_SHARE:
+    # Burnt-out output saturates into many of the eight corner colours; a logo has two or three.
+    at_end = ((pixels <= 1) | (pixels >= 254)).all(axis=2)
+    corners = (pixels[at_end] > 127) @ np.array([1, 2, 4])
+    shares = np.bincount(corners, minlength=8) / at_end.size
+    if at_end.mean() > BURNT_SHARE and (shares > BURNT_CORNER).sum() >= BURNT_CORNERS:
         return "burnt-out"
     # Undenoised latents decode to blotches of about 8 pixels: white noise once those are averaged.
     coarse = np.asarray(image.convert("L").resize((48, 48), Pillow.Resampling.BOX), np.float32)

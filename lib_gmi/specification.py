@@ -32,7 +32,8 @@ _JSON_KEY = "gmi.specification"
 # Far above any real specification; a file that claims more is damaged or hostile.
 _MAX_SAMPLES = 100_000
 _MAX_DIM = 1_000_000
-_MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
+_MAX_TEXT = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class CandidateRef:
     size: int = 0
     architecture: str | None = None
     popularity: int | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, candidate: Candidate) -> CandidateRef:
@@ -66,6 +68,7 @@ class PromptSetRef:
     version: str
     hash: str
     size: int
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ class Specification:
         rejected: broken samples.
         updated: Unix time of the last change, in seconds.
         extra: keys that a later version wrote; kept as they are.
+        extra_tensors: arrays that a later version wrote; kept until rows change.
+        minor: of the schema that the file was read from.
     """
 
     candidate: CandidateRef
@@ -111,6 +116,8 @@ class Specification:
     rejected: tuple[Rejection, ...] = ()
     updated: float = 0.0
     extra: Mapping[str, Any] = field(default_factory=dict)
+    extra_tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    minor: int = SCHEMA[1]
 
     def __post_init__(self) -> None:
         name = self.candidate.title
@@ -164,40 +171,57 @@ class Specification:
             if self.prompt_embeddings is None
             else self.prompt_embeddings[rows],
             rejected=tuple(r for r in self.rejected if r.prompt_id in wanted),
+            extra_tensors={},
         )
 
     def merged(self, other: Specification) -> Specification:
         """This specification with the rows of ``other`` that it lacks.
 
-        Prompt embeddings are kept where both have them; they can be computed again from the
+        Prompt embeddings are kept where every row has one; they can be computed again from the
         prompt set.
 
         Raises:
             SpecificationError: they were not built the same way.
         """
-        if self.key != other.key:
+        if self.key != other.key or self.features.shape[1] != other.features.shape[1]:
             raise SpecificationError(
                 f"{self.candidate.title}: cannot join specifications that were built differently."
             )
         have = set(zip(self.prompt_ids, self.seeds, strict=True))
         pairs = enumerate(zip(other.prompt_ids, other.seeds, strict=True))
         rows = [i for i, pair in pairs if pair not in have]
-        embeddings = None
-        if self.prompt_embeddings is not None and other.prompt_embeddings is not None:
-            embeddings = np.concatenate([self.prompt_embeddings, other.prompt_embeddings[rows]])
-        if self.text_encoder_id != other.text_encoder_id:
-            embeddings = None
+        text_encoder_id, embeddings = self._joined_embeddings(other, rows)
         return replace(
             self,
             features=np.concatenate([self.features, other.features[rows]]),
             prompt_ids=self.prompt_ids + tuple(other.prompt_ids[i] for i in rows),
             seeds=self.seeds + tuple(other.seeds[i] for i in rows),
-            text_encoder_id=None if embeddings is None else self.text_encoder_id,
+            text_encoder_id=text_encoder_id,
             prompt_embeddings=embeddings,
             rejected=tuple(dict.fromkeys(self.rejected + other.rejected)),
             updated=max(self.updated, other.updated),
             extra={**self.extra, **other.extra},
+            extra_tensors={},
         )
+
+    def _joined_embeddings(
+        self, other: Specification, rows: Sequence[int]
+    ) -> tuple[str | None, FloatArray | None]:
+        """Prompt embeddings of this specification's rows and of some of the other's.
+
+        An embedding depends on the prompt alone, so a row that lacks one takes that of its prompt.
+        """
+        text_encoder_id = self.text_encoder_id or other.text_encoder_id
+        known: dict[str, FloatArray] = {}
+        for part in (self, other):
+            if part.prompt_embeddings is not None and part.text_encoder_id == text_encoder_id:
+                known.update(zip(part.prompt_ids, part.prompt_embeddings, strict=True))
+        wanted = self.prompt_ids + tuple(other.prompt_ids[i] for i in rows)
+        if text_encoder_id is None or not all(p in known for p in wanted):
+            return None, None
+        if not wanted:
+            return text_encoder_id, self.prompt_embeddings
+        return text_encoder_id, np.stack([known[p] for p in wanted])
 
     @property
     def comparability(self) -> tuple[str, ...]:
@@ -218,25 +242,25 @@ class Specification:
         """The file's content."""
         from safetensors.numpy import save
 
-        tensors = {"features": self.features.astype(np.float16)}
+        tensors = {**self.extra_tensors, "features": self.features.astype(np.float16)}
         if self.prompt_embeddings is not None:
             tensors["prompt_embeddings"] = self.prompt_embeddings.astype(np.float16)
         metadata = {
-            _SCHEMA_KEY: ".".join(map(str, SCHEMA)),
+            _SCHEMA_KEY: f"{SCHEMA[0]}.{max(SCHEMA[1], self.minor)}",
             _JSON_KEY: json.dumps(self.describe(), sort_keys=True, ensure_ascii=False),
         }
-        return save(tensors, metadata)
+        return _canonical(save(tensors, metadata))
 
     def describe(self) -> dict[str, Any]:
         """Everything but the arrays, JSON-ready."""
         return {
             **self.extra,
-            "candidate": vars(self.candidate),
+            "candidate": _flat(self.candidate),
             "encoder_id": self.encoder_id,
             "text_encoder_id": self.text_encoder_id,
             "prompt_ids": list(self.prompt_ids),
             "seeds": list(self.seeds),
-            "prompt_set": vars(self.prompt_set),
+            "prompt_set": _flat(self.prompt_set),
             "settings": self.settings.to_json(),
             "rejected": [vars(r) for r in self.rejected],
             "updated": self.updated,
@@ -254,28 +278,30 @@ class Specification:
             SchemaVersionError: written by a newer major version.
             SpecificationError: anything else that is wrong with it; the message names the file.
         """
-        known = read_description(data, name)
+        known, minor = read_description(data, name)
         tensors = _read_tensors(data, name)
         if "features" not in tensors:
             raise SpecificationError(f"{name}: holds no features.")
         try:
             candidate = _pick(CandidateRef, known.pop("candidate"))
             prompt_set = _pick(PromptSetRef, known.pop("prompt_set"))
-            settings = _settings(known.pop("settings"))
+            settings = _pick(GenerationSettings, known.pop("settings"))
             rejected = tuple(_pick(Rejection, r) for r in known.pop("rejected", ()))
             return cls(
                 candidate=candidate,
                 encoder_id=_text(known.pop("encoder_id")),
-                features=tensors["features"],
+                features=tensors.pop("features"),
                 prompt_ids=tuple(_text(p) for p in known.pop("prompt_ids")),
                 seeds=tuple(int(s) for s in known.pop("seeds")),
                 prompt_set=prompt_set,
                 settings=settings,
-                text_encoder_id=known.pop("text_encoder_id", None),
-                prompt_embeddings=tensors.get("prompt_embeddings"),
+                text_encoder_id=_text_or_none(known.pop("text_encoder_id", None)),
+                prompt_embeddings=tensors.pop("prompt_embeddings", None),
                 rejected=rejected,
-                updated=float(known.pop("updated", 0.0)),
+                updated=_finite(known.pop("updated", 0.0)),
                 extra=known,
+                extra_tensors=tensors,
+                minor=minor,
             )
         except SpecificationError as error:
             raise SpecificationError(f"{name}: {error}") from None
@@ -328,21 +354,33 @@ def _as_stored(array: NDArray[Any], what: str, name: str) -> FloatArray:
     return stored
 
 
-def read_description(data: bytes, name: str) -> dict[str, Any]:
-    """The JSON part of a file's content, without its arrays; see :meth:`Specification.from_bytes`.
+def _canonical(data: bytes) -> bytes:
+    """The same file with its header's keys sorted: equal specifications have equal bytes.
+
+    safetensors writes them in an order that changes from call to call.
+    """
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    padded = text.ljust(-(-len(text) // 8) * 8)  # safetensors aligns the arrays to 8 bytes
+    return len(padded).to_bytes(8, "little") + padded + data[8 + length :]
+
+
+def read_description(data: bytes, name: str) -> tuple[dict[str, Any], int]:
+    """The JSON part of a file's content and the schema's minor version, without the arrays.
 
     Raises:
         SchemaVersionError: written by a newer major version.
         SpecificationError: not a specification file.
     """
-    if len(data) > _MAX_BYTES:
+    if len(data) > MAX_BYTES:
         raise SpecificationError(f"{name}: is too large for a specification.")
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= length <= len(data) - 8:
         raise SpecificationError(f"{name}: is not a specification, or is truncated.")
     try:
         metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-        major = int(metadata[_SCHEMA_KEY].split(".")[0])
+        major, minor = (int(part) for part in metadata[_SCHEMA_KEY].split(".")[:2])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SpecificationError(f"{name}: is not a specification file.") from None
     if major > SCHEMA[0]:
@@ -356,7 +394,14 @@ def read_description(data: bytes, name: str) -> dict[str, Any]:
         raise SpecificationError(f"{name}: its description is not valid JSON.") from None
     if not isinstance(described, dict):
         raise SpecificationError(f"{name}: its description is not a JSON object.")
-    return described
+    try:
+        metadata[_JSON_KEY].encode()
+        json.dumps(described, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        raise SpecificationError(
+            f"{name}: its description holds text or numbers that cannot be stored."
+        ) from None
+    return described, minor
 
 
 def _read_tensors(data: bytes, name: str) -> dict[str, NDArray[Any]]:
@@ -388,31 +433,45 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def _pick(cls: type[Any], data: Any) -> Any:
-    """A small dataclass out of JSON, types checked, unknown keys passed over."""
+    """A small dataclass out of JSON, types checked; unknown keys are kept where it has a place."""
     if not isinstance(data, dict):
         raise TypeError(f"{cls.__name__} is not an object")
-    values = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
+    fields = {k: f for k, f in cls.__dataclass_fields__.items() if k != "unknown"}
+    values = {k: v for k, v in data.items() if k in fields}
     for key, value in values.items():
         # A string such as "int | None", because annotations are postponed in every module here.
-        allowed = str(cls.__dataclass_fields__[key].type)
-        types = [_TYPES[option] for option in allowed.split(" | ") if option in _TYPES]
+        allowed = str(fields[key].type)
+        if allowed.startswith("Mapping"):
+            types: list[Any] = [dict]
+        else:
+            types = [_TYPES[option] for option in allowed.split(" | ")]
         if isinstance(value, bool) or not any(isinstance(value, t) for t in types):
             raise TypeError(f"{cls.__name__}.{key} is {type(value).__name__}, expected {allowed}")
+        if isinstance(value, str) and len(value) > _MAX_TEXT:
+            raise TypeError(f"{cls.__name__}.{key} is longer than {_MAX_TEXT} characters")
+    if "unknown" in cls.__dataclass_fields__:
+        values["unknown"] = {k: v for k, v in data.items() if k not in fields}
     return cls(**values)
 
 
-def _settings(data: Any) -> GenerationSettings:
-    """Settings out of JSON; keys of later versions go to ``extra`` instead of being lost."""
-    if not isinstance(data, dict):
-        raise TypeError("settings is not an object")
-    known = {k: v for k, v in data.items() if k != "extra"}
-    extra = data.get("extra", {})
-    unknown = {k: v for k, v in known.items() if k not in GenerationSettings.__dataclass_fields__}
-    settings: GenerationSettings = _pick(GenerationSettings, known)
-    return replace(settings, extra={**extra, **unknown})
+def _flat(value: Any) -> dict[str, Any]:
+    """The inverse of :func:`_pick`."""
+    known = dict(vars(value))
+    return {**known.pop("unknown"), **known}
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not np.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, found {type(value).__name__}")
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
+        raise TypeError(f"expected a text, found {type(value).__name__}")
     return value

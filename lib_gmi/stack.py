@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .encoders import registry
+from .errors import EncoderError, ImageError
+from .images import check_codec
 from .specification import CandidateRef, Specification
 
 if TYPE_CHECKING:
@@ -100,7 +103,7 @@ def stack(
     one with the most samples.
 
     Args:
-        specifications: any; the latest wins where two describe the same candidate.
+        specifications: any; the one with most samples wins where two describe the same candidate.
         encoder_id: only those of this encoder.
 
     Returns:
@@ -112,6 +115,8 @@ def stack(
         title = specification.candidate.title
         if encoder_id is not None and specification.encoder_id != encoder_id:
             reason = f"built with the encoder {specification.encoder_id}, not {encoder_id}"
+        elif (problem := _misfit(specification)) is not None:
+            reason = problem
         elif specification.suspect:
             reason = f"suspect: {specification.suspect}"
         elif len(set(specification.prompt_ids)) < MIN_PROMPTS:
@@ -124,14 +129,30 @@ def stack(
         return None, excluded
     best = _largest_group(ready)
     chosen: dict[str, Specification] = {}
-    for specification in sorted(ready, key=lambda s: s.updated):
-        if specification.comparability == best:
-            chosen[specification.candidate.identity] = specification
-        else:
+    for specification in sorted(ready, key=lambda s: (len(s), s.updated), reverse=True):
+        if specification.comparability != best:
             reason = _difference(best, specification.comparability)
-            excluded.append(Exclusion(specification.candidate.title, reason))
+        elif specification.candidate.identity in chosen:
+            reason = "built twice with other settings; the one with more samples is ranked"
+        else:
+            chosen[specification.candidate.identity] = specification
+            continue
+        excluded.append(Exclusion(specification.candidate.title, reason))
     ordered = sorted(chosen.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
     return _stacked(ordered), excluded
+
+
+def _misfit(specification: Specification) -> str | None:
+    """Why a specification cannot be used by this version of the program, or ``None``."""
+    try:
+        info = registry.info(specification.encoder_id)
+        check_codec(specification.settings.codec)
+    except (EncoderError, ImageError) as error:
+        return str(error)
+    width = specification.features.shape[1]
+    if width != info.dim:
+        return f"holds {width} numbers per image, but {info.id} makes {info.dim}; build it again"
+    return None
 
 
 def _largest_group(specifications: Sequence[Specification]) -> tuple[str, ...]:
@@ -188,7 +209,7 @@ def _prompt_embeddings(
 
     They depend on the prompt alone, so any specification can lend its own to the others.
     """
-    embedded = [s for s in specifications if s.prompt_embeddings is not None]
+    embedded = [s for s in specifications if _embedded(s)]
     if not embedded:
         return None, None
     text_encoder_id = Counter(s.text_encoder_id for s in embedded).most_common(1)[0][0]
@@ -201,3 +222,14 @@ def _prompt_embeddings(
     if set(rows) != set(order):
         return None, None
     return text_encoder_id, np.stack([rows[prompt_id] for prompt_id in order])
+
+
+def _embedded(specification: Specification) -> bool:
+    """Whether it has prompt embeddings that this version of the program can use."""
+    if specification.prompt_embeddings is None or specification.text_encoder_id is None:
+        return False
+    try:
+        info = registry.text_info(specification.text_encoder_id)
+    except EncoderError:
+        return False
+    return bool(specification.prompt_embeddings.shape[1] == info.text_dim)

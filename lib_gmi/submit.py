@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import GMIError, HostError, ImageError, SampleUnavailableError
+from .errors import GMIError, ImageError, LibraryError, SampleUnavailableError
 from .images import through_codec, to_rgb
-from .protocols import GenerationRequest, Progress, SilentProgress
+from .protocols import GenerationRequest, GenerationSettings, Progress, SilentProgress
 from .quality import broken_reason
 from .specification import CandidateRef, PromptSetRef, Rejection, Specification
 from .stack import Exclusion
@@ -36,12 +36,13 @@ class BuildSummary:
 
     Attributes:
         samples: images that were generated, encoded and stored.
-        complete: have every sample that the host can give.
+        complete: have every sample that was asked for and that the host can give.
         partial: have some.
         skipped: were not tried, and why.
         failed: could not be finished, and why.
         suspect: produced broken output, and what kind.
         unavailable: samples that the host could not make.
+        unreadable: images that the host delivered and nobody can read, and why.
         cancelled: whether the user stopped the build.
         seconds: how long it took.
     """
@@ -53,6 +54,7 @@ class BuildSummary:
     failed: list[Exclusion] = field(default_factory=list)
     suspect: list[Exclusion] = field(default_factory=list)
     unavailable: int = 0
+    unreadable: list[Exclusion] = field(default_factory=list)
     cancelled: bool = False
     seconds: float = 0.0
 
@@ -101,7 +103,7 @@ class Builder:
         self.encoder = encoder
         self.text_encoder = text_encoder
         self.progress = progress or SilentProgress()
-        self._embeddings = self._embed_prompts()
+        self._embeddings = embed_prompts(prompt_set, text_encoder)
         self._total = 0
         self._finished = 0
         self._started = 0.0
@@ -165,7 +167,9 @@ class Builder:
                     if not self._sample(job, session, prompt, summary):
                         summary.cancelled = True
                         return
-        except (HostError, ImageError) as error:
+        except LibraryError:
+            raise  # nothing can be stored any more
+        except GMIError as error:
             job.failed = str(error)
 
     def _sample(self, job: _Job, session: Session, prompt: Prompt, summary: BuildSummary) -> bool:
@@ -173,16 +177,20 @@ class Builder:
         settings = job.specification.settings
         rendering = self.prompt_set.render(prompt, settings.dialect)
         seed = BASE_SEED + self.prompt_set.ids.index(prompt.id)
-        request = GenerationRequest(prompt.id, rendering.text, rendering.negative, seed)
+        request = GenerationRequest(prompt.id, rendering.text, settings.negative, seed)
         try:
-            image = session.generate(request, settings)
-        except SampleUnavailableError:
+            image = to_rgb(session.generate(request, settings), prompt.id)
+        except (SampleUnavailableError, ImageError) as error:
             job.unavailable.add(prompt.id)
-            summary.unavailable += 1
+            if isinstance(error, ImageError):
+                summary.unreadable.append(Exclusion(job.candidate.title, str(error)))
+            else:
+                summary.unavailable += 1
+            self._total -= 1
             return not self.host.interrupted()
         if self.host.interrupted():
             return False  # hosts hand out half-denoised images when they are interrupted
-        image = through_codec(to_rgb(image, f"{job.candidate.title}, {prompt.id}"), settings.codec)
+        image = through_codec(image, settings.codec)
         reason = broken_reason(image)
         if reason is None:
             rows = self._row(job.specification, prompt, seed, self.encoder.encode_images([image]))
@@ -208,21 +216,32 @@ class Builder:
                 self.prompt_set.hash,
                 len(self.prompt_set),
             ),
-            settings=self.host.default_settings(candidate),
+            settings=self._settings(candidate),
         )
         stored = self.library.get(new.key)
         return self._with_embeddings(new) if stored is None else self._refreshed(stored, new)
 
+    def _settings(self, candidate: Candidate) -> GenerationSettings:
+        """The host's settings, with the negative prompt that its dialect brings."""
+        settings = self.host.default_settings(candidate)
+        dialect = self.prompt_set.dialects.get(settings.dialect)
+        if settings.negative or dialect is None:
+            return settings
+        return replace(settings, negative=dialect.negative)
+
     def _refreshed(self, stored: Specification, new: Specification) -> Specification:
         """What is stored, with today's title and with prompt embeddings if it lacked them."""
-        refreshed = replace(stored, candidate=new.candidate)
-        if stored.text_encoder_id is None and self._embeddings is not None:
-            refreshed = self._with_embeddings(refreshed)
-        if refreshed.candidate != stored.candidate or refreshed.text_encoder_id != (
-            stored.text_encoder_id
-        ):
-            self.library.add(refreshed)
-        return refreshed
+
+        def refresh(current: Specification | None) -> Specification:
+            refreshed = replace(current or stored, candidate=new.candidate)
+            if refreshed.text_encoder_id is None:
+                refreshed = self._with_embeddings(refreshed)
+            return refreshed
+
+        lacks_text = stored.text_encoder_id is None and self._embeddings is not None
+        if stored.candidate == new.candidate and not lacks_text:
+            return stored
+        return self.library.update(stored.key, refresh)
 
     def _row(
         self, like: Specification, prompt: Prompt, seed: int, features: np.ndarray
@@ -237,7 +256,7 @@ class Builder:
             rejected=(),
             updated=time.time(),
         )
-        return self._with_embeddings(row) if like.text_encoder_id is not None else row
+        return self._with_embeddings(row)
 
     def _empty(self, like: Specification) -> Specification:
         embeddings = like.prompt_embeddings
@@ -253,6 +272,8 @@ class Builder:
     def _with_embeddings(self, specification: Specification) -> Specification:
         if self._embeddings is None or self.text_encoder is None:
             return specification
+        if not all(prompt_id in self._embeddings for prompt_id in specification.prompt_ids):
+            return specification
         rows = [self._embeddings[prompt_id] for prompt_id in specification.prompt_ids]
         return replace(
             specification,
@@ -260,16 +281,9 @@ class Builder:
             prompt_embeddings=np.reshape(rows, (len(rows), self.text_encoder.text_dim)),
         )
 
-    def _embed_prompts(self) -> dict[str, np.ndarray] | None:
-        if self.text_encoder is None:
-            return None
-        prompts = self.prompt_set.prompts
-        embeddings = self.text_encoder.encode_texts([prompt.text for prompt in prompts])
-        return {prompt.id: row for prompt, row in zip(prompts, embeddings, strict=True)}
-
     def _message(self, job: _Job, prompt: Prompt) -> str:
         spent = time.monotonic() - self._started
-        left = spent / self._finished * (self._total - self._finished)
+        left = spent / self._finished * max(self._total - self._finished, 0)
         return f"{job.candidate.title} · {prompt.id} · {format_duration(left)} left"
 
     def _conclude(
@@ -285,6 +299,22 @@ class Builder:
                 summary.partial.append(title)
             else:
                 summary.complete.append(title)
+
+
+_embedded: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+
+
+def embed_prompts(
+    prompt_set: PromptSet, text_encoder: TextEncoder | None
+) -> dict[str, np.ndarray] | None:
+    """Embeddings of a prompt set by prompt id; computed once a process."""
+    if text_encoder is None:
+        return None
+    key = (prompt_set.hash, text_encoder.id)
+    if key not in _embedded:
+        rows = text_encoder.encode_texts([prompt.text for prompt in prompt_set.prompts])
+        _embedded[key] = dict(zip(prompt_set.ids, rows, strict=True))
+    return _embedded[key]
 
 
 def format_duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ def table(
         width: to fit, by default the terminal's.
     """
     width = width or shutil.get_terminal_size((120, 24)).columns
-    clean = [[_one_line(cell) for cell in row] for row in rows]
+    clean = [[one_line(cell) for cell in row] for row in rows]
     columns = list(zip(headers, *clean, strict=True))
     widths = [max(map(display_width, column)) for column in columns]
     excess = sum(widths) + 2 * (len(widths) - 1) - width
@@ -71,7 +71,7 @@ def _cut(text: str, width: int) -> str:
     return text + "…"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Names come from files: no control characters (escape sequences) reach the terminal."""
     return "".join(c if c.isprintable() else "�" for c in text)
 

@@ -65,30 +65,33 @@ class WordsEncoder(BaseTextEncoder):
         return np.random.default_rng(seed).standard_normal(self.text_dim)
 
 
-TINY = "test/tiny@v1"
-WORDS = "test/words"
+TINY, OTHER = "test/tiny@v1", "test/other@v1"
+WORDS, OTHER_WORDS = "test/words", "test/other-words"
+OTHER_WORDS_DIM = 5
 
 if not any(info.id == TINY for info in registry.images()):
-    registry.add(
-        EncoderInfo(
-            name="test/tiny",
-            preprocessing="v1",
-            dim=TinyEncoder.DIM,
-            blocks=(Block("moments", 0, TinyEncoder.DIM),),
-            gamma=2.0,
-            summary="for tests",
-            load=lambda device: TinyEncoder(TINY, TinyEncoder.DIM),
+    for id_ in (TINY, OTHER):
+        registry.add(
+            EncoderInfo(
+                name=id_.partition("@")[0],
+                preprocessing="v1",
+                dim=TinyEncoder.DIM,
+                blocks=(Block("moments", 0, TinyEncoder.DIM),),
+                gamma=2.0,
+                summary="for tests",
+                load=lambda device, id_=id_: TinyEncoder(id_, TinyEncoder.DIM),
+            )
         )
-    )
-    registry.add_text(
-        TextEncoderInfo(
-            id=WORDS,
-            text_dim=WordsEncoder.DIM,
-            summary="for tests",
-            extra=None,
-            load=lambda device: WordsEncoder(WORDS, WordsEncoder.DIM),
+    for id_, dim in ((WORDS, WordsEncoder.DIM), (OTHER_WORDS, OTHER_WORDS_DIM)):
+        registry.add_text(
+            TextEncoderInfo(
+                id=id_,
+                text_dim=dim,
+                summary="for tests",
+                extra=None,
+                load=lambda device, id_=id_, dim=dim: WordsEncoder(id_, dim),
+            )
         )
-    )
 
 
 def tiny_encoder() -> TinyEncoder:
@@ -107,10 +110,10 @@ def words_encoder(name: str = WORDS, dim: int = WordsEncoder.DIM) -> WordsEncode
 def picture(style: int, content: int, side: int = 32) -> Image.Image:
     """A smooth picture: ``content`` decides the shapes, ``style`` the tint and the contrast."""
     y, x = np.mgrid[0:side, 0:side] / side
-    shapes, taste = np.random.default_rng(content), np.random.default_rng(1000 + style)
-    waves = [np.sin(6 * (a * x + b * y) + c) for a, b, c in shapes.uniform(-1, 1, (3, 3))]
-    contrast, tint = taste.uniform(20, 45), taste.uniform(80, 170, 3)
-    pixels = np.stack(waves, axis=-1) * contrast + tint
+    shapes = np.random.default_rng(content).uniform(-1, 1, (3, 3))
+    waves = np.stack([np.sin(6 * (a * x + b * y + c)) for a, b, c in shapes], axis=-1)
+    tint = 128 + 60 * np.cos(2.4 * style + np.array([0, 2.1, 4.2]))
+    pixels = tint + (15 + 9 * (style % 4)) * waves
     return Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8))
 
 

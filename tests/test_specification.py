@@ -110,21 +110,26 @@ def test_arrays_of_a_specification_cannot_be_written_to() -> None:
         make_specification().features[0, 0] = 1
 
 
-def test_keys_of_a_newer_minor_version_are_read_kept_and_written_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "SCHEMA", (1, 7))
-    description = description_of(full().to_bytes())
+def of_a_newer_minor_version() -> bytes:
+    """A file with keys and an array that this version does not know."""
+    later = replace(full(), minor=7, extra_tensors={"masks": np.eye(3, dtype=np.float32)})
+    data = later.to_bytes()
+    description = description_of(data)
     description["invented_later"] = {"x": [1, 2]}
-    description["settings"]["tiling"] = True
-    description["candidate"]["nickname"] = "n"
-    data = with_description(full().to_bytes(), description)
-    monkeypatch.undo()
+    for part in ("candidate", "prompt_set", "settings"):
+        description[part]["also_later"] = True
+    return with_description(data, description)
+
+
+def test_what_a_newer_minor_version_added_is_kept_when_the_file_is_written_again() -> None:
+    data = of_a_newer_minor_version()
     read = Specification.from_bytes(data)
-    again = Specification.from_bytes(read.to_bytes())
-    assert again.extra["invented_later"] == {"x": [1, 2]}
-    assert again.settings.extra == {**SETTINGS.extra, "tiling": True}
-    assert np.array_equal(again.features, full().features)
+    again = read.to_bytes()
+    assert description_of(again) == description_of(data)
+    assert parts(again)[0]["__metadata__"]["gmi.schema"] == "1.7"
+    assert "masks" in parts(again)[0]
+    assert np.array_equal(read.features, full().features)
+    assert read.settings.extra == SETTINGS.extra
 
 
 def test_keys_of_a_newer_minor_version_survive_more_samples() -> None:
@@ -215,6 +220,24 @@ def test_embeddings_of_different_text_encoders_are_never_mixed() -> None:
     assert len(merged) == 5
     assert merged.prompt_embeddings is None
     assert merged.text_encoder_id is None
+
+
+@pytest.mark.parametrize(("left", "right"), [(8, None), (None, 8), (8, 8), (None, None)])
+def test_specifications_without_rows_can_be_merged(left: int | None, right: int | None) -> None:
+    """Two builds whose first image was broken: one with a text encoder, one without."""
+    merged = make_specification(prompts=0, text_dim=left).merged(
+        make_specification(prompts=0, text_dim=right)
+    )
+    assert len(merged) == 0
+    assert (merged.text_encoder_id is None) == (merged.prompt_embeddings is None)
+
+
+def test_a_row_without_an_embedding_takes_that_of_its_prompt() -> None:
+    ours = make_specification(prompts=3)
+    again = replace(make_specification(prompts=3, seed=5, text_dim=None), seeds=(1, 2, 3))
+    for merged in (ours.merged(again), again.merged(ours)):
+        assert merged.prompt_embeddings is not None
+        assert np.array_equal(merged.prompt_embeddings[:3], merged.prompt_embeddings[3:])
 
 
 def test_features_of_different_lengths_are_never_merged() -> None:

