@@ -7,6 +7,7 @@ input, with a message that says what to do; 130 interrupted, with everything fin
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import fnmatch
 import io
@@ -124,7 +125,10 @@ def _build(arguments: argparse.Namespace) -> int:
             progress,
         )
     if summary.complete or summary.partial:
-        with _Bar("Fitting", quiet=arguments.json) as progress:
+        with (
+            _Bar("Fitting", quiet=arguments.json) as progress,
+            contextlib.suppress(RankingError),  # too little to rank yet is no failure of the build
+        ):
             app.open_fitted(library, arguments.encoder or DEFAULT, progress=progress)
     if arguments.json:
         _print_json(

@@ -7,6 +7,7 @@ cannot be read ends in an :class:`~.errors.ImageError` that names the file.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import stat
 import warnings
@@ -90,7 +91,9 @@ def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:
 
     _refuse_bomb(image, name)
     with _clear_errors(name):
-        image = ImageOps.exif_transpose(image) or image
+        # A damaged EXIF block is no reason to refuse pixels that are fine.
+        with contextlib.suppress(Exception):
+            image = ImageOps.exif_transpose(image) or image
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
             image = _high_depth_to_grey(image)
         if image.mode in ("La", "RGBa"):  # premultiplied; Pillow converts those only this way
@@ -155,7 +158,8 @@ def check_codec(codec: str) -> None:
 def _parse_codec(codec: str) -> tuple[int, int]:
     name, _, side = codec.partition("-")
     quality = name.removeprefix("webp")
-    if name == quality or not quality.isdecimal() or not side.isdecimal() or int(side) < 1:
+    numbers = quality.isdecimal() and side.isdecimal()
+    if name == quality or not numbers or not 1 <= int(quality) <= 100 or int(side) < 1:
         raise ImageError(
             f"Unknown codec '{codec}': known are 'source' and 'webp<quality>-<side>', "
             "for instance 'webp90-512'."

@@ -82,6 +82,8 @@ class PromptSet:
             seen.add(prompt.id)
             if not prompt.texts.get("natural", "").strip():
                 raise PromptSetError(f"Prompt set '{self.name}': '{prompt.id}' has no text.")
+        if not self.dialects:
+            raise PromptSetError(f"Prompt set '{self.name}' has no dialect.")
         if not self.prompts:
             raise PromptSetError(f"Prompt set '{self.name}' is empty.")
 
@@ -155,6 +157,8 @@ class PromptSet:
             if isinstance(data, list):
                 return cls._from_list(path.resolve().parent.name, data)
             return cls._from_dict(data)
+        except PromptSetError as error:
+            raise PromptSetError(f"{path}: {error}") from None
         except (KeyError, TypeError, AttributeError) as error:
             raise PromptSetError(
                 f"{path}: is not a prompt set (missing or malformed: {error}). "
@@ -163,18 +167,26 @@ class PromptSet:
 
     @classmethod
     def _from_list(cls, name: str, rows: Sequence[Mapping[str, Any]]) -> PromptSet:
-        prompts = (Prompt(str(row["id"]), {"natural": str(row["prompt"])}) for row in rows)
+        prompts = (Prompt(_text(row["id"]), {"natural": _text(row["prompt"])}) for row in rows)
         return cls(name, "1", tuple(prompts))
 
     @classmethod
     def _from_dict(cls, data: Mapping[str, Any]) -> PromptSet:
-        fields = sorted({dialect["field"] for dialect in data["dialects"].values()})
+        fields = sorted({"natural", *(d["field"] for d in data["dialects"].values())})
         prompts = tuple(
-            Prompt(str(row["id"]), {f: str(row[f]) for f in fields}, tuple(row.get("topics", ())))
+            Prompt(
+                _text(row["id"]), {f: _text(row[f]) for f in fields}, tuple(row.get("topics", ()))
+            )
             for row in data["prompts"]
         )
         dialects = {name: Dialect(**d) for name, d in data["dialects"].items()}
         return cls(str(data["name"]), str(data["version"]), prompts, dialects)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, found {type(value).__name__}")
+    return value
 
 
 @cache

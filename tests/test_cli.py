@@ -136,16 +136,50 @@ def test_a_build_that_is_too_short_to_rank_is_a_build_all_the_same(
     assert captured.err == ""
 
 
-def test_build_says_who_failed_and_exits_with_1(
+def test_build_names_images_that_cannot_be_read_and_exits_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_image_folder(tmp_path / "folder", CANDIDATES)
     (folder / "images" / "Beta" / "p02.png").write_bytes(b"damaged")
     assert build(folder) == 1
     captured = capsys.readouterr()
-    assert "failed: Beta:" in captured.out
+    assert "unreadable: Beta: " in captured.out
     assert "p02.png" in captured.out
+    assert "23 samples encoded" in captured.out
+
+
+def test_build_says_who_failed_and_exits_with_1(
+    built: Path, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A specification of a newer version of the program is no reason to give up the others."""
+    (entry,) = Library(built).find("Beta")
+    path = built / "specifications" / entry.file
+    with monkeypatch.context() as patch:
+        patch.setattr("lib_gmi.specification.SCHEMA", (9, 0))
+        specification = next(
+            s for s in Library(built).snapshot().specifications if s.candidate.title == "Beta"
+        )
+        path.write_bytes(specification.to_bytes())
+    assert build(images) == 1
+    captured = capsys.readouterr()
+    assert "failed: Beta: " in captured.out
+    assert "newer version" in captured.out
     assert "complete: 3" in captured.out
+
+
+def test_images_that_changed_are_encoded_anew_when_asked(
+    tmp_path: Path, library_folder: Path
+) -> None:
+    folder = write_image_folder(tmp_path / "folder", CANDIDATES)
+    assert build(folder) == 0
+    before = Library(library_folder).fingerprint()
+    picture(7, 7).save(folder / "images" / "Beta" / "p02.png")
+    assert build(folder) == 0
+    assert Library(library_folder).fingerprint() == before
+    assert build(folder, "--rebuild", "--candidates", "Beta") == 0
+    assert Library(library_folder).fingerprint() != before
+    assert len(Library(library_folder).entries()) == 4
+    assert len(list((library_folder / "removed").iterdir())) == 1
 
 
 def test_an_interrupted_build_exits_with_130_and_says_what_is_kept(
@@ -164,12 +198,13 @@ def test_an_interrupted_build_exits_with_130_and_says_what_is_kept(
 def test_the_default_encoder_builds_and_ranks(
     tmp_path: Path, query: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The only build with the real network; pictures this simple suffice to tell three apart."""
-    folder = write_image_folder(tmp_path / "folder", CANDIDATES[:3], prompts=4)
+    """The only build with the real network."""
+    folder = write_image_folder(tmp_path / "folder", ["Beta", "Gamma"], prompts=4)
+    picture(1, 77).save(query)
     assert main(["build", str(folder)]) == 0
     assert main(["rank", str(query), "--json", "--method", "rkme-clip"]) == 0
     ranking = strict_json(capsys.readouterr().out.partition("\n{")[2].join(("{", "")))
-    assert ranking["candidates"][0]["title"] == "Gamma"
+    assert [row["title"] for row in ranking["candidates"]] == ["Gamma", "Beta"]
 
 
 # -- rank -----------------------------------------------------------------------------------------
@@ -309,6 +344,14 @@ def test_who_cannot_be_ranked_is_named(
     assert "Not ranked: Newcomer: only 2 samples; 4 are needed" in capsys.readouterr().out
 
 
+def test_a_prompt_that_cannot_be_used_is_not_ignored_silently(
+    images: Path, query: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(images) == 0
+    assert main(["rank", str(query), "--prompt", "a cat"]) == 0
+    assert "The prompt was not used" in capsys.readouterr().out
+
+
 # -- library --------------------------------------------------------------------------------------
 
 
@@ -332,6 +375,21 @@ def test_library_list_of_nothing_says_how_to_begin(
     assert main(["library", "list", "--json"]) == 0
     assert strict_json(capsys.readouterr().out) == []
     assert not library_folder.exists()
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_library_list_names_damaged_files_and_exits_with_1(
+    built: Path, others: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *rest = sorted((built / "specifications").glob("*.safetensors"))
+    first.write_bytes(b"damaged")
+    for path in rest if not others else []:
+        path.unlink()
+    assert main(["library", "list"]) == 1
+    captured = capsys.readouterr()
+    assert first.name in captured.err
+    assert "set aside" in captured.err
+    assert ("3 specifications" in captured.out) == others
 
 
 def test_library_verify(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -536,6 +594,14 @@ def test_a_library_that_is_a_file_is_refused(
     assert_refused(capsys, [*command, "--library", str(tmp_path / "file")], "not a folder")
 
 
+@ON_POSIX
+def test_a_library_in_nobodys_home_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GMI_LIBRARY", "~nobody-of-this-name/library")
+    assert_refused(capsys, ["library", "list"], "GMI_LIBRARY", "~nobody-of-this-name")
+
+
 @pytest.mark.parametrize(
     "argv",
     [
@@ -567,19 +633,20 @@ def test_no_control_character_of_a_title_reaches_the_terminal(
     tmp_path: Path, query: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Names of checkpoints come from the internet."""
-    hostile = ("\x1b[31mAlpha", "Be\x9bta", "Gam\rma\nx", "\u202eDelta")
+    hostile = ("\x1b[31mAlpha\n#fake", "Be\x9bta\n#fake", "Gam\rma\n#fake", "\u202eDelta")
     folder = write_image_folder(tmp_path / "folder", hostile, prompts=12)
     shutil.copytree(folder / "images" / hostile[0], folder / "images" / "\x1b[32mcopy")
-    (folder / "images" / "Be\x9bta" / "p11.png").write_bytes(b"damaged")
+    (folder / "images" / hostile[1] / "p11.png").write_bytes(b"damaged")
     (folder / "images" / "\x1b[0m").mkdir()
     assert build(folder) == 1
     assert main(["rank", str(query), "--method", "learned"]) == 0
     assert main(["library", "list"]) == 0
     assert main(["library", "duplicates"]) == 0
-    assert main(["library", "remove", "\x1b[31mAlpha"]) == 0
+    assert main(["library", "remove", hostile[0]]) == 0
     captured = capsys.readouterr()
     lines = captured.out.split("\n") + captured.err.split("\n")
     assert [line for line in lines if not line.isprintable()] == []
+    assert [line for line in lines if line.startswith("#fake")] == [], "nor a line of its own"
 
 
 @ON_POSIX

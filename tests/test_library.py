@@ -296,7 +296,7 @@ def test_a_file_that_may_not_be_read_is_left_where_it_is(three: Library) -> None
         patch.setattr(Path, "read_bytes", refuse)
         snapshot = fresh.snapshot()
     assert [s.candidate.title for s in snapshot.specifications] == ["Alpha", "Gamma"]
-    assert "Permission denied" in excluded[0].reason
+    assert "Permission denied" in snapshot.excluded[0].reason
     assert titles(three) == ["Alpha", "Beta", "Gamma"], "the drive may come back"
 
 
