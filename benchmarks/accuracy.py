@@ -23,6 +23,7 @@ import numpy as np
 
 from lib_gmi import methods
 from lib_gmi.calibration import calibration_error, softmax
+from lib_gmi.cli import positive
 from lib_gmi.encoders import DEFAULT
 from lib_gmi.errors import GMIError, PromptSetError, RankingError
 from lib_gmi.fitted import FittedLibrary, findings
@@ -169,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the rows as JSON")
     parser.add_argument("--methods", help=f"comma-separated, of {', '.join(METHODS)}")
     parser.add_argument("--encoder", default=DEFAULT)
-    parser.add_argument("--limit", type=int, metavar="N", help="only N specification prompts")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only N specification prompts")
     parser.add_argument("--specs", type=Path, metavar="FILE", help="specification prompt ids")
     parser.add_argument("--queries", type=Path, metavar="FILE", help="query prompt ids")
     arguments = parser.parse_args(argv)
@@ -182,6 +183,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         fixed = None
         if arguments.specs:
             fixed = (_read_ids(arguments.specs), _read_ids(arguments.queries))
+        if arguments.json:
+            arguments.json.touch()  # fail now rather than after ten minutes
         rows = run(arguments.folder, names, arguments.encoder, fixed, arguments.limit)
     except (GMIError, OSError) as error:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)

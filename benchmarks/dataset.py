@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lib_gmi.encoders import TEXT_DEFAULT, load, load_text, registry
-from lib_gmi.errors import MissingExtraError, SampleUnavailableError
+from lib_gmi.errors import HostError, MissingExtraError, SampleUnavailableError
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.protocols import GenerationRequest
 from lib_gmi.specification import CandidateRef
@@ -64,6 +65,8 @@ def read_stack(folder: Path, encoder: str, change: Change | None = None) -> Stac
     loaded = load(encoder)
     prompts = host.prompt_set.prompts
     candidates = host.list_checkpoints()
+    if not candidates:
+        raise HostError(f"{folder}: the folder 'images' holds no models.")
     features = np.zeros((len(candidates), len(prompts), info.dim), dtype=np.float32)
     mask = np.zeros(features.shape[:2], dtype=bool)
     settings = host.default_settings(candidates[0])
@@ -132,12 +135,28 @@ def tasks(mask: np.ndarray, split: Split, images: int) -> Iterator[tuple[int, tu
     rng = np.random.default_rng(split.seed)
     for candidate in range(len(mask)):
         present = [p for p, column in enumerate(split.queries) if mask[candidate, column]]
-        subsets = list(combinations(present, images))
-        if images > 1 and len(subsets) > MAX_SUBSETS:
-            chosen = sorted(rng.choice(len(subsets), MAX_SUBSETS, replace=False).tolist())
-            subsets = [subsets[i] for i in chosen]
+        count = comb(len(present), images)
+        if images == 1 or count <= MAX_SUBSETS:
+            subsets = list(combinations(present, images))
+        else:
+            chosen = sorted(rng.choice(count, MAX_SUBSETS, replace=False).tolist())
+            subsets = [_combination(present, images, index) for index in chosen]
         for subset in subsets:
             yield candidate, subset
+
+
+def _combination(items: Sequence[int], size: int, index: int) -> tuple[int, ...]:
+    """Number ``index`` of ``combinations(items, size)``, without listing the others."""
+    chosen: list[int] = []
+    for position, item in enumerate(items):
+        if len(chosen) == size:
+            break
+        with_item = comb(len(items) - position - 1, size - len(chosen) - 1)
+        if index < with_item:
+            chosen.append(item)
+        else:
+            index -= with_item
+    return tuple(chosen)
 
 
 def sd18(stack: Stack) -> Stack | None:

@@ -4,10 +4,11 @@
 
 Specifications are built from the images as they are, queries from changed copies.
 
-A second table asks how to bring a portrait to the encoder. A generator makes squares and portraits of
-about the same area and at the same scale of detail; so specifications are built from the middle
-square of each image and queries from its middle 2:3 portrait of the same area: with its shape kept
-(what the encoder does), squeezed to a square, cropped to one, or padded to one by reflection.
+A second table asks how to bring a portrait to the encoder. A generator makes squares and
+portraits of about the same area and at the same scale of detail; so specifications are built
+from the middle square of each image and queries from its middle 2:3 portrait of the same area:
+with its shape kept (what the encoder does), squeezed to a square, cropped to one, or padded to
+one by reflection.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _add_build(commands: Any) -> None:
     )
     build.add_argument("folder", type=Path, help="folder with images/ and prompts.json")
     build.add_argument("--encoder", default=None, help="see gmi encoders")
-    build.add_argument("--limit", type=_positive, metavar="N", help="only the first N prompts")
+    build.add_argument("--limit", type=positive, metavar="N", help="only the first N prompts")
     build.add_argument(
         "--exclude", action="append", default=[], metavar="ID", help="leave this prompt out"
     )
@@ -187,7 +187,7 @@ def _add_rank(commands: Any) -> None:
 def _add_query_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", help="what the image was, or could have been, made from")
     parser.add_argument("--method", default="auto", help="auto, or a method (see gmi encoders)")
-    parser.add_argument("--top", type=_positive, default=10, metavar="N", help="lines to print")
+    parser.add_argument("--top", type=positive, default=10, metavar="N", help="lines to print")
 
 
 def _rank(arguments: argparse.Namespace) -> int:
@@ -492,7 +492,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks import accuracy
 from benchmarks.accuracy import Tally
-from benchmarks.dataset import five_folds, tasks
+from benchmarks.dataset import _combination, five_folds, tasks
 
 
 @pytest.fixture
@@ -109,3 +109,10 @@ def test_ties_count_against_the_method() -> None:
     tally = Tally()
     tally.add(np.array([1.0, 1.0, 1.0], np.float32), truth=0, temperature=None)
     assert tally.row()["rank"] == 3
+
+
+def test_combinations_are_numbered_as_itertools_lists_them() -> None:
+    items = [2, 3, 5, 7, 11, 13]
+    for size in (1, 2, 3, 6):
+        listed = list(combinations(items, size))
+        assert [_combination(items, size, i) for i in range(len(listed))] == listed
