@@ -59,8 +59,8 @@ def _survive_any_text() -> None:
 
 
 def _say(text: str) -> None:
-    """Print lines for people: no control character of a name reaches the terminal."""
-    print("\n".join(one_line(line) for line in text.split("\n")))
+    """Print one line for people: no control character or line break of a name gets through."""
+    print(one_line(text))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -215,7 +215,8 @@ def _show(ranking: Ranking, arguments: argparse.Namespace) -> None:
 
 def print_ranking(ranking: Ranking, top: int) -> None:
     """The ranking as people read it: verdict, table, and what to know about it."""
-    _say(ranking.verdict + "\n")
+    _say(ranking.verdict)
+    print()
     with_paper = ranking.best.weighted_rkme is not None and ranking.method != "weighted-rkme"
     headers = ["#", "checkpoint", "probability", "", "score"]
     headers += ["weighted RKME"] if with_paper else []
@@ -233,8 +234,9 @@ def print_ranking(ranking: Ranking, top: int) -> None:
         cells += [f"{row.weighted_rkme:.4f}"] if with_paper else []
         cells += [f"{row.samples}/{row.of_samples}", ", ".join(row.evidence)]
         rows.append(cells)
-    _say(table(headers, rows, shrink=[len(headers) - 1, 1]))
-    _say(f"\nMethod: {ranking.method} ({ranking.reason}).")
+    print(table(headers, rows, shrink=[len(headers) - 1, 1]))
+    print()
+    _say(f"Method: {ranking.method} ({ranking.reason}).")
     if ranking.conformal:
         first = "the first" if ranking.conformal == 1 else f"one of the first {ranking.conformal}"
         _say(f"With images like the library's own, {first} is right nine times in ten.")
@@ -326,7 +328,7 @@ def _list(arguments: argparse.Namespace) -> int:
         return code
     if not entries:
         _say(f"{library.folder}: no specifications yet. Build them with: gmi build FOLDER")
-        return EXIT_OK
+        return code
     rows = []
     for entry in entries:
         rejected = len(entry.described["rejected"])
@@ -341,8 +343,9 @@ def _list(arguments: argparse.Namespace) -> int:
             ]
         )
     headers = ["checkpoint", "architecture", "samples", "", "encoder", "identity"]
-    _say(table(headers, rows, shrink=[5, 4, 0]))
-    _say(f"\n{len(entries)} specifications in {library.folder}")
+    print(table(headers, rows, shrink=[5, 4, 0]))
+    print()
+    _say(f"{len(entries)} specifications in {library.folder}")
     return code
 
 
@@ -422,7 +425,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     with _Bar("Fitting", quiet=arguments.json) as progress:
         library = app.open_fitted(app.embedded_library(), use_prior=False, progress=progress)
     if not arguments.json:
-        _say(f"Which of {len(library.stack.candidates)} models makes images like {name}?\n")
+        _say(f"Which of {len(library.stack.candidates)} models makes images like {name}?")
+        print()
     ranking = app.Identifier(library).rank([image], arguments.prompt, arguments.method)
     _show(ranking, arguments)
     return EXIT_OK
@@ -472,9 +476,9 @@ def _encoders(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     rows = [[i.name, str(i.dim), i.summary] for i in registry.images()]
     rows += [[i.id, str(i.text_dim), i.summary] for i in registry.texts()]
-    _say(table(["encoder", "numbers", ""], rows, shrink=[2]))
-    _say("")
-    _say(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()], shrink=[1]))
+    print(table(["encoder", "numbers", ""], rows, shrink=[2]))
+    print()
+    print(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()], shrink=[1]))
     return EXIT_OK
 
 

@@ -36,7 +36,6 @@ def write_atomic(path: Path, data: bytes) -> None:
             raise OSError(errno.EIO, "the disk returned other bytes than were written")
         replace_file(temporary, path)
         temporary = None
-        sync_folder(path.parent)
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise LibraryError(
@@ -46,6 +45,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+    with contextlib.suppress(OSError):
+        sync_folder(path.parent)  # the new content is in place, whatever becomes of this
 
 
 def replace_file(source: Path, target: Path) -> None:

@@ -34,6 +34,7 @@ _MAX_SAMPLES = 100_000
 _MAX_DIM = 1_000_000
 MAX_BYTES = 1 << 30
 _MAX_TEXT = 10_000
+_MAX_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,8 @@ class Specification:
         if text_encoder_id is None or not all(p in known for p in wanted):
             return None, None
         if not wanted:
-            return text_encoder_id, self.prompt_embeddings
+            empty = other if self.prompt_embeddings is None else self
+            return empty.text_encoder_id, empty.prompt_embeddings
         return text_encoder_id, np.stack([known[p] for p in wanted])
 
     @property
@@ -291,8 +293,8 @@ class Specification:
                 candidate=candidate,
                 encoder_id=_text(known.pop("encoder_id")),
                 features=tensors.pop("features"),
-                prompt_ids=tuple(_text(p) for p in known.pop("prompt_ids")),
-                seeds=tuple(int(s) for s in known.pop("seeds")),
+                prompt_ids=tuple(_text(p) for p in _list(known.pop("prompt_ids"))),
+                seeds=tuple(_integer(s) for s in _list(known.pop("seeds"))),
                 prompt_set=prompt_set,
                 settings=settings,
                 text_encoder_id=_text_or_none(known.pop("text_encoder_id", None)),
@@ -394,6 +396,8 @@ def read_description(data: bytes, name: str) -> tuple[dict[str, Any], int]:
         raise SpecificationError(f"{name}: its description is not valid JSON.") from None
     if not isinstance(described, dict):
         raise SpecificationError(f"{name}: its description is not a JSON object.")
+    if _deeper_than(described, _MAX_DEPTH):
+        raise SpecificationError(f"{name}: its description is nested too deeply.")
     try:
         metadata[_JSON_KEY].encode()
         json.dumps(described, ensure_ascii=False, allow_nan=False).encode()
@@ -402,6 +406,13 @@ def read_description(data: bytes, name: str) -> tuple[dict[str, Any], int]:
             f"{name}: its description holds text or numbers that cannot be stored."
         ) from None
     return described, minor
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_deeper_than(child, depth - 1) for child in children)
 
 
 def _read_tensors(data: bytes, name: str) -> dict[str, NDArray[Any]]:
@@ -462,6 +473,18 @@ def _flat(value: Any) -> dict[str, Any]:
 
 def _text_or_none(value: Any) -> str | None:
     return None if value is None else _text(value)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, found {type(value).__name__}")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"expected a whole number, found {type(value).__name__}")
+    return value
 
 
 def _finite(value: Any) -> float:

@@ -119,8 +119,10 @@ def stack(
             reason = problem
         elif specification.suspect:
             reason = f"suspect: {specification.suspect}"
-        elif len(set(specification.prompt_ids)) < MIN_PROMPTS:
-            reason = f"only {len(specification)} samples; {MIN_PROMPTS} are needed"
+        elif (prompts := len(set(specification.prompt_ids))) < MIN_PROMPTS:
+            reason = f"only {prompts} samples; {MIN_PROMPTS} are needed"
+            if prompts < len(specification):
+                reason = f"only {prompts} prompts, with several seeds; {MIN_PROMPTS} are needed"
         else:
             ready.append(specification)
             continue

@@ -187,6 +187,7 @@ class Builder:
             else:
                 summary.unavailable += 1
             self._total -= 1
+            self.progress.update(self._finished, self._total, self._message(job, prompt))
             return not self.host.interrupted()
         if self.host.interrupted():
             return False  # hosts hand out half-denoised images when they are interrupted
@@ -283,7 +284,7 @@ class Builder:
 
     def _message(self, job: _Job, prompt: Prompt) -> str:
         spent = time.monotonic() - self._started
-        left = spent / self._finished * max(self._total - self._finished, 0)
+        left = spent / max(self._finished, 1) * max(self._total - self._finished, 0)
         return f"{job.candidate.title} · {prompt.id} · {format_duration(left)} left"
 
     def _conclude(
