@@ -164,7 +164,7 @@ def _print_summary(summary: BuildSummary, library: Library) -> None:
         for exclusion in getattr(summary, kind):
             _say(f"  {kind}: {exclusion.title}: {exclusion.reason}")
     if summary.unavailable:
-        _say(f"  {summary.unavailable} samples are not in the folder and were passed over")
+        _say(f"  {summary.unavailable} samples are not in the folder, or were left out")
 
 
 # -- rank -----------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ pooling the (centred) images first would.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from .errors import RankingError
 from .kernels import LearnedKernel, Normalizer, Params, Prior
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .protocols import FloatArray
+    from .rkme import BoolArray
     from .stack import Stack
 
 #: The encoder of ``rkme-basic``.
@@ -104,15 +107,26 @@ class RKME:
                 f"'{name}' needs embedded prompts, and this library has none. Install the text "
                 "encoder (see gmi encoders) and run the build again, or use --method learned."
             )
-        self._embeddings = stack.prompt_embeddings
-        self._mask = stack.mask
         info = registry.info(stack.encoder_id)
-        self._gamma = info.gamma
-        self._normalizer = Normalizer.fit(stack.features[stack.mask], info.blocks)
-        samples = self._normalizer.transform(stack.features)
+        normalizer = Normalizer.fit(stack.features[stack.mask], info.blocks)
+        samples = normalizer.transform(stack.features)
         if concatenated:
             samples = self._beside(samples, stack.prompt_embeddings)
+        self._prepare(info.gamma, normalizer, samples, stack.mask, stack.prompt_embeddings)
+
+    def _prepare(
+        self,
+        gamma: float,
+        normalizer: Normalizer,
+        samples: FloatArray,
+        mask: BoolArray,
+        embeddings: FloatArray | None,
+    ) -> None:
+        self._gamma = gamma
+        self._normalizer = normalizer
         self._samples = samples
+        self._mask = mask
+        self._embeddings = embeddings
         self._squares = np.einsum("mnd,mnd->mn", samples, samples)
         self._gram = rkme.rbf_of_products(
             samples @ samples.transpose(0, 2, 1),
@@ -120,6 +134,36 @@ class RKME:
             self._squares[:, None, :],
             self._gamma,
         )
+
+    def to_tensors(self) -> dict[str, NDArray[Any]]:
+        """The fitted state as arrays for safetensors; :meth:`from_tensors` reads it."""
+        tensors: dict[str, NDArray[Any]] = {
+            "mean": self._normalizer.mean,
+            "deviation": self._normalizer.deviation,
+            "samples": self._samples,
+            "mask": self._mask,
+        }
+        if self._embeddings is not None:
+            tensors["prompt_embeddings"] = self._embeddings
+        return tensors
+
+    @classmethod
+    def from_tensors(
+        cls,
+        name: str,
+        encoder_id: str,
+        tensors: Mapping[str, NDArray[Any]],
+        weighted: bool = False,
+        concatenated: bool = False,
+    ) -> RKME:
+        """The method as it was when :meth:`to_tensors` was called."""
+        info = registry.info(encoder_id)
+        fitted = cls.__new__(cls)
+        fitted.name, fitted._weighted, fitted._concatenated = name, weighted, concatenated
+        normalizer = Normalizer(tensors["mean"], tensors["deviation"], info.blocks)
+        embeddings = tensors.get("prompt_embeddings")
+        fitted._prepare(info.gamma, normalizer, tensors["samples"], tensors["mask"], embeddings)
+        return fitted
 
     def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
         weights = self._weights(len(features), prompts)

@@ -177,3 +177,15 @@ def test_the_circle_really_is_the_same_distribution() -> None:
     assert stack.encoder_id == CIRCLE
     one, other = (sorted(map(tuple, np.round(f, 4).tolist())) for f in stack.features)
     assert np.allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["rkme-clip", "weighted-rkme", "rkme-concat"])
+def test_saved_state_scores_the_same(name: str) -> None:
+    from safetensors.numpy import load, save
+
+    stack = random_stack(candidates=3, prompts=5)
+    options = {"weighted": name == "weighted-rkme", "concatenated": name == "rkme-concat"}
+    fitted = RKME(name, stack, **options)
+    again = RKME.from_tensors(name, RANDOM, load(save(fitted.to_tensors())), **options)
+    query, prompt = stack.features[1, :2], stack.prompt_embeddings[:2]
+    assert np.array_equal(again.scores(query, prompt), fitted.scores(query, prompt))

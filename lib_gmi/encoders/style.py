@@ -7,6 +7,7 @@ images keep their shape: they are only brought to the area of a square of ``side
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -76,9 +77,9 @@ class _StyleEncoder(ImageEncoder):
                 features[rows] = self._features(unit).float().cpu().numpy()
         return features
 
+    @abstractmethod
     def _features(self, unit: torch.Tensor) -> torch.Tensor:
         """Statistics of pixels in 0..1, ``[n, 3, h, w] → [n, dim]``."""
-        raise NotImplementedError  # pragma: no cover - abstract
 
 
 def normalised(unit: torch.Tensor) -> torch.Tensor:
