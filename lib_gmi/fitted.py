@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 CONTESTANTS = ("learned", "weighted-rkme", "rkme-clip")
 #: Leaving out every prompt of a long prompt set buys little more than leaving out this many.
 MAX_HELD_OUT = 24
+#: Attention is tried on libraries of up to so many samples: its cost grows fast, its use does not.
+MAX_ATTENTIVE = 3000
 #: Bumped when fitting changes, so that stored state is fitted again.
 _VERSION = 1
 
@@ -188,8 +190,11 @@ def findings(
     """
     if min(data.mask.shape) < 2:
         return Findings()
+    grid = GRID
+    if data.mask.sum() > MAX_ATTENTIVE:
+        grid = tuple(params for params in GRID if params.attention == 0)
     scores, novelty = leave_one_prompt_out(
-        data, lambda part: LearnedKernel.fit_grid(part, prior, GRID), progress
+        data, lambda part: LearnedKernel.fit_grid(part, prior, grid), progress
     )
     best = _best_params([log_loss(held_out) for held_out in scores])
     reports = {"learned": report("learned", scores[best])}
@@ -201,7 +206,7 @@ def findings(
         held_out, _ = leave_one_prompt_out(data, method.fit_alone, progress)
         reports[name] = report(name, held_out[0])
     foreign = tuple(foreign_threshold(novelty[best], n) for n in range(1, MAX_IMAGES + 1))
-    return Findings(GRID[best], reports, foreign, tuple(near_duplicates(scores[best])))
+    return Findings(grid[best], reports, foreign, tuple(near_duplicates(scores[best])))
 
 
 def report(name: str, held_out: FloatArray) -> Report:

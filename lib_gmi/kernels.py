@@ -131,7 +131,7 @@ class Params:
 
 
 #: What leave-one-prompt-out chooses from; the first is the default.
-GRID = (Params(1.0), Params(0.3), Params(3.0), Params(1.0, 0.5))
+GRID: tuple[Params, ...] = (Params(1.0), Params(0.3), Params(3.0), Params(1.0, 0.5))
 
 
 class Precision:
@@ -140,7 +140,7 @@ class Precision:
     Args:
         rows: F, ``[n, d]``.
         mu: μ > 0.
-        gram: FFᵀ, if it is known already.
+        gram: :func:`gram_of` the rows, if it is known already.
     """
 
     def __init__(self, rows: FloatArray, mu: float, gram: FloatArray | None = None) -> None:
@@ -149,10 +149,8 @@ class Precision:
         self.rows = rows
         self.mu = mu
         self._dual = len(rows) < rows.shape[1]
-        if not self._dual:
-            gram = rows.T @ rows
-        elif gram is None:
-            gram = rows @ rows.T
+        if gram is None:
+            gram = gram_of(rows)
         shifted = gram + mu * np.eye(len(gram), dtype=np.float32)
         self._factor = torch.linalg.cholesky(torch.from_numpy(shifted))
 
@@ -172,6 +170,11 @@ class Precision:
     def quadratic(self, x: FloatArray) -> FloatArray:
         """xᵀPx for each row, ``[k, d] → [k]``."""
         return np.asarray(np.einsum("kd,kd->k", x, self.apply(x)), dtype=np.float32)
+
+
+def gram_of(rows: FloatArray) -> FloatArray:
+    """The smaller of FFᵀ and FᵀF, ``[min(n, d), min(n, d)]``."""
+    return np.asarray(rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows)
 
 
 class LearnedKernel:
@@ -241,7 +244,7 @@ class LearnedKernel:
         samples = normalizer.transform(stack.features)
         samples[~stack.mask] = 0
         additive = _Additive.fit(samples, stack.mask)
-        shared: dict[float, tuple[FloatArray, FloatArray | None] | None] = {}
+        shared: dict[float, tuple[FloatArray, FloatArray] | None] = {}
         fitted = []
         for params in grid:
             if params.attention not in shared:
@@ -249,8 +252,7 @@ class LearnedKernel:
                 if rows is None:
                     shared[params.attention] = None
                 else:
-                    dual = len(rows) < rows.shape[1]
-                    shared[params.attention] = (rows, rows @ rows.T if dual else None)
+                    shared[params.attention] = (rows, gram_of(rows))
             known = shared[params.attention]
             precision = None
             if known is not None:
