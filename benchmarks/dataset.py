@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from lib_gmi.protocols import FloatArray
+    from lib_gmi.rkme import BoolArray
 
 #: The SD-family models of sd-samples, the nearest thing to the paper's sixteen.
 SD18 = frozenset(
@@ -126,7 +127,7 @@ def five_folds(prompts: int) -> list[Split]:
     ]
 
 
-def tasks(mask: np.ndarray, split: Split, images: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+def tasks(mask: BoolArray, split: Split, images: int) -> Iterator[tuple[int, tuple[int, ...]]]:
     """(candidate, positions in ``split.queries``) of every task with so many images.
 
     Every subset of a candidate's queries where there are at most 20, else 20 drawn with a fixed

@@ -14,6 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
+    from .protocols import FloatArray
+
 _SIDE = 128
 #: Standard deviation of the luminance (0..255) under which an image shows nothing.
 FLAT_DEVIATION = 4.0
@@ -64,7 +66,7 @@ def _neighbour_correlation(image: Image.Image, side: int) -> tuple[float, float]
     return _correlation(grey[:, :-1], grey[:, 1:]), _correlation(grey[:-1], grey[1:])
 
 
-def _correlation(left: np.ndarray, right: np.ndarray) -> float:
+def _correlation(left: FloatArray, right: FloatArray) -> float:
     if left.std() == 0 or right.std() == 0:
         return 1.0
     return float(np.corrcoef(left.ravel(), right.ravel())[0, 1])

@@ -24,7 +24,7 @@ from .stack import Exclusion
 if TYPE_CHECKING:
     from .library import Library
     from .prompts import Prompt, PromptSet
-    from .protocols import Candidate, Encoder, Host, Session, TextEncoder
+    from .protocols import Candidate, Encoder, FloatArray, Host, Session, TextEncoder
 
 #: Every checkpoint draws prompt number i with seed BASE_SEED + i: equal noise makes equal content.
 BASE_SEED = 1000
@@ -245,7 +245,7 @@ class Builder:
         return self.library.update(stored.key, refresh)
 
     def _row(
-        self, like: Specification, prompt: Prompt, seed: int, features: np.ndarray
+        self, like: Specification, prompt: Prompt, seed: int, features: FloatArray
     ) -> Specification:
         row = replace(
             like,
@@ -302,12 +302,12 @@ class Builder:
                 summary.complete.append(title)
 
 
-_embedded: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+_embedded: dict[tuple[str, str], dict[str, FloatArray]] = {}
 
 
 def embed_prompts(
     prompt_set: PromptSet, text_encoder: TextEncoder | None
-) -> dict[str, np.ndarray] | None:
+) -> dict[str, FloatArray] | None:
     """Embeddings of a prompt set by prompt id; computed once a process."""
     if text_encoder is None:
         return None
