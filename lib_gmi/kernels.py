@@ -375,13 +375,14 @@ class _Additive:
         per_prompt = np.maximum(presence.sum(axis=0), 1)[:, None]
         sums_candidate = samples.sum(axis=1)
         sums_prompt = samples.sum(axis=0)
-        effects = np.zeros_like(sums_candidate)
-        prompts = sums_prompt / per_prompt
+        effects: FloatArray = np.zeros_like(sums_candidate)
+        prompts: FloatArray = np.asarray(sums_prompt / per_prompt, dtype=np.float32)
         for _ in range(1 if mask.all() else 30):
-            effects = (sums_candidate - presence @ prompts) / per_candidate
-            effects -= effects.mean(axis=0)
-            prompts = (sums_prompt - presence.T @ effects) / per_prompt
-        return cls(prompts, prompts.mean(axis=0), effects)
+            shifts = (sums_candidate - presence @ prompts) / per_candidate
+            effects = np.asarray(shifts - shifts.mean(axis=0), dtype=np.float32)
+            rest = (sums_prompt - presence.T @ effects) / per_prompt
+            prompts = np.asarray(rest, dtype=np.float32)
+        return cls(prompts, np.asarray(prompts.mean(axis=0), dtype=np.float32), effects)
 
     def centred(self, samples: FloatArray, mask: BoolArray) -> FloatArray:
         """z_{m,i} − z̄_i, ``[M, N, d]``; zero where missing."""
