@@ -318,8 +318,7 @@ def _add_library(commands: Any) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     library = Library(arguments.library)
-    problems = library.problems()
-    entries = library.entries()
+    entries, problems = library.look()
     for problem in problems:
         print(f"gmi: {one_line(problem.title)}: {one_line(problem.reason)}", file=sys.stderr)
     code = EXIT_PARTLY if problems else EXIT_OK

@@ -123,11 +123,17 @@ class Library:
         Raises:
             LibraryError: the folder cannot be listed.
         """
-        return sorted(self._scan()[0], key=lambda entry: (entry.title.casefold(), entry.file))
+        return self.look()[0]
 
-    def problems(self) -> list[Exclusion]:
-        """Files that could not be read when they were looked at just now, and why."""
-        return self._scan()[1]
+    def look(self) -> tuple[list[Entry], list[Exclusion]]:
+        """:meth:`entries`, and the files that could not be read just now, with the reason.
+
+        Raises:
+            LibraryError: the folder cannot be listed.
+        """
+        entries, problems = self._scan()
+        entries.sort(key=lambda entry: (entry.title.casefold(), entry.file))
+        return entries, problems
 
     def fingerprint(self) -> str:
         """Changes whenever any specification does. Fitted state is keyed by it."""
