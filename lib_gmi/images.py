@@ -135,8 +135,15 @@ def through_codec(image: Image.Image, codec: str) -> Image.Image:
     Raises:
         ImageError: the codec's name is unknown.
     """
-    if codec == "source":
-        return image
+    return image if codec == "source" else decode_image(stored_copy(image, codec))
+
+
+def stored_copy(image: Image.Image, codec: str) -> bytes:
+    """The file that a library keeps of a sample: what :func:`through_codec` decodes again.
+
+    Raises:
+        ImageError: the codec's name is unknown, or it is ``"source"``, which keeps no copy.
+    """
     quality, side = _parse_codec(codec)
     from PIL import Image
 
@@ -146,7 +153,7 @@ def through_codec(image: Image.Image, codec: str) -> Image.Image:
         image = image.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=quality)
-    return decode_image(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def check_codec(codec: str) -> None:

@@ -2,6 +2,7 @@
 
     <library>/
       specifications/<hash>.safetensors   one file a specification
+      samples/<hash>/                     small copies of its samples
       damaged/                            files that could not be read, each beside its reason
       removed/                            what the user removed, until they delete it
       fitted/                             fitted state, keyed by the library's fingerprint
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import LibraryError, SchemaVersionError, SpecificationError
 from .files import TEMPORARY_PREFIX, replace_file, sync_folder, write_atomic
+from .samples import SampleStore
 from .specification import MAX_BYTES, Specification
 from .stack import Exclusion
 
@@ -110,6 +112,7 @@ class Library:
             raise LibraryError(f"{self.folder}: {error.strerror or error}.") from None
         if is_file:
             raise LibraryError(f"{self.folder}: is not a folder. Name a folder for the library.")
+        self.samples = SampleStore(self.folder / "samples")
         self._loaded: dict[str, tuple[str, Specification]] = {}
         self._file_lock: BaseFileLock | None = None
 
@@ -184,10 +187,16 @@ class Library:
         with self._lock():
             self._write(specification)
 
-    def extend(self, specification: Specification) -> Specification:
+    def extend(
+        self, specification: Specification, copies: Mapping[tuple[str, int], bytes] | None = None
+    ) -> Specification:
         """Add the rows of a specification to what is stored under its key; returns the union.
 
         Two processes that build the same library at once lose nothing of each other's work.
+
+        Args:
+            specification: the new rows.
+            copies: the samples that they were made from, by prompt id and seed.
 
         Raises:
             LibraryError: it cannot be written; what was there before is unchanged.
@@ -196,7 +205,10 @@ class Library:
         def join(stored: Specification | None) -> Specification:
             return specification if stored is None else stored.merged(specification)
 
-        return self.update(specification.key, join)
+        with self._lock():
+            for (prompt_id, seed), data in (copies or {}).items():
+                self.samples.write(stem(specification.key), prompt_id, seed, data)
+            return self.update(specification.key, join)
 
     def update(
         self, key: str, change: Callable[[Specification | None], Specification]
@@ -239,6 +251,7 @@ class Library:
                 renamed = replace(specification, candidate=candidate)
                 stored = self.get(renamed.key)
                 self._write(renamed if stored is None else stored.merged(renamed))
+                self.samples.move(path.stem, self.samples.folder / stem(renamed.key))
                 path.unlink()
                 moved += 1
         return moved
@@ -278,6 +291,8 @@ class Library:
             for entry in entries:
                 target = self._free_name(self.folder / "removed", entry.file)
                 self._move(self.specifications_folder / entry.file, target)
+                samples = self._free_name(self.folder / "removed", Path(entry.file).stem)
+                self.samples.move(Path(entry.file).stem, samples)
                 moved.append(target)
         return moved
 
@@ -413,8 +428,9 @@ class Library:
     def _clean_up(self) -> None:
         """Remove what a crash left half-written. Called under the lock, so nobody is writing it."""
         with contextlib.suppress(OSError):
-            for path in self.folder.glob(f"*/{TEMPORARY_PREFIX}*"):
-                path.unlink()
+            for folder in (self.folder, self.samples.folder):
+                for path in folder.glob(f"*/{TEMPORARY_PREFIX}*"):
+                    path.unlink()
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -511,8 +527,13 @@ def _digest(rows: Any) -> str:
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 
+def stem(key: str) -> str:
+    """What the files of a specification are called, by its :attr:`~.Specification.key`."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
 def _file_name(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:32] + SUFFIX
+    return stem(key) + SUFFIX
 
 
 def _hash(data: bytes) -> str:

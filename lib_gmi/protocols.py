@@ -89,6 +89,13 @@ class GenerationRequest:
 class Session(Protocol):
     """A checkpoint that is loaded and can generate."""
 
+    def prepare(self, requests: Sequence[GenerationRequest], settings: GenerationSettings) -> None:
+        """Called before the first of ``requests``, with all of them.
+
+        A host does here what is cheaper done once, for instance embed every prompt before the text
+        encoder has to make room; a host without such a thing does nothing.
+        """
+
     def generate(self, request: GenerationRequest, settings: GenerationSettings) -> Image.Image:
         """Generate one image.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .protocols import Candidate, FloatArray
 
 #: major.minor. A newer minor version is read (unknown keys are kept), a newer major one refused.
-SCHEMA = (1, 0)
+SCHEMA = (1, 1)
 #: After so many samples with broken output a candidate is shown as suspect and not ranked.
 SUSPECT_AFTER = 2
 
@@ -100,6 +100,8 @@ class Specification:
         prompt_embeddings: Q_m, float32 ``[n, t]``, or ``None``.
         rejected: broken samples.
         updated: Unix time of the last change, in seconds.
+        provenance: how the candidate came about where it is no file, for instance the workflow
+            that generates with it. JSON-ready.
         extra: keys that a later version wrote; kept as they are.
         extra_tensors: arrays that a later version wrote; kept until rows change.
         minor: of the schema that the file was read from.
@@ -116,6 +118,7 @@ class Specification:
     prompt_embeddings: FloatArray | None = None
     rejected: tuple[Rejection, ...] = ()
     updated: float = 0.0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     extra_tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     minor: int = SCHEMA[1]
@@ -201,6 +204,7 @@ class Specification:
             prompt_embeddings=embeddings,
             rejected=tuple(dict.fromkeys(self.rejected + other.rejected)),
             updated=max(self.updated, other.updated),
+            provenance={**other.provenance, **self.provenance},
             extra={**self.extra, **other.extra},
             extra_tensors={},
         )
@@ -266,6 +270,7 @@ class Specification:
             "settings": self.settings.to_json(),
             "rejected": [vars(r) for r in self.rejected],
             "updated": self.updated,
+            **({"provenance": dict(self.provenance)} if self.provenance else {}),
         }
 
     @classmethod
@@ -301,6 +306,7 @@ class Specification:
                 prompt_embeddings=tensors.pop("prompt_embeddings", None),
                 rejected=rejected,
                 updated=_finite(known.pop("updated", 0.0)),
+                provenance=_mapping(known.pop("provenance", {})),
                 extra=known,
                 extra_tensors=tensors,
                 minor=minor,
@@ -478,6 +484,12 @@ def _text_or_none(value: Any) -> str | None:
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError(f"expected a list, found {type(value).__name__}")
+    return value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, found {type(value).__name__}")
     return value
 
 

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .errors import GMIError, ImageError, LibraryError, SampleUnavailableError
-from .images import through_codec, to_rgb
-from .protocols import GenerationRequest, GenerationSettings, Progress, SilentProgress
-from .quality import broken_reason
-from .specification import CandidateRef, PromptSetRef, Rejection, Specification
+from .images import to_rgb
+from .protocols import GenerationRequest, Progress, SilentProgress
+from .recorder import Recorder
 from .stack import Exclusion
 
 if TYPE_CHECKING:
     from .library import Library
     from .prompts import Prompt, PromptSet
-    from .protocols import Candidate, Encoder, FloatArray, Host, Session, TextEncoder
-
-#: Every checkpoint draws prompt number i with seed BASE_SEED + i: equal noise makes equal content.
-BASE_SEED = 1000
+    from .protocols import Candidate, Encoder, Host, Session, TextEncoder
+    from .specification import Specification
 
 
 @dataclass
@@ -99,11 +94,10 @@ class Builder:
     ) -> None:
         self.host = host
         self.prompt_set = prompt_set
-        self.library = library
-        self.encoder = encoder
-        self.text_encoder = text_encoder
         self.progress = progress or SilentProgress()
-        self._embeddings = embed_prompts(prompt_set, text_encoder)
+        self.recorder = Recorder(prompt_set, library, encoder, text_encoder)
+        #: The specification that was extended last; progress reports may show its newest sample.
+        self.latest: Specification | None = None
         self._total = 0
         self._finished = 0
         self._started = 0.0
@@ -147,7 +141,9 @@ class Builder:
                 summary.skipped.append(Exclusion(candidate.title, candidate.unsupported))
                 continue
             try:
-                jobs.append(_Job(candidate, self._stored_or_new(candidate)))
+                settings = self.host.default_settings(candidate)
+                new = self.recorder.empty(candidate, settings)
+                jobs.append(_Job(candidate, self.recorder.begin(new)))
             except GMIError as error:
                 summary.failed.append(Exclusion(candidate.title, str(error)))
         return jobs
@@ -160,11 +156,13 @@ class Builder:
             summary.cancelled = True
             return
         try:
+            requests = [self._request(job, prompt) for prompt in missing]
             with self.host.session(job.candidate) as session:
-                for prompt in missing:
+                session.prepare(requests, job.specification.settings)
+                for wanted in zip(missing, requests, strict=True):
                     if job.specification.suspect:
                         break
-                    if not self._sample(job, session, prompt, summary):
+                    if not self._sample(job, session, wanted, summary):
                         summary.cancelled = True
                         return
         except LibraryError:
@@ -172,14 +170,26 @@ class Builder:
         except GMIError as error:
             job.failed = str(error)
 
-    def _sample(self, job: _Job, session: Session, prompt: Prompt, summary: BuildSummary) -> bool:
-        """Generate, check, encode and store one sample; false if the user interrupted it."""
+    def _request(self, job: _Job, prompt: Prompt) -> GenerationRequest:
         settings = job.specification.settings
-        rendering = self.prompt_set.render(prompt, settings.dialect)
-        seed = BASE_SEED + self.prompt_set.ids.index(prompt.id)
-        request = GenerationRequest(prompt.id, rendering.text, settings.negative, seed)
+        return GenerationRequest(
+            prompt.id,
+            self.recorder.wording(prompt, settings),
+            settings.negative,
+            self.recorder.seed(prompt),
+        )
+
+    def _sample(
+        self,
+        job: _Job,
+        session: Session,
+        wanted: tuple[Prompt, GenerationRequest],
+        summary: BuildSummary,
+    ) -> bool:
+        """Generate, check, encode and store one sample; false if the user interrupted it."""
+        prompt, request = wanted
         try:
-            image = to_rgb(session.generate(request, settings), prompt.id)
+            image = to_rgb(session.generate(request, job.specification.settings), prompt.id)
         except (SampleUnavailableError, ImageError) as error:
             job.unavailable.add(prompt.id)
             if isinstance(error, ImageError):
@@ -191,96 +201,12 @@ class Builder:
             return not self.host.interrupted()
         if self.host.interrupted():
             return False  # hosts hand out half-denoised images when they are interrupted
-        image = through_codec(image, settings.codec)
-        reason = broken_reason(image)
-        if reason is None:
-            rows = self._row(job.specification, prompt, seed, self.encoder.encode_images([image]))
-            summary.samples += 1
-        else:
-            rejected = (Rejection(prompt.id, seed, reason),)
-            rows = replace(self._empty(job.specification), rejected=rejected, updated=time.time())
-        job.specification = self.library.extend(rows)
+        before = len(job.specification)
+        job.specification = self.latest = self.recorder.add(job.specification, prompt, image)
+        summary.samples += len(job.specification) > before
         self._finished += 1
         self.progress.update(self._finished, self._total, self._message(job, prompt))
         return True
-
-    def _stored_or_new(self, candidate: Candidate) -> Specification:
-        new = Specification(
-            candidate=CandidateRef.of(candidate),
-            encoder_id=self.encoder.id,
-            features=np.zeros((0, self.encoder.dim), dtype=np.float32),
-            prompt_ids=(),
-            seeds=(),
-            prompt_set=PromptSetRef(
-                self.prompt_set.name,
-                self.prompt_set.version,
-                self.prompt_set.hash,
-                len(self.prompt_set),
-            ),
-            settings=self._settings(candidate),
-        )
-        stored = self.library.get(new.key)
-        return self._with_embeddings(new) if stored is None else self._refreshed(stored, new)
-
-    def _settings(self, candidate: Candidate) -> GenerationSettings:
-        """The host's settings, with the negative prompt that its dialect brings."""
-        settings = self.host.default_settings(candidate)
-        dialect = self.prompt_set.dialects.get(settings.dialect)
-        if settings.negative or dialect is None:
-            return settings
-        return replace(settings, negative=dialect.negative)
-
-    def _refreshed(self, stored: Specification, new: Specification) -> Specification:
-        """What is stored, with today's title and with prompt embeddings if it lacked them."""
-
-        def refresh(current: Specification | None) -> Specification:
-            refreshed = replace(current or stored, candidate=new.candidate)
-            if refreshed.text_encoder_id is None:
-                refreshed = self._with_embeddings(refreshed)
-            return refreshed
-
-        lacks_text = stored.text_encoder_id is None and self._embeddings is not None
-        if stored.candidate == new.candidate and not lacks_text:
-            return stored
-        return self.library.update(stored.key, refresh)
-
-    def _row(
-        self, like: Specification, prompt: Prompt, seed: int, features: FloatArray
-    ) -> Specification:
-        row = replace(
-            like,
-            features=features,
-            prompt_ids=(prompt.id,),
-            seeds=(seed,),
-            text_encoder_id=None,
-            prompt_embeddings=None,
-            rejected=(),
-            updated=time.time(),
-        )
-        return self._with_embeddings(row)
-
-    def _empty(self, like: Specification) -> Specification:
-        embeddings = like.prompt_embeddings
-        return replace(
-            like,
-            features=like.features[:0],
-            prompt_ids=(),
-            seeds=(),
-            prompt_embeddings=None if embeddings is None else embeddings[:0],
-            rejected=(),
-        )
-
-    def _with_embeddings(self, specification: Specification) -> Specification:
-        if self._embeddings is None or self.text_encoder is None:
-            return specification
-        if not all(prompt_id in self._embeddings for prompt_id in specification.prompt_ids):
-            return specification
-        rows = [self._embeddings[prompt_id] for prompt_id in specification.prompt_ids]
-        return replace(
-            specification,
-            text_encoder_id=self.text_encoder.id,
-            prompt_embeddings=np.reshape(rows, (len(rows), self.text_encoder.text_dim)),
-        )
 
     def _message(self, job: _Job, prompt: Prompt) -> str:
         spent = time.monotonic() - self._started
@@ -300,22 +226,6 @@ class Builder:
                 summary.partial.append(title)
             else:
                 summary.complete.append(title)
-
-
-_embedded: dict[tuple[str, str], dict[str, FloatArray]] = {}
-
-
-def embed_prompts(
-    prompt_set: PromptSet, text_encoder: TextEncoder | None
-) -> dict[str, FloatArray] | None:
-    """Embeddings of a prompt set by prompt id; computed once a process."""
-    if text_encoder is None:
-        return None
-    key = (prompt_set.hash, text_encoder.id)
-    if key not in _embedded:
-        rows = text_encoder.encode_texts([prompt.text for prompt in prompt_set.prompts])
-        _embedded[key] = dict(zip(prompt_set.ids, rows, strict=True))
-    return _embedded[key]
 
 
 def format_duration(seconds: float) -> str:

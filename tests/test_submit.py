@@ -33,12 +33,13 @@ from PIL import Image
 from lib_gmi.encoders import load
 from lib_gmi.errors import GMIError, HostError, LibraryError, SampleUnavailableError
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.images import through_codec
+from lib_gmi.images import open_image, through_codec
 from lib_gmi.library import Library
 from lib_gmi.prompts import Dialect, PromptSet
 from lib_gmi.protocols import Candidate, Encoder, GenerationRequest, GenerationSettings, Session
+from lib_gmi.recorder import BASE_SEED
 from lib_gmi.specification import Specification
-from lib_gmi.submit import BASE_SEED, Builder, BuildSummary, format_duration
+from lib_gmi.submit import Builder, BuildSummary, format_duration
 
 
 @dataclass
@@ -51,6 +52,7 @@ class RecordingHost:
         stop_after: the user interrupts while this many-th image is generated.
         asked: (title, prompt id) of every request, in order.
         requests: the requests themselves.
+        prepared: prompt ids that a session was told of, a list for each session.
         log: titles of checkpoints as they are loaded and put back.
     """
 
@@ -61,6 +63,7 @@ class RecordingHost:
     unsupported: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     requests: list[GenerationRequest] = field(default_factory=list)
+    prepared: list[list[str]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     name: str = "recording"
 
@@ -97,6 +100,9 @@ class RecordingSession:
 
     host: RecordingHost
     title: str
+
+    def prepare(self, requests: Sequence[GenerationRequest], settings: GenerationSettings) -> None:
+        self.host.prepared.append([request.prompt_id for request in requests])
 
     def generate(self, request: GenerationRequest, settings: GenerationSettings) -> Image.Image:
         self.host.asked.append((self.title, request.prompt_id))
@@ -574,6 +580,38 @@ def _embeddings(
     return rows.astype(np.float16).astype(np.float32)
 
 
+def test_a_session_hears_of_all_its_requests_before_the_first(library: Library) -> None:
+    host = RecordingHost(("Alpha",))
+
+    build(host, library, prompts=prompt_set(6))
+
+    assert host.prepared == [["p00", "p01", "p02", "p03"], ["p04", "p05"]]
+
+
+def test_samples_are_kept_beside_the_specification(library: Library) -> None:
+    host = RecordingHost(("Alpha",), settings=GenerationSettings(codec="webp90-16"))
+    build(host, library, prompts=prompt_set(4))
+    (entry,) = library.entries()
+
+    found = [library.samples.find(Path(entry.file).stem, f"p{i:02d}", 1000 + i) for i in range(4)]
+
+    for number, path in enumerate(found):
+        assert path is not None
+        expected = through_codec(drawn("Alpha", f"p{number:02d}"), "webp90-16")
+        assert open_image(path).tobytes() == expected.tobytes()
+    library.remove([entry])
+    assert not any(path.exists() for path in found if path)
+    assert len(list((library.folder / "removed").rglob("*.webp"))) == 4
+
+
+def test_a_prefix_of_the_settings_comes_before_the_prompt(library: Library) -> None:
+    host = RecordingHost(("Alpha",), settings=GenerationSettings(extra={"prefix": "film still, "}))
+
+    build(host, library, prompts=prompt_set(4))
+
+    assert [r.text for r in host.requests] == [f"film still, picture number {i}" for i in range(4)]
+
+
 def test_prompts_are_embedded_where_there_is_a_text_encoder(library: Library) -> None:
     prompts = prompt_set(6)
     Builder(RecordingHost(), prompts, library, tiny_encoder(), words_encoder()).build()
@@ -727,6 +765,9 @@ from lib_gmi.submit import Builder
 class SlowSession:
     def __init__(self, session):
         self.session = session
+
+    def prepare(self, requests, settings):
+        pass
 
     def generate(self, request, settings):
         print(request.prompt_id, flush=True)

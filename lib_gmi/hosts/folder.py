@@ -127,6 +127,9 @@ class _FolderSession:
             if path.suffix.lower() in IMAGE_SUFFIXES and path.stem not in left_out
         }
 
+    def prepare(self, requests: Sequence[GenerationRequest], settings: GenerationSettings) -> None:
+        return None
+
     def generate(self, request: GenerationRequest, settings: GenerationSettings) -> Image.Image:
         path = self._files.get(request.prompt_id)
         if path is None:
