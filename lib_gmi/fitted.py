@@ -89,6 +89,7 @@ class FittedLibrary:
     excluded: tuple[Exclusion, ...] = ()
     prior: Prior | None = None
     _fitted: dict[str, FittedMethod] = field(default_factory=dict)
+    _content: tuple[FloatArray, FloatArray, FloatArray] | None = None
 
     def method(self, name: str) -> FittedMethod:
         """A fitted method by name; fitted on first use.
@@ -128,6 +129,23 @@ class FittedLibrary:
         others = [f"{name} {top1:.0%}" for name, top1 in rated.items() if name != best]
         against = f" ({', '.join(others)})" if others else ""
         return best, f"it finds {rated[best]:.0%} of the library's own held-out samples{against}"
+
+    def nearest_prompt(self, features: FloatArray) -> str:
+        """Id of the prompt whose samples look most like query images ``[n, d]``.
+
+        The cosine between z and z̄_j, both standardised over the library: how a query's content is
+        told without any prompt.
+        """
+        if self._content is None:
+            samples = self.stack.features[self.stack.mask]
+            mean, deviation = samples.mean(axis=0), np.maximum(samples.std(axis=0), 1e-6)
+            counts = np.maximum(self.stack.mask.sum(axis=0), 1)[:, None]
+            means = (self.stack.features.sum(axis=0) / counts - mean) / deviation
+            means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+            self._content = (mean, deviation, means)
+        mean, deviation, means = self._content
+        query = ((features - mean) / deviation).mean(axis=0)
+        return self.stack.prompt_ids[int(np.argmax(means @ query))]
 
     def is_foreign(self, features: FloatArray) -> bool:
         """Whether query images ``[n, d]`` look unlike what any candidate makes."""

@@ -89,6 +89,7 @@ class Ranking:
         excluded: candidates that could not be ranked, and why.
         calibration: what is known of this method on this library.
         notes: what else people should know about this answer.
+        nearest_prompt: id of the library's prompt whose samples look most like the query.
     """
 
     candidates: tuple[RankedCandidate, ...]
@@ -101,6 +102,7 @@ class Ranking:
     excluded: tuple[Exclusion, ...]
     calibration: Calibration | None
     notes: tuple[str, ...] = ()
+    nearest_prompt: str | None = None
 
     @property
     def best(self) -> RankedCandidate:
@@ -251,6 +253,7 @@ def identify(
         excluded=library.excluded,
         calibration=calibration,
         notes=_notes(wanted, prompts),
+        nearest_prompt=library.nearest_prompt(wanted.features),
     )
 
 

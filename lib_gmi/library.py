@@ -27,11 +27,13 @@ from typing import TYPE_CHECKING, Any
 from .errors import LibraryError, SchemaVersionError, SpecificationError
 from .files import TEMPORARY_PREFIX, replace_file, sync_folder, write_atomic
 from .samples import SampleStore
-from .specification import MAX_BYTES, Specification
+from .specification import MAX_BYTES, Specification, read_settings, suspect_reason
 from .stack import Exclusion
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+    from .protocols import GenerationSettings
 
 SUFFIX = ".safetensors"
 #: Seconds to wait for another process that writes. Writes take milliseconds; builds hold no lock.
@@ -63,8 +65,38 @@ class Entry:
         return int(self.described["prompt_set"]["size"])
 
     @property
+    def prompt_set_hash(self) -> str:
+        return str(self.described["prompt_set"]["hash"])
+
+    @property
     def encoder_id(self) -> str:
         return str(self.described["encoder_id"])
+
+    @property
+    def finished(self) -> int:
+        """Prompts that need not be generated again, broken samples included."""
+        broken = {rejection["prompt_id"] for rejection in self.described["rejected"]}
+        return len(broken.union(self.described["prompt_ids"]))
+
+    @property
+    def suspect(self) -> str | None:
+        """See :attr:`.Specification.suspect`."""
+        return suspect_reason([str(row["reason"]) for row in self.described["rejected"]])
+
+    @property
+    def settings(self) -> GenerationSettings:
+        """That its samples were generated with."""
+        return read_settings(self.described["settings"])
+
+    @property
+    def updated(self) -> float:
+        """Unix time of the last change, in seconds."""
+        return float(self.described["updated"])
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """See :attr:`.Specification.provenance`."""
+        return dict(self.described.get("provenance", {}))
 
 
 @dataclass(frozen=True)

@@ -65,13 +65,6 @@ class Recorder:
         prefix = str(settings.extra.get("prefix", ""))
         return prefix + self.prompt_set.render(prompt, settings.dialect).text
 
-    def settings(self, settings: GenerationSettings) -> GenerationSettings:
-        """These settings, with the negative prompt that their dialect brings."""
-        dialect = self.prompt_set.dialects.get(settings.dialect)
-        if settings.negative or dialect is None:
-            return settings
-        return replace(settings, negative=dialect.negative)
-
     def empty(
         self,
         candidate: Candidate,
@@ -89,7 +82,7 @@ class Recorder:
             prompt_set=PromptSetRef(
                 prompt_set.name, prompt_set.version, prompt_set.hash, len(prompt_set)
             ),
-            settings=self.settings(settings),
+            settings=completed(settings, prompt_set),
             provenance=provenance or {},
         )
         return self._with_embeddings(specification)
@@ -173,6 +166,14 @@ class Recorder:
             text_encoder_id=self.text_encoder.id,
             prompt_embeddings=np.reshape(rows, (len(rows), self.text_encoder.text_dim)),
         )
+
+
+def completed(settings: GenerationSettings, prompt_set: PromptSet) -> GenerationSettings:
+    """These settings, with the negative prompt that their dialect brings."""
+    dialect = prompt_set.dialects.get(settings.dialect)
+    if settings.negative or dialect is None:
+        return settings
+    return replace(settings, negative=dialect.negative)
 
 
 def _without_rows(like: Specification) -> Specification:

@@ -157,10 +157,7 @@ class Specification:
     @property
     def suspect(self) -> str | None:
         """Why this candidate should not be trusted, or ``None``."""
-        if len(self.rejected) < SUSPECT_AFTER:
-            return None
-        reasons = sorted({r.reason for r in self.rejected})
-        return f"{len(self.rejected)} broken samples ({', '.join(reasons)})"
+        return suspect_reason([r.reason for r in self.rejected])
 
     def select(self, prompt_ids: Sequence[str]) -> Specification:
         """The part of this specification that was built on the given prompts."""
@@ -345,6 +342,19 @@ class Requirement:
             raise SpecificationError(
                 "A requirement's prompt embedding and text encoder id go together."
             )
+
+
+def suspect_reason(rejected: Sequence[str]) -> str | None:
+    """Why a candidate should not be trusted, by the reasons of its broken samples."""
+    if len(rejected) < SUSPECT_AFTER:
+        return None
+    return f"{len(rejected)} broken samples ({', '.join(sorted(set(rejected)))})"
+
+
+def read_settings(described: Any) -> GenerationSettings:
+    """Settings out of a description that was checked before."""
+    settings: GenerationSettings = _pick(GenerationSettings, described)
+    return settings
 
 
 def _as_stored(array: NDArray[Any], what: str, name: str) -> FloatArray:

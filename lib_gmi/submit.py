@@ -8,7 +8,7 @@ killed or cancelled goes on where it stopped and redoes at most one image.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from .stack import Exclusion
 if TYPE_CHECKING:
     from .library import Library
     from .prompts import Prompt, PromptSet
-    from .protocols import Candidate, Encoder, Host, Session, TextEncoder
+    from .protocols import Candidate, Encoder, GenerationSettings, Host, Session, TextEncoder
     from .specification import Specification
 
 
@@ -96,6 +96,8 @@ class Builder:
         self.prompt_set = prompt_set
         self.progress = progress or SilentProgress()
         self.recorder = Recorder(prompt_set, library, encoder, text_encoder)
+        #: Decides how a candidate is generated with.
+        self.settings_for: Callable[[Candidate], GenerationSettings] = host.default_settings
         #: The specification that was extended last; progress reports may show its newest sample.
         self.latest: Specification | None = None
         self._total = 0
@@ -141,7 +143,7 @@ class Builder:
                 summary.skipped.append(Exclusion(candidate.title, candidate.unsupported))
                 continue
             try:
-                settings = self.host.default_settings(candidate)
+                settings = self.settings_for(candidate)
                 new = self.recorder.empty(candidate, settings)
                 jobs.append(_Job(candidate, self.recorder.begin(new)))
             except GMIError as error:

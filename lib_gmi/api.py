@@ -1,0 +1,360 @@
+"""The routes' handlers: dict → dict, no web framework in sight.
+
+Whatever comes in is checked here; names are only ever looked up among what the host lists.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import recipes
+from .builds import Builds, BuildState
+from .errors import GMIError, RankingError
+from .images import decode_image
+from .methods import METHODS
+from .service import ANY, RECIPE, CheckpointState, Filter, Service
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from .identify import RankedCandidate, Ranking
+    from .library import Entry
+    from .protocols import GenerationSettings
+
+PREFIX = "/gmi/v1"
+#: Of all images of one query together, as they are uploaded.
+MAX_UPLOAD = 64 << 20
+MAX_IMAGES = 8
+MAX_PROMPT = 5000
+_PREVIEWS = 4
+
+
+class RequestError(GMIError):
+    """A request is malformed; the message says how."""
+
+
+class Api:
+    """What every face can ask for.
+
+    Args:
+        service: of the host.
+        builds: of the host.
+    """
+
+    def __init__(self, service: Service, builds: Builds) -> None:
+        self.service = service
+        self.builds = builds
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def library(self) -> dict[str, Any]:
+        """Every checkpoint with its state, and the build."""
+        service = self.service
+        states = service.states()
+        groups, group_of = self._groups(states)
+        rows = [self._row(state, group_of) for state in states]
+        return {
+            "prompts": len(service.prompt_set),
+            "passes": list(service.prompt_set.passes()),
+            "checkpoints": rows,
+            "gone": [
+                {"title": e.title, "name": e.described["candidate"]["name"], "samples": e.samples}
+                for e in service.gone()
+            ],
+            "groups": groups,
+            "architectures": sorted({r["architecture"] for r in rows if r["architecture"]}),
+            "dialects": list(service.prompt_set.dialects),
+            **service.host.choices(),
+            "seconds_per_sample": self.builds.seconds_per_sample(),
+            "first_run": all(state.entry is None for state in states),
+            "snapshot": service.snapshot_name,
+            "build": self.build(),
+        }
+
+    def build(self) -> dict[str, Any]:
+        """The build as it is now."""
+        return build_json(self.builds.state())
+
+    def sample(self, folder: str, file: str) -> Path | None:
+        """The file of a sample; ``None`` for anything that the library did not write itself."""
+        return self.service.library.samples.open(folder, file)
+
+    def recipe(self, name: str) -> dict[str, Any]:
+        """The workflow of a recipe.
+
+        Raises:
+            RequestError: there is none.
+        """
+        graph = recipes.graph(self.service, name) if name.startswith(RECIPE) else None
+        if graph is None:
+            raise RequestError("There is no workflow of that name.")
+        return {"graph": graph}
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def rank(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Rank for uploaded images.
+
+        Raises:
+            RequestError: malformed.
+            GMIError: nothing can be ranked; the message says what to do.
+        """
+        images = [_decoded(image, n) for n, image in enumerate(_images(body), 1)]
+        method = _text(body, "method", "auto")
+        if method not in ("auto", *METHODS):
+            raise RequestError(f"Unknown method. Known: auto, {', '.join(METHODS)}.")
+        prompt = _text(body, "prompt", "", MAX_PROMPT).strip()
+        wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500))
+        ranking = self.service.rank(images, prompt or None, method, wanted)
+        return self.ranking_json(ranking, _number(body, "top", 12, 1, 200), prompt)
+
+    def ranking_json(self, ranking: Ranking, top: int, prompt: str = "") -> dict[str, Any]:
+        """What faces show of a ranking: names as they are today, pictures, what is missing."""
+        states = self.service.states()
+        # of equal files the first name serves
+        by_identity = {s.candidate.identity: s for s in reversed(states)}
+        pseudo = self.service.pseudo_prompt(ranking, prompt)
+        rows = [
+            self._ranked(row, by_identity[row.candidate.identity])
+            for row in ranking.candidates[:top]
+        ]
+        return {
+            "verdict": ranking.verdict,
+            "method": ranking.method,
+            "reason": ranking.reason,
+            "foreign": ranking.foreign,
+            "conformal": ranking.conformal,
+            "notes": list(ranking.notes),
+            "prompt": None if pseudo is None else asdict(pseudo),
+            "candidates": rows,
+            "near_duplicates": [
+                {"titles": list(group.titles), "probability": group.probability}
+                for group in ranking.groups
+            ],
+            "excluded": [vars(exclusion) for exclusion in ranking.excluded],
+            "missing": sum(state.state == "none" for state in states),
+        }
+
+    # -- changing ---------------------------------------------------------------------------------
+
+    def start_build(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Queue a build.
+
+        Raises:
+            RequestError: malformed.
+            RankingError: a name is not installed.
+        """
+        names = body.get("names")
+        if names is not None:
+            names = _names(names)
+        limit = body.get("limit")
+        if limit is not None:
+            limit = _number(body, "limit", 0, 1, len(self.service.prompt_set))
+        return build_json(self.builds.start(names, limit))
+
+    def pause_build(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Stop after the image that is being generated."""
+        return build_json(self.builds.pause())
+
+    def resume_build(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on."""
+        return build_json(self.builds.resume())
+
+    def cancel_build(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Stop at once."""
+        return build_json(self.builds.cancel())
+
+    def set_settings(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a checkpoint's settings, or go back to its preset.
+
+        Raises:
+            RequestError: malformed.
+            RankingError: the name is not installed.
+            PresetError: a setting is unknown or out of range.
+        """
+        candidate = self.service.installed(_text(body, "name"))
+        changes = body.get("settings")
+        if changes is not None and not isinstance(changes, dict):
+            raise RequestError("'settings' must be an object, or null to go back to the preset.")
+        self.service.host.overrides.set(candidate.identity, changes)
+        return self._row(self.service.state(candidate), {})
+
+    def remove(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Take specifications out of the library.
+
+        Raises:
+            RequestError: malformed.
+        """
+        names = _names(body.get("names"))
+        known = {c.name: c.identity for c in self.service.candidates()}
+        known.update(
+            {str(e.described["candidate"]["name"]): e.identity for e in self.service.gone()}
+        )
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise RequestError(f"Unknown: {', '.join(unknown[:3])}.")
+        return {"removed": self.service.remove([known[name] for name in names])}
+
+    # -- rows -------------------------------------------------------------------------------------
+
+    def _row(self, state: CheckpointState, group_of: Mapping[str, int]) -> dict[str, Any]:
+        candidate, entry = state.candidate, state.entry
+        return {
+            "name": candidate.name,
+            "title": candidate.title,
+            "kind": _kind(candidate.identity),
+            "architecture": candidate.architecture,
+            "acceleration": None if state.preset is None else state.preset.acceleration,
+            "family": None if state.preset is None else state.preset.family,
+            "size": candidate.size,
+            "state": state.state,
+            "reason": state.reason,
+            "samples": state.samples,
+            "of": len(self.service.prompt_set),
+            "built": None if entry is None else entry.updated,
+            "settings": None if state.settings is None else settings_json(state.settings),
+            "because": [] if state.preset is None else list(state.preset.because),
+            "edited": state.edited,
+            "previews": [] if entry is None else self._previews(entry),
+            "group": group_of.get(candidate.identity),
+        }
+
+    def _previews(self, entry: Entry) -> list[str]:
+        found = (self.service.sample(entry, p) for p in entry.described["prompt_ids"][:_PREVIEWS])
+        return [sample_url(path) for path in found if path is not None]
+
+    def _ranked(self, row: RankedCandidate, state: CheckpointState) -> dict[str, Any]:
+        return {
+            "rank": row.rank,
+            "name": state.candidate.name,
+            "title": state.candidate.title,
+            "kind": _kind(state.candidate.identity),
+            "architecture": state.candidate.architecture,
+            "installed": True,
+            "score": row.score,
+            "probability": row.probability,
+            "margin": row.margin,
+            "weighted_rkme": row.weighted_rkme,
+            "samples": row.samples,
+            "of_samples": row.of_samples,
+            "group": row.group,
+            "evidence": [self._evidence(state, prompt_id) for prompt_id in row.evidence],
+        }
+
+    def _evidence(self, state: CheckpointState, prompt_id: str) -> dict[str, Any]:
+        prompts = {prompt.id: prompt.text for prompt in self.service.prompt_set.prompts}
+        path = None if state.entry is None else self.service.sample(state.entry, prompt_id)
+        return {
+            "prompt_id": prompt_id,
+            "prompt": prompts.get(prompt_id, prompt_id),
+            "image": None if path is None else sample_url(path),
+        }
+
+    def _groups(
+        self, states: Sequence[CheckpointState]
+    ) -> tuple[list[dict[str, Any]], dict[str, int]]:
+        """Near-duplicates among what is installed, by the snapshot that answers."""
+        try:
+            library = self.service.snapshot().identifier.library
+        except RankingError:
+            return [], {}
+        present = {state.candidate.identity: state.candidate for state in states}
+        groups, group_of = [], {}
+        for members in library.findings.groups:
+            identities = [library.stack.candidates[row].identity for row in members]
+            found = [present[identity] for identity in identities if identity in present]
+            if len(found) < 2:
+                continue
+            groups.append({"titles": [c.title for c in found], "bytes": sum(c.size for c in found)})
+            group_of.update({c.identity: len(groups) for c in found})
+        return groups, group_of
+
+
+def build_json(state: BuildState) -> dict[str, Any]:
+    """What faces show of a build."""
+    current = None
+    if state.name is not None:
+        current = {
+            "name": state.name,
+            "title": state.title,
+            "prompt": state.prompt,
+            "done": state.pass_done,
+            "of": state.pass_of,
+        }
+    return {
+        "state": state.state,
+        "done": state.done,
+        "total": state.total,
+        "limit": state.limit,
+        "current": current,
+        "preview": None if state.sample is None else f"{PREFIX}/samples/{'/'.join(state.sample)}",
+        "seconds_left": state.seconds_left,
+        "message": state.message,
+        "problems": [vars(problem) for problem in state.problems],
+    }
+
+
+def settings_json(settings: GenerationSettings) -> dict[str, Any]:
+    """The settings that people may change."""
+    shown = ("width", "height", "steps", "cfg", "sampler", "scheduler", "clip_skip", "vae")
+    return {
+        **{key: getattr(settings, key) for key in shown},
+        "dialect": settings.dialect,
+        "prefix": settings.extra.get("prefix", ""),
+        "negative": settings.negative,
+    }
+
+
+def sample_url(path: Path) -> str:
+    """The address of a sample."""
+    return f"{PREFIX}/samples/{path.parent.name}/{path.name}"
+
+
+def _kind(identity: str) -> str:
+    return "recipe" if identity.startswith(RECIPE) else "checkpoint"
+
+
+def _images(body: Mapping[str, Any]) -> list[str]:
+    images = body.get("images")
+    if not isinstance(images, list) or not 1 <= len(images) <= MAX_IMAGES:
+        raise RequestError(f"'images' must be a list of 1 to {MAX_IMAGES} images.")
+    if not all(isinstance(image, str) for image in images):
+        raise RequestError("'images' must hold base64 texts or data URLs.")
+    if sum(map(len, images)) > MAX_UPLOAD * 4 // 3:
+        raise RequestError(f"The images are larger than {MAX_UPLOAD >> 20} MB together.")
+    return images
+
+
+def _decoded(image: str, number: int) -> Image.Image:
+    _, comma, data = image.partition(",")
+    try:
+        content = base64.b64decode(data if comma else image, validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError(f"Image {number} is not valid base64.") from None
+    return decode_image(content, name=f"image {number}")
+
+
+def _names(value: Any) -> list[str]:
+    good = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    if not good or not 1 <= len(value) <= 10_000:
+        raise RequestError("'names' must be a list of checkpoint names.")
+    return list(value)
+
+
+def _text(body: Mapping[str, Any], key: str, default: str | None = None, limit: int = 500) -> str:
+    value = body.get(key, default)
+    if not isinstance(value, str) or len(value) > limit:
+        raise RequestError(f"'{key}' must be a text of at most {limit} characters.")
+    return value
+
+
+def _number(body: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
+    value = body.get(key, default)
+    if type(value) is not int or not low <= value <= high:
+        raise RequestError(f"'{key}' must be a whole number from {low} to {high}.")
+    return value

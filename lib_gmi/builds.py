@@ -1,0 +1,409 @@
+"""Builds that run as many small jobs in a host's own queue.
+
+A job is one checkpoint and one pass. Jobs are ordered breadth-first, so the whole library can be
+ranked after the first pass. The host decides when a job runs; between two of them people work.
+What a build wants is kept on disk; what is left to do always follows from the library itself, so
+a host that is restarted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .errors import GMIError, LibraryError
+from .files import write_atomic
+from .library import stem
+from .protocols import Candidate
+from .service import RECIPE, CheckpointState, Service
+from .stack import Exclusion
+from .submit import Builder
+
+IDLE, RUNNING, PAUSED = "idle", "running", "paused"
+#: How much the newest sample counts in the average of seconds per sample.
+_RECENT = 0.2
+
+
+@dataclass(frozen=True)
+class Job:
+    """Bring one checkpoint to so many samples."""
+
+    name: str
+    samples: int
+
+
+class JobQueue(Protocol):
+    """A host's queue, as far as builds need it."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs behind everything that people queue. Each ends in :meth:`Builds.run`."""
+
+    def withdraw(self) -> None:
+        """Take back every job that has not begun."""
+
+    def interrupt(self) -> None:
+        """Stop the job that is running, if it is one of ours."""
+
+    def pending(self) -> int:
+        """How many of our jobs are queued or running."""
+
+
+@dataclass
+class BuildState:
+    """What faces show of a build.
+
+    Attributes:
+        state: idle, running or paused.
+        done: samples generated of ``total``.
+        total: samples that were missing at the start.
+        limit: prompts for each checkpoint; ``None`` for all.
+        name: of the checkpoint that is being worked on.
+        title: of it.
+        prompt: of its newest sample.
+        sample: folder and file of its newest sample.
+        pass_done: samples it has.
+        pass_of: samples it shall have after this job.
+        seconds_left: an estimate, or ``None``.
+        message: one sentence for people, or empty.
+        problems: checkpoints that failed, and why.
+    """
+
+    state: str = IDLE
+    done: int = 0
+    total: int = 0
+    limit: int | None = None
+    name: str | None = None
+    title: str | None = None
+    prompt: str | None = None
+    sample: tuple[str, str] | None = None
+    pass_done: int = 0
+    pass_of: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+    problems: list[Exclusion] = field(default_factory=list)
+
+
+class _PausedError(Exception):
+    """Leaves a running job after the sample that was stored last."""
+
+
+class Builds:
+    """The build of a host, if there is one. All methods may be called from any thread.
+
+    Args:
+        service: of the host.
+        queue: of the host.
+        notify: called with the state whenever it changed.
+    """
+
+    def __init__(
+        self, service: Service, queue: JobQueue, notify: Callable[[BuildState], None]
+    ) -> None:
+        self.service = service
+        self.queue = queue
+        self.notify = notify
+        self._file = service.library.folder / "build.json"
+        self._lock = threading.RLock()
+        self._state = BuildState()
+        self._names: list[str] | None = None
+        self._left: list[Job] = []
+        self._running: Job | None = None
+        self._pace: dict[str, float] = {}
+        self._restore()
+
+    # -- what people do ---------------------------------------------------------------------------
+
+    def state(self) -> BuildState:
+        """The state now; notices jobs that somebody removed from the host's queue."""
+        with self._lock:
+            if self._state.state == RUNNING and self._left and not self.queue.pending():
+                self._stop("Its jobs were removed from the queue. Resume to go on.")
+            return self._state
+
+    def start(self, names: Sequence[str] | None, limit: int | None) -> BuildState:
+        """Build what is missing.
+
+        Args:
+            names: of checkpoints; ``None`` for all that are supported.
+            limit: only so many prompts, for instance 4 for a quick pass; ``None`` for all.
+
+        Raises:
+            RankingError: a name is not an installed checkpoint.
+        """
+        for name in names or ():
+            candidate = self.service.installed(name)
+            self.service.failed.pop(candidate.identity, None)  # asked for by name: try again
+        with self._lock:
+            self.queue.withdraw()
+            self._names = None if names is None else list(names)
+            self._state = BuildState(state=RUNNING, limit=limit)
+            self._queue()
+        return self._told()
+
+    def pause(self) -> BuildState:
+        """Stop after the image that is being generated; nothing is lost."""
+        with self._lock:
+            if self._state.state == RUNNING:
+                self._stop("Paused.")
+            idle = self._running is None
+        if idle:
+            self.service.advance()
+        return self._told()
+
+    def resume(self) -> BuildState:
+        """Go on with a paused build."""
+        with self._lock:
+            if self._state.state == PAUSED:
+                problems = self._state.problems
+                self._state = BuildState(RUNNING, limit=self._state.limit, problems=problems)
+                self._queue()
+        return self._told()
+
+    def cancel(self) -> BuildState:
+        """Stop at once and forget the build; every finished sample is kept."""
+        with self._lock:
+            self.queue.withdraw()
+            self._left.clear()
+            self._names = None
+            self._state = BuildState(message="Cancelled; what was finished is kept.")
+            self._save()
+            idle = self._running is None
+            if not idle:
+                self.queue.interrupt()
+        if idle:
+            self.service.advance()
+        return self._told()
+
+    def seconds_per_sample(self, architecture: str | None = None) -> float | None:
+        """Measured on this machine; of all architectures where this one was not built yet."""
+        with self._lock:
+            if architecture in self._pace:
+                return self._pace[architecture or ""]
+            return sum(self._pace.values()) / len(self._pace) if self._pace else None
+
+    # -- what the host does -----------------------------------------------------------------------
+
+    def run(self, job: Job) -> BuildState:
+        """Do one job. The host calls this when the job's turn in its queue has come.
+
+        Raises:
+            LibraryError: nothing can be stored; the build is paused.
+            BaseException: whatever the host raises when it is interrupted; the build is paused.
+        """
+        with self._lock:
+            if self._state.state != RUNNING or job not in self._left:
+                return self._state  # paused or cancelled while it waited
+            self._left.remove(job)
+            self._running = job
+        try:
+            self._build(job)
+        except _PausedError:
+            pass
+        except LibraryError as error:
+            self._pause(str(error))
+            raise
+        except BaseException:
+            self._pause("It was interrupted. Resume to go on.")
+            raise
+        finally:
+            self._ended(job)
+        return self._told()
+
+    def _build(self, job: Job) -> None:
+        try:
+            candidate = self.service.installed(job.name)
+        except GMIError as error:
+            self._problem(job.name, str(error))
+            return
+        if candidate.identity in self.service.failed:
+            return  # an earlier pass found out
+        service = self.service
+        recorder = service.recorder()
+        progress = _JobProgress(self, candidate, job)
+        builder = Builder(
+            service.host,
+            service.prompt_set,
+            service.library,
+            recorder.encoder,
+            recorder.text_encoder,
+            progress,
+        )
+        builder.settings_for = service.settings
+        progress.builder = builder
+        summary = builder.build([candidate], job.samples)
+        for exclusion in (*summary.failed, *summary.skipped):
+            service.failed[candidate.identity] = exclusion.reason
+            self._problem(exclusion.title, exclusion.reason)
+        for exclusion in summary.suspect:
+            self._problem(exclusion.title, f"suspect: {exclusion.reason}")
+        if summary.cancelled:
+            self._pause("It was interrupted. Resume to go on.")
+
+    def sampled(self, candidate: Candidate, job: Job, builder: Builder, seconds: float) -> None:
+        """Called after each sample, by the job that made it."""
+        specification = builder.latest
+        if specification is None:
+            return
+        with self._lock:
+            state = self._state
+            architecture = candidate.architecture or ""
+            before = self._pace.get(architecture, seconds)
+            self._pace[architecture] = before + _RECENT * (seconds - before)
+            state.done += 1
+            state.name, state.title = candidate.name, candidate.title
+            state.pass_done, state.pass_of = len(specification.done), job.samples
+            if specification.prompt_ids:
+                prompt = self.service.prompt_set.get(specification.prompt_ids[-1])
+                state.prompt = prompt.text
+                path = self.service.library.samples.find(
+                    stem(specification.key), prompt.id, specification.seeds[-1]
+                )
+                state.sample = None if path is None else (path.parent.name, path.name)
+            state.seconds_left = self._estimate()
+            stopped = state.state != RUNNING
+        self._told()
+        if stopped:
+            raise _PausedError
+
+    def _ended(self, job: Job) -> None:
+        with self._lock:
+            self._running = None
+            passed = all(left.samples != job.samples for left in self._left)
+            finished = not self._left
+            if finished and self._state.state == RUNNING:
+                problems = self._state.problems
+                message = "Done." if not problems else f"Done, but for {len(problems)}."
+                self._state = BuildState(
+                    done=self._state.done,
+                    total=self._state.total,
+                    message=message,
+                    problems=problems,
+                )
+                self._names = None
+            moved = passed or finished or self._state.state != RUNNING
+            self._save()
+        if moved:
+            self.service.advance()
+
+    def _problem(self, title: str, reason: str) -> None:
+        with self._lock:
+            row = Exclusion(title, reason)
+            if row not in self._state.problems:
+                self._state.problems.append(row)
+
+    # -- planning ---------------------------------------------------------------------------------
+
+    def missing(self, state: CheckpointState, limit: int | None) -> int:
+        """How many samples a checkpoint lacks of so many prompts."""
+        if state.state in ("unsupported", "suspect", "failed"):
+            return 0
+        if state.candidate.identity.startswith(RECIPE):
+            return 0  # only its workflow can generate with it
+        finished = 0 if state.entry is None else state.entry.finished
+        wanted = len(self.service.prompt_set)
+        return max((wanted if limit is None else min(limit, wanted)) - finished, 0)
+
+    def _queue(self) -> None:
+        """Plan from what the library has now, and hand the jobs to the host."""
+        states = self._wanted()
+        limit = self._state.limit
+        lacking = {state.candidate.name: self.missing(state, limit) for state in states}
+        wanted = len(self.service.prompt_set) if limit is None else limit
+        self._left = [
+            Job(name, size)
+            for size in _passes(wanted, self.service.prompt_set.passes())
+            for name, lacks in lacking.items()
+            if wanted - lacks < size
+        ]
+        self._state.total = self._state.done + sum(lacking.values())
+        self._state.seconds_left = self._estimate()
+        if self._left:
+            self.queue.submit(self._left)
+        else:
+            self._state = BuildState(message="Nothing is missing.")
+            self._names = None
+        self._save()
+
+    def _wanted(self) -> list[CheckpointState]:
+        """States of the checkpoints of this build; of equal files only the first."""
+        chosen: dict[str, CheckpointState] = {}
+        for state in self.service.states():
+            if self._names is None or state.candidate.name in self._names:
+                chosen.setdefault(state.candidate.identity, state)
+        return list(chosen.values())
+
+    def _estimate(self) -> float | None:
+        pace = self.seconds_per_sample()
+        if pace is None:
+            return None
+        return pace * max(self._state.total - self._state.done, 0)
+
+    # -- keeping ----------------------------------------------------------------------------------
+
+    def _stop(self, message: str) -> None:
+        self.queue.withdraw()
+        self._left.clear()
+        self._state.state = PAUSED
+        self._state.message = message
+        self._save()
+
+    def _pause(self, message: str) -> None:
+        with self._lock:
+            if self._state.state == RUNNING:
+                self._stop(message)
+
+    def _told(self) -> BuildState:
+        state = self._state
+        self.notify(state)
+        return state
+
+    def _save(self) -> None:
+        data = {
+            "wanted": self._state.state != IDLE,
+            "names": self._names,
+            "limit": self._state.limit,
+            "pace": self._pace,
+        }
+        with contextlib.suppress(LibraryError):  # a build that cannot note this shall still run
+            write_atomic(self._file, json.dumps(data, indent=1).encode())
+
+    def _restore(self) -> None:
+        try:
+            data: dict[str, Any] = json.loads(self._file.read_bytes())
+            pace = {str(k): float(v) for k, v in data["pace"].items()}
+            names = None if data["names"] is None else [str(name) for name in data["names"]]
+            limit = None if data["limit"] is None else int(data["limit"])
+            wanted = bool(data["wanted"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return
+        self._pace = pace
+        if wanted:
+            self._names = names
+            message = "A build was under way when the program was closed. Resume to go on."
+            self._state = BuildState(state=PAUSED, limit=limit, message=message)
+
+
+class _JobProgress:
+    """Times a job's samples, its share of the loading included, and passes them on."""
+
+    def __init__(self, builds: Builds, candidate: Candidate, job: Job) -> None:
+        self._builds, self._candidate, self._job = builds, candidate, job
+        self._started = time.monotonic()
+        self._done = 0
+        self.builder: Builder | None = None
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        if done > self._done and self.builder is not None:
+            self._done = done
+            seconds = (time.monotonic() - self._started) / done
+            self._builds.sampled(self._candidate, self._job, self.builder, seconds)
+
+
+def _passes(wanted: int, passes: Sequence[int]) -> list[int]:
+    """Ends of the passes up to so many prompts."""
+    return [*(size for size in passes if size < wanted), wanted]

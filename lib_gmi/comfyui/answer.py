@@ -1,0 +1,125 @@
+"""Rankings for nodes: from ComfyUI's images to an answer, or the answer that a workflow locked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..api import MAX_PROMPT
+from ..errors import RankingError
+from ..service import ANY, Filter
+from .runtime import runtime
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a node knows after ranking.
+
+    Attributes:
+        shown: what the front end shows, see :meth:`..api.Api.ranking_json`.
+        name: of the best checkpoint.
+        probability: of it and of those that cannot be told from it; ``None`` if none is claimed.
+        locked: nothing was ranked; the workflow keeps this answer.
+    """
+
+    shown: dict[str, Any]
+    name: str
+    probability: float | None
+    locked: bool = False
+
+    @property
+    def prompt(self) -> str:
+        """The (pseudo-)prompt, or an empty text."""
+        return str((self.shown["prompt"] or {}).get("text", ""))
+
+    @property
+    def text(self) -> str:
+        """The ranking as people read it in a text node."""
+        lines = [self.shown["verdict"], ""]
+        for row in self.shown["candidates"]:
+            share = "" if row["probability"] is None else f"  {row['probability']:.1%}"
+            lines.append(f"{row['rank']}. {row['title']}{share}  (score {row['score']:.4g})")
+        lines.extend(f"Note: {note}" for note in self.shown["notes"])
+        return "\n".join(lines)
+
+
+def find(image: Any, **inputs: Any) -> Answer:
+    """Answer a query node.
+
+    Args:
+        image: ComfyUI's IMAGE ``[n, height, width, 3]``.
+        inputs: of the node.
+
+    Raises:
+        RankingError: nothing can be ranked, or the locked checkpoint is not installed.
+    """
+    locked = str(inputs.get("locked_answer", ""))
+    if inputs.get("lock_answer") and locked:
+        return _locked(locked)
+    prompt = str(inputs.get("prompt", ""))[:MAX_PROMPT]
+    wanted = Filter(str(inputs.get("architecture", ANY)), str(inputs.get("pattern", "")))
+    api = runtime().api
+    method = str(inputs.get("method", "auto"))
+    ranking = api.service.rank(pictures(image), prompt or None, method, wanted)
+    shown = api.ranking_json(ranking, len(ranking.candidates), prompt)
+    rows = shown["candidates"]
+    chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
+    if chosen is None:
+        raise RankingError(
+            "Only workflows of your own can be ranked so far, and none of them is a checkpoint to "
+            "load. Build specifications of checkpoints, or widen the filter."
+        )
+    notes = list(shown["notes"])
+    if rows[0] is not chosen:
+        notes.insert(
+            0,
+            f"{rows[0]['title']} comes first. It is a workflow of yours, so the answer is the best "
+            f"checkpoint, {chosen['title']}.",
+        )
+    top = rows[: int(inputs.get("top_k", len(rows)))]
+    shown |= {"candidates": top, "notes": notes, "locked": False, "chosen": chosen["name"]}
+    return Answer(shown, chosen["name"], _probability(shown, chosen))
+
+
+def pictures(pixels: Any) -> Sequence[Image.Image]:
+    """ComfyUI's IMAGE as Pillow images."""
+    from ..hosts.comfyui import tensor_to_images
+
+    return tensor_to_images(pixels)
+
+
+def _locked(locked: str) -> Answer:
+    """The locked answer; the same file in another folder serves as well."""
+    names = [candidate.name for candidate in runtime().host.list_checkpoints()]
+    same = [name for name in names if _last(name) == _last(locked)]
+    if locked not in names and len(same) != 1:
+        raise RankingError(
+            f"This workflow's answer is locked to '{locked}', which is not installed. Install it, "
+            "or switch off 'lock answer' to rank what you have."
+        )
+    name = locked if locked in names else same[0]
+    shown: dict[str, Any] = {
+        "verdict": f"Locked: this workflow always uses {name}.",
+        "candidates": [],
+        "notes": [],
+        "prompt": None,
+        "foreign": False,
+        "locked": True,
+        "chosen": name,
+    }
+    return Answer(shown, name, None, locked=True)
+
+
+def _probability(shown: dict[str, Any], row: dict[str, Any]) -> float | None:
+    """Of a row, or of its whole group of near-duplicates."""
+    if row["group"] is not None:
+        row = shown["near_duplicates"][row["group"] - 1]
+    return None if row["probability"] is None else float(row["probability"])
+
+
+def _last(name: str) -> str:
+    return name.replace("\\", "/").rsplit("/", 1)[-1]

@@ -1,0 +1,215 @@
+"""The nodes that build: a button, a build's own job, and prompts for the user's own workflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import recipes
+from ..builds import Job
+from ..prompts import default_prompt_set
+from .answer import pictures
+from .query_nodes import CATEGORY
+from .runtime import runtime
+
+NEXT_MISSING = "next missing"
+#: What people may build, and how many prompts that is; None is all.
+PASSES = {"4 (quick)": 4, "8": 8, "16": 16, "all": None}
+
+
+class BuildSpecifications:
+    """A place in a workflow to start builds from. Executing it starts nothing."""
+
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Builds specifications of your checkpoints when you press its button, and only then. The "
+        "work is queued behind everything else: you can go on working meanwhile."
+    )
+    RETURN_TYPES = ()
+    FUNCTION = "describe"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {
+            "required": {
+                "pattern": (
+                    "STRING",
+                    {
+                        "default": "*",
+                        "tooltip": "Only checkpoints with such names are built. Wildcards work, "
+                        "and commas separate.",
+                    },
+                ),
+                "prompts": (
+                    list(PASSES),
+                    {
+                        "default": next(iter(PASSES)),
+                        "tooltip": "How many images of each checkpoint to generate. Four are "
+                        "enough to begin with, sixteen are good.",
+                    },
+                ),
+            }
+        }
+
+    def describe(self, pattern: str, prompts: str) -> dict[str, Any]:
+        return {"ui": {"text": ["Nothing was started: press Build now on the node."]}}
+
+
+class BuildPass:
+    """One job of a build. Only ever queued by a build itself."""
+
+    CATEGORY = f"{CATEGORY}/internal"
+    DESCRIPTION = "One job of a build. The sidebar queues these; it is of no use in a workflow."
+    # The front end hides deprecated nodes from its menus, which is where this one must not be.
+    DEPRECATED = True
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {
+            "required": {
+                "checkpoint": ("STRING", {"tooltip": "The name of the checkpoint to build."}),
+                "samples": (
+                    "INT",
+                    {"default": 4, "min": 1, "tooltip": "How many samples it shall have."},
+                ),
+            }
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, **inputs: Any) -> float:  # noqa: N802
+        return float("nan")
+
+    def run(self, checkpoint: str, samples: int) -> dict[str, Any]:
+        import comfy.model_management as memory
+
+        state = runtime().builds.run(Job(checkpoint, samples))
+        memory.throw_exception_if_processing_interrupted()
+        return {"ui": {"text": [state.message or f"{state.done} of {state.total} samples"]}}
+
+
+class SpecificationPrompt:
+    """One prompt of the prompt set for a workflow of the user's own."""
+
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Hands out one prompt at a time for a workflow of your own: a UNet with its own text "
+        "encoders, a stack of LoRAs, a refiner. Wire the image that comes out into Add to "
+        "Specification, and queue the workflow as often as there are prompts you want."
+    )
+    RETURN_TYPES = ("STRING", "STRING", "INT", "GMI_PROMPT")
+    RETURN_NAMES = ("prompt", "negative", "seed", "specification_prompt")
+    OUTPUT_TOOLTIPS = (
+        "The prompt to generate, in the dialect you chose.",
+        "A negative prompt that suits the dialect.",
+        "The seed that every checkpoint uses for this prompt.",
+        "Which prompt of which recipe this is, for Add to Specification.",
+    )
+    FUNCTION = "choose"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        prompt_set = default_prompt_set()
+        return {
+            "required": {
+                "recipe": (
+                    "STRING",
+                    {
+                        "default": "my workflow",
+                        "tooltip": "The name under which this workflow appears in rankings.",
+                    },
+                ),
+                "dialect": (
+                    list(prompt_set.dialects),
+                    {
+                        "tooltip": "How the checkpoint expects to be spoken to: sentences, booru "
+                        "tags, or Pony's tags with scores."
+                    },
+                ),
+                "prompt": (
+                    [NEXT_MISSING, *prompt_set.ids],
+                    {
+                        "default": NEXT_MISSING,
+                        "tooltip": "Which prompt to generate; 'next missing' goes on with the "
+                        "first that the recipe lacks.",
+                    },
+                ),
+            }
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, **inputs: Any) -> str:  # noqa: N802
+        if inputs.get("prompt") != NEXT_MISSING:
+            return "fixed"
+        return _next(str(inputs["recipe"]), str(inputs["dialect"]), NEXT_MISSING).prompt.id
+
+    def choose(self, recipe: str, dialect: str, prompt: str) -> tuple[str, str, int, Any]:
+        wanted = _next(recipe, dialect, prompt)
+        return wanted.text, wanted.negative, wanted.seed, wanted
+
+
+class AddToSpecification:
+    """One image of a workflow of the user's own → its recipe's specification."""
+
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Adds an image to the specification of your workflow, so that the workflow takes part in "
+        "rankings like a checkpoint. The workflow itself is kept with it."
+    )
+    RETURN_TYPES = ("STRING",)
+    RETURN_NAMES = ("report",)
+    OUTPUT_TOOLTIPS = ("How many prompts the recipe has now.",)
+    FUNCTION = "add"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {
+            "required": {
+                "image": (
+                    "IMAGE",
+                    {"tooltip": "What your workflow made of the prompt; of a batch, the first."},
+                ),
+                "specification_prompt": (
+                    "GMI_PROMPT",
+                    {"tooltip": "The output of the same name of Specification Prompt."},
+                ),
+                "start_over": (
+                    "BOOLEAN",
+                    {
+                        "default": False,
+                        "tooltip": "If the recipe was built by another workflow before, put that "
+                        "specification aside and begin a new one.",
+                    },
+                ),
+            },
+            "hidden": {"graph": "PROMPT", "node_id": "UNIQUE_ID"},
+        }
+
+    def add(
+        self,
+        image: Any,
+        specification_prompt: Any,
+        start_over: bool,
+        graph: dict[str, Any] | None = None,
+        node_id: str = "",
+    ) -> dict[str, Any]:
+        from .graphs import behind
+
+        service = runtime().service
+        workflow = behind(graph or {}, node_id, "image", "GMI_SpecificationPrompt")
+        picture = pictures(image)[0]
+        added = recipes.add(service, specification_prompt, picture, workflow, start_over)
+        samples, of = len(added), added.prompt_set.size
+        message = f"{added.candidate.title} has {samples} of {of} prompts."
+        if added.suspect:
+            message += f" It is suspect: {added.suspect}."
+        row = {"title": added.candidate.title, "samples": samples, "of": of, "message": message}
+        return {"ui": {"gmi_recipe": [row]}, "result": (message,)}
+
+
+def _next(recipe: str, dialect: str, prompt: str) -> recipes.SpecificationPrompt:
+    wanted = None if prompt == NEXT_MISSING else prompt
+    return recipes.next_prompt(runtime().service, recipe, dialect, wanted)

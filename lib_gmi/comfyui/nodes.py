@@ -1,0 +1,26 @@
+"""All nodes by the ids that workflows know them by. Ids never change."""
+
+from __future__ import annotations
+
+from .build_nodes import AddToSpecification, BuildPass, BuildSpecifications, SpecificationPrompt
+from .query_nodes import CompareTopK, FindBestModel, LoadBestModel
+from .queue import NODE_CLASS
+
+NODE_CLASS_MAPPINGS = {
+    "GMI_FindBestModel": FindBestModel,
+    "GMI_LoadBestModel": LoadBestModel,
+    "GMI_CompareTopK": CompareTopK,
+    "GMI_BuildSpecifications": BuildSpecifications,
+    "GMI_SpecificationPrompt": SpecificationPrompt,
+    "GMI_AddToSpecification": AddToSpecification,
+    NODE_CLASS: BuildPass,
+}
+NODE_DISPLAY_NAME_MAPPINGS = {
+    "GMI_FindBestModel": "Find Best Model",
+    "GMI_LoadBestModel": "Load Best Model",
+    "GMI_CompareTopK": "Compare Top K",
+    "GMI_BuildSpecifications": "Build Specifications",
+    "GMI_SpecificationPrompt": "Specification Prompt",
+    "GMI_AddToSpecification": "Add to Specification",
+    NODE_CLASS: "Build Pass (internal)",
+}

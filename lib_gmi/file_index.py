@@ -1,0 +1,80 @@
+"""Identity and facts of checkpoint files, read once for each version of a file.
+
+Forty files on a slow disk take seconds to look at. What was read is remembered by path, size and
+time of change, so that only new and replaced files are read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from .checkpoints import CheckpointFacts, inspect
+from .errors import LibraryError
+from .files import write_atomic
+from .identity import quick_identity
+
+
+class FileIndex:
+    """See the module's docstring.
+
+    Args:
+        cache: a JSON file that keeps identities between processes; safe to delete.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._identities: dict[str, tuple[list[int], str]] | None = None
+        self._facts: dict[str, tuple[list[int], CheckpointFacts]] = {}
+        self._changed = False
+
+    def identity(self, path: Path) -> str:
+        """See :func:`.identity.quick_identity`.
+
+        Raises:
+            HostError: the file cannot be read.
+        """
+        known = self._known()
+        stamp = _stamp(path)
+        found = known.get(str(path))
+        if found is None or found[0] != stamp or not stamp:
+            found = known[str(path)] = (stamp, quick_identity(path))
+            self._changed = True
+        return found[1]
+
+    def facts(self, path: Path) -> CheckpointFacts:
+        """See :func:`.checkpoints.inspect`."""
+        stamp = _stamp(path)
+        found = self._facts.get(str(path))
+        if found is None or found[0] != stamp or not stamp:
+            found = self._facts[str(path)] = (stamp, inspect(path))
+        return found[1]
+
+    def save(self) -> None:
+        """Keep what was read for the next process."""
+        if self._changed:
+            with contextlib.suppress(LibraryError):  # only a cache
+                write_atomic(self._cache, json.dumps(self._identities, indent=0).encode())
+            self._changed = False
+
+    def _known(self) -> dict[str, tuple[list[int], str]]:
+        if self._identities is None:
+            self._identities = {}
+            with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+                rows: dict[str, Any] = json.loads(self._cache.read_bytes())
+                self._identities = {
+                    path: ([int(number) for number in stamp], str(identity))
+                    for path, (stamp, identity) in rows.items()
+                }
+        return self._identities
+
+
+def _stamp(path: Path) -> list[int]:
+    """What changes when a file is replaced; empty if it cannot be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ino]

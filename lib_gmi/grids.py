@@ -1,0 +1,71 @@
+"""Pictures beside each other, for the check that a human eye wants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFont
+
+_MARGIN = 12
+_CAPTION = 30
+_BACKGROUND = (24, 24, 27)
+_INK = (228, 228, 231)
+_FRAME = (99, 102, 241)
+
+
+def side_by_side(
+    pictures: Sequence[tuple[str, Image.Image]], side: int = 384, columns: int = 4
+) -> Image.Image:
+    """Pictures in rows, each with its caption below; the first one, the query, is framed.
+
+    Args:
+        pictures: captions and images, at least one.
+        side: pixels of the square that each image is fitted into.
+        columns: pictures in a row.
+    """
+    from PIL import Image, ImageDraw, ImageOps
+
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    cell = (side + _MARGIN, side + _CAPTION + _MARGIN)
+    sheet = Image.new("RGB", (columns * cell[0] + _MARGIN, rows * cell[1] + _MARGIN), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    font = _font()
+    for index, (caption, image) in enumerate(pictures):
+        left = _MARGIN + index % columns * cell[0]
+        top = _MARGIN + index // columns * cell[1]
+        fitted = ImageOps.contain(image.convert("RGB"), (side, side))
+        corner = (left + (side - fitted.width) // 2, top + (side - fitted.height) // 2)
+        sheet.paste(fitted, corner)
+        if index == 0:
+            end = (corner[0] + fitted.width + 1, corner[1] + fitted.height + 1)
+            draw.rectangle((corner[0] - 2, corner[1] - 2, *end), outline=_FRAME, width=2)
+        draw.text((left, top + side + 6), _shortened(caption, draw, font, side), _INK, font)
+    return sheet
+
+
+def _shortened(
+    caption: str, draw: object, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int
+) -> str:
+    """A caption that fits below its picture; the end of a name tells more than its middle."""
+    measure = draw.textlength  # type: ignore[attr-defined]
+    if measure(caption, font=font) <= width:
+        return caption
+    keep = len(caption)
+    while keep > 2:
+        keep -= 1
+        short = caption[: keep // 2] + "…" + caption[-(keep - keep // 2) :]
+        if measure(short, font=font) <= width:
+            return short
+    return caption[:1]
+
+
+def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.load_default(size=16)
+    except TypeError:  # before Pillow 10.1 there is one size
+        return ImageFont.load_default()

@@ -1,0 +1,300 @@
+"""ComfyUI as a host. The one module of the core's side that knows ComfyUI's Python API.
+
+Everything is loaded, sampled and decoded by ComfyUI's own functions, inside its own prompt queue;
+importing this module imports none of them.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HostError
+from ..file_index import FileIndex
+from ..presets import Overrides, Preset, find
+from ..protocols import Candidate, GenerationRequest, GenerationSettings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def library_folder() -> Path:
+    """The library's place in ComfyUI's user directory, or ``$GMI_LIBRARY``."""
+    import os
+
+    import folder_paths
+
+    from ..paths import LIBRARY_VARIABLE, default_library_folder
+
+    if os.environ.get(LIBRARY_VARIABLE):
+        return default_library_folder()
+    return Path(folder_paths.get_user_directory()) / "gmi"
+
+
+class ComfyHost:
+    """The running ComfyUI.
+
+    Args:
+        folder: where settings and caches are kept: the library's folder.
+    """
+
+    name = "comfyui"
+
+    def __init__(self, folder: Path) -> None:
+        self.files = FileIndex(folder / "files.json")
+        self.overrides = Overrides(folder / "settings.json")
+
+    def list_checkpoints(self) -> list[Candidate]:
+        """Every file of every configured checkpoint folder, files added just now included."""
+        import folder_paths
+
+        names = folder_paths.get_filename_list("checkpoints")
+        candidates = [self._candidate(name) for name in names]
+        self.files.save()
+        return candidates
+
+    def preset(self, candidate: Candidate) -> Preset:
+        """What suits this checkpoint, without the user's changes.
+
+        Raises:
+            HostError: it is not a file of this host.
+        """
+        if candidate.path is None:
+            raise HostError(f"{candidate.title}: is not installed.")
+        return find(self.files.facts(candidate.path), candidate.path)
+
+    def choices(self) -> dict[str, list[str]]:
+        """ComfyUI's samplers and schedulers, those of other extensions included."""
+        from comfy.samplers import KSampler
+
+        return {"samplers": list(KSampler.SAMPLERS), "schedulers": list(KSampler.SCHEDULERS)}
+
+    def default_settings(self, candidate: Candidate) -> GenerationSettings:
+        """The preset with the user's changes.
+
+        Raises:
+            HostError: it is not a file of this host.
+        """
+        changes = self.overrides.get(candidate.identity)
+        return self.overrides.apply(self.preset(candidate).settings, changes)
+
+    @contextmanager
+    def session(self, candidate: Candidate) -> Iterator[ComfySession]:
+        """Load a checkpoint with ComfyUI's own loader, and free its memory afterwards.
+
+        Raises:
+            HostError: it is gone, or ComfyUI cannot load it.
+        """
+        import comfy.model_management as memory
+
+        session = ComfySession(*_load(candidate), candidate.title)
+        try:
+            yield session
+        finally:
+            session.close()
+            memory.unload_all_models()
+            gc.collect()  # models and their patchers refer to each other
+            memory.soft_empty_cache()
+
+    def switch(self, candidate: Candidate) -> None:
+        """Raises:
+        HostError: always; in ComfyUI the workflow decides what is loaded.
+        """
+        raise HostError(
+            "ComfyUI has no current checkpoint. Wire the answer of Find Best Model into a loader, "
+            "use Load Best Model, or press 'Use in workflow' in the sidebar."
+        )
+
+    def current(self) -> Candidate | None:
+        return None
+
+    def interrupted(self) -> bool:
+        import comfy.model_management as memory
+
+        return bool(memory.processing_interrupted())
+
+    def _candidate(self, name: str) -> Candidate:
+        import folder_paths
+
+        title = str(PurePath(name.replace("\\", "/")).with_suffix(""))
+        found = folder_paths.get_full_path("checkpoints", name)
+        if found is None:
+            return Candidate(title, f"missing:{name}", name, unsupported="the file is gone")
+        path = Path(found)
+        try:
+            identity, size = self.files.identity(path), path.stat().st_size
+        except (HostError, OSError) as error:
+            return Candidate(title, f"missing:{name}", name, path, unsupported=str(error))
+        facts = self.files.facts(path)
+        architecture = facts.architecture
+        if architecture is None and facts.unsupported is None:
+            architecture = find(facts, path).architecture
+        return Candidate(
+            title, identity, name, path, size, architecture, unsupported=facts.unsupported
+        )
+
+
+class ComfySession:
+    """A checkpoint that ComfyUI has loaded."""
+
+    def __init__(self, model: Any, clip: Any, vae: Any, title: str) -> None:
+        self._model, self._clip, self._vae, self._title = model, clip, vae, title
+        self._conditioning: dict[tuple[str, int | None, float | None], Any] = {}
+        self._vaes: dict[str, Any] = {}
+        self._patched: Any = None
+
+    def close(self) -> None:
+        """Let go of everything that keeps weights in memory."""
+        self._model = self._clip = self._vae = self._patched = None
+        self._conditioning.clear()
+        self._vaes.clear()
+
+    def prepare(self, requests: Sequence[GenerationRequest], settings: GenerationSettings) -> None:
+        """Embed all prompts while the text encoder is loaded: then it can make room once."""
+        for request in requests:
+            self._encode(request.text, settings)
+            self._encode(request.negative, settings)
+
+    def generate(self, request: GenerationRequest, settings: GenerationSettings) -> Image.Image:
+        """One image through ComfyUI's sampler.
+
+        Raises:
+            HostError: ComfyUI could not generate with these settings.
+            InterruptProcessingException: ComfyUI's own, when the user interrupts it.
+        """
+        import comfy.model_management as memory
+        import nodes
+        import torch
+
+        width, height = settings.width or 512, settings.height or 512
+        positive = self._encode(request.text, settings)
+        negative = self._encode(request.negative, settings)
+        with _as_host_error(self._title):
+            device = memory.intermediate_device()
+            empty = torch.zeros([1, 4, height // 8, width // 8], device=device)
+            latent = nodes.common_ksampler(
+                self._sampling(settings),
+                request.seed,
+                settings.steps or 20,
+                7.0 if settings.cfg is None else settings.cfg,
+                settings.sampler or "euler",
+                settings.scheduler or "normal",
+                positive,
+                negative,
+                {"samples": empty},
+            )[0]
+            pixels = self._decoder(settings.vae).decode(latent["samples"])
+        return tensor_to_images(pixels)[0]
+
+    def _encode(self, text: str, settings: GenerationSettings) -> Any:
+        guidance = settings.extra.get("guidance")
+        key = (text, settings.clip_skip, guidance)
+        if key not in self._conditioning:
+            with _as_host_error(self._title):
+                clip = self._clip
+                if settings.clip_skip is not None and settings.clip_skip > 1:
+                    clip = clip.clone()
+                    clip.clip_layer(-settings.clip_skip)
+                encoded = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+                if guidance is not None:
+                    import node_helpers
+
+                    values = {"guidance": float(guidance)}
+                    encoded = node_helpers.conditioning_set_values(encoded, values)
+            self._conditioning[key] = encoded
+        return self._conditioning[key]
+
+    def _sampling(self, settings: GenerationSettings) -> Any:
+        """The model, patched where its file does not say how it predicts."""
+        if settings.extra.get("prediction") != "v":
+            return self._model
+        if self._patched is None:
+            import nodes
+
+            patch = nodes.NODE_CLASS_MAPPINGS["ModelSamplingDiscrete"]()
+            self._patched = patch.patch(self._model, "v_prediction", zsnr=True)[0]
+        return self._patched
+
+    def _decoder(self, name: str | None) -> Any:
+        if name is None:
+            return self._vae
+        if name not in self._vaes:
+            import nodes
+
+            self._vaes[name] = nodes.VAELoader().load_vae(name)[0]
+        return self._vaes[name]
+
+
+def tensor_to_images(pixels: Any) -> list[Image.Image]:
+    """ComfyUI's IMAGE ``[n, height, width, 3 or 4]`` (of videos: all frames) to Pillow images."""
+    import numpy as np
+    from PIL import Image
+
+    array = pixels.detach().to("cpu").float().numpy()
+    array = array.reshape(-1, *array.shape[-3:])
+    # a broken checkpoint makes NaN; it becomes black and is recognised as broken later
+    levels = (np.nan_to_num(array) * 255.0).clip(0, 255).round().astype(np.uint8)
+    return [
+        Image.fromarray(level.squeeze(-1) if level.shape[-1] == 1 else level) for level in levels
+    ]
+
+
+def image_to_tensor(image: Image.Image) -> Any:
+    """An RGB image to ComfyUI's IMAGE ``[1, height, width, 3]``."""
+    import numpy as np
+    import torch
+
+    array = np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0
+    return torch.from_numpy(array)[None]
+
+
+def _load(candidate: Candidate) -> tuple[Any, Any, Any]:
+    import comfy.sd
+    import folder_paths
+
+    path = folder_paths.get_full_path("checkpoints", candidate.name)
+    if path is None:
+        raise HostError(f"{candidate.title}: is not in ComfyUI's checkpoint folders any more.")
+    with _as_host_error(candidate.title):
+        model, clip, vae = comfy.sd.load_checkpoint_guess_config(
+            path,
+            output_vae=True,
+            output_clip=True,
+            embedding_directory=folder_paths.get_folder_paths("embeddings"),
+        )[:3]
+    missing = [
+        part
+        for part, loaded in (("text encoder", clip), ("diffusion model", model), ("VAE", vae))
+        if loaded is None
+    ]
+    if missing:
+        raise HostError(
+            f"{candidate.title}: holds no {' and no '.join(missing)}. Use it through a workflow "
+            "with Specification Prompt and Add to Specification."
+        )
+    return model, clip, vae
+
+
+@contextmanager
+def _as_host_error(title: str) -> Iterator[None]:
+    """A bad checkpoint can raise anything; one kind of error lets a build go on with the others."""
+    import comfy.model_management as memory
+
+    try:
+        yield
+    except (memory.InterruptProcessingException, HostError):
+        raise
+    except Exception as error:
+        if "OutOfMemory" in type(error).__name__:
+            reason = "there is not enough memory for it; choose a smaller size in its settings"
+        else:
+            reason = "ComfyUI cannot use it"
+        raise HostError(f"{title}: {reason} ({_first_line(error)}).") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]

@@ -1,0 +1,340 @@
+"""What all faces of a running host share: its checkpoints, one library, one fitted snapshot.
+
+A ranking always comes from a *snapshot* of the library. The snapshot moves on when a pass over the
+checkpoints ends, not with every sample: answers stay the same while a build is running, and
+whatever a host caches behind an answer stays cached.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from .app import Identifier, open_fitted, optional_text_encoder
+from .encoders import DEFAULT, load, registry
+from .errors import GMIError, MissingExtraError, RankingError
+from .library import Entry, Library
+from .prompts import PromptSet, default_prompt_set
+from .protocols import Candidate, GenerationSettings, Host, PseudoPrompt
+from .recorder import Recorder
+from .stack import MIN_PROMPTS
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from .identify import Ranking
+    from .presets import Overrides, Preset
+
+#: Any architecture, in a filter.
+ANY = "any"
+#: Identities of candidates that are no file: what a workflow generates with.
+RECIPE = "recipe:"
+
+
+class InstalledHost(Host, Protocol):
+    """A host whose checkpoints are files with presets."""
+
+    overrides: Overrides
+
+    def preset(self, candidate: Candidate) -> Preset:
+        """What suits a checkpoint, without the user's changes."""
+
+    def choices(self) -> dict[str, list[str]]:
+        """What the host offers: ``samplers`` and ``schedulers``."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which candidates to rank.
+
+    Attributes:
+        architecture: only this one, or :data:`ANY`.
+        pattern: names with wildcards, several separated by commas; a folder ends in ``/``; a
+            leading ``!`` takes away. Empty for all.
+    """
+
+    architecture: str = ANY
+    pattern: str = ""
+
+    def __call__(self, candidate: Candidate) -> bool:
+        if self.architecture not in (ANY, "", candidate.architecture):
+            return False
+        terms = [term.strip() for term in self.pattern.split(",") if term.strip()]
+        wanted = [term for term in terms if not term.startswith("!")]
+        unwanted = [term[1:].strip() for term in terms if term.startswith("!")]
+        if any(_matches(candidate.name, term) for term in unwanted):
+            return False
+        return not wanted or any(_matches(candidate.name, term) for term in wanted)
+
+
+@dataclass(frozen=True)
+class CheckpointState:
+    """One installed checkpoint, or recipe, and what the library has of it.
+
+    Attributes:
+        candidate: which.
+        state: ``none``, ``quick`` (can be ranked, not complete), ``ready``, ``suspect``,
+            ``unsupported`` or ``failed``.
+        reason: why it is suspect, unsupported or failed.
+        samples: how many it has, of its best specification.
+        entry: that specification, or ``None``.
+        preset: what suits it; ``None`` for recipes and unsupported files.
+        settings: that its samples are generated with.
+        edited: the user changed them.
+    """
+
+    candidate: Candidate
+    state: str
+    reason: str | None
+    samples: int
+    entry: Entry | None
+    preset: Preset | None
+    settings: GenerationSettings | None
+    edited: bool
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A fitted library that answers queries.
+
+    Attributes:
+        name: changes whenever answers may change.
+        identifier: ranks.
+    """
+
+    name: str
+    identifier: Identifier
+
+
+class Service:
+    """See the module's docstring. All methods may be called from any thread.
+
+    Args:
+        host: the running host.
+        library: its library.
+        prompt_set: that specifications are built on.
+        encoder: name of the image encoder; it runs on the CPU, the accelerator is the host's.
+    """
+
+    def __init__(
+        self,
+        host: InstalledHost,
+        library: Library,
+        prompt_set: PromptSet | None = None,
+        encoder: str = DEFAULT,
+    ) -> None:
+        self.host = host
+        self.library = library
+        self.prompt_set = prompt_set or default_prompt_set()
+        self.encoder = encoder
+        #: Candidates that failed in this process, by identity.
+        self.failed: dict[str, str] = {}
+        #: Called with the name of each new snapshot.
+        self.on_advance: Callable[[str], None] = lambda name: None
+        self._snapshot: Snapshot | None = None
+        self._name: str | None = None
+        self._fitting = threading.Lock()
+
+    # -- candidates -------------------------------------------------------------------------------
+
+    def candidates(self) -> list[Candidate]:
+        """The host's checkpoints, then the recipes of the library."""
+        return [*self.host.list_checkpoints(), *self.recipes()]
+
+    def recipes(self) -> list[Candidate]:
+        """Candidates that workflows generate."""
+        found = {}
+        for entry in self.library.entries():
+            if entry.identity.startswith(RECIPE):
+                described = entry.described["candidate"]
+                found[entry.identity] = Candidate(
+                    entry.title, entry.identity, described["name"], architecture="workflow"
+                )
+        return list(found.values())
+
+    def installed(self, name: str) -> Candidate:
+        """A checkpoint of the host by its name.
+
+        Raises:
+            RankingError: there is none.
+        """
+        for candidate in self.host.list_checkpoints():
+            if candidate.name == name:
+                return candidate
+        raise RankingError(f"'{name}' is not an installed checkpoint.")
+
+    def states(self) -> list[CheckpointState]:
+        """Every candidate and what the library has of it."""
+        best = self._best_entries()
+        return [self._state(c, best.get(c.identity)) for c in self.candidates()]
+
+    def state(self, candidate: Candidate) -> CheckpointState:
+        """One candidate and what the library has of it."""
+        return self._state(candidate, self._best_entries().get(candidate.identity))
+
+    def gone(self) -> list[Entry]:
+        """Specifications of checkpoints that are not installed any more."""
+        present = {candidate.identity for candidate in self.candidates()}
+        best = self._best_entries()
+        return [entry for identity, entry in best.items() if identity not in present]
+
+    def settings(self, candidate: Candidate) -> GenerationSettings:
+        """What to generate a checkpoint's samples with.
+
+        The user's changes count; else a specification that was begun is finished with the settings
+        it was begun with, so that a later version's table of presets makes nothing worthless.
+
+        Raises:
+            HostError: it is not a file of this host.
+        """
+        edited = bool(self.host.overrides.get(candidate.identity))
+        entry = None if edited else self._best_entries().get(candidate.identity)
+        return self.host.default_settings(candidate) if entry is None else entry.settings
+
+    def _state(self, candidate: Candidate, entry: Entry | None) -> CheckpointState:
+        preset, settings, edited = None, None, False
+        reason = candidate.unsupported
+        if reason is None and not candidate.identity.startswith(RECIPE):
+            try:
+                preset = self.host.preset(candidate)
+                settings = self.host.default_settings(candidate)
+                edited = bool(self.host.overrides.get(candidate.identity))
+            except GMIError as error:
+                reason = str(error)
+        samples = 0 if entry is None else entry.samples
+        if reason is not None:
+            state = "unsupported"
+        elif entry is not None and entry.suspect:
+            state, reason = "suspect", entry.suspect
+        elif candidate.identity in self.failed:
+            state, reason = "failed", self.failed[candidate.identity]
+        elif samples < MIN_PROMPTS:
+            state = "none"
+        else:
+            complete = entry is not None and entry.finished >= entry.prompt_set_size
+            state = "ready" if complete else "quick"
+        return CheckpointState(candidate, state, reason, samples, entry, preset, settings, edited)
+
+    def _best_entries(self) -> dict[str, Entry]:
+        """The entry with most samples of each identity, of this encoder and prompt set."""
+        encoder_id = registry.info(self.encoder).id
+        best: dict[str, Entry] = {}
+        for entry in self.library.entries():
+            if entry.encoder_id != encoder_id or entry.prompt_set_hash != self.prompt_set.hash:
+                continue
+            other = best.get(entry.identity)
+            if other is None or entry.samples > other.samples:
+                best[entry.identity] = entry
+        return best
+
+    def recorder(self) -> Recorder:
+        """Stores samples in this library."""
+        return Recorder(self.prompt_set, self.library, load(self.encoder), optional_text_encoder())
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    @property
+    def snapshot_name(self) -> str:
+        """Of the snapshot that answers; cheap, and the same until :meth:`advance`."""
+        if self._name is None:
+            self._name = self.library.fingerprint()
+        return self._name
+
+    def advance(self) -> None:
+        """Let answers follow the library as it is now. Takes a fit, so never inside a query."""
+        name = self.library.fingerprint()
+        if name == self._name and self._snapshot is not None:
+            return
+        try:
+            with self._fitting:
+                self._snapshot = Snapshot(name, Identifier(open_fitted(self.library)))
+        except RankingError:
+            self._snapshot = None  # nothing to rank yet; a query says so
+        self._name = name
+        self.on_advance(name)
+
+    def snapshot(self) -> Snapshot:
+        """The snapshot that answers, fitted on first use.
+
+        Raises:
+            RankingError: there is nothing to rank; the message says what to do.
+        """
+        with self._fitting:
+            if self._snapshot is None:
+                name = self.snapshot_name
+                if not self.library.entries():
+                    raise RankingError(
+                        "No checkpoint has a specification yet. Build them first: four images of "
+                        "each are enough to begin with."
+                    )
+                self._snapshot = Snapshot(name, Identifier(open_fitted(self.library)))
+            return self._snapshot
+
+    def rank(
+        self,
+        images: Sequence[Image.Image],
+        prompt: str | None = None,
+        method: str = "auto",
+        wanted: Filter | None = None,
+    ) -> Ranking:
+        """Rank what is installed and passes the filter.
+
+        Raises:
+            ImageError: an image cannot be used.
+            RankingError: nothing can be ranked, or the method cannot run.
+        """
+        wanted = wanted or Filter()
+        chosen = [candidate for candidate in self.candidates() if wanted(candidate)]
+        if not chosen:
+            raise RankingError("No installed checkpoint passes the filter. Widen it.")
+        identifier = self.snapshot().identifier
+        only = {candidate.identity for candidate in chosen}
+        try:
+            return identifier.rank(images, prompt, method, only)
+        except MissingExtraError as error:
+            ranking = identifier.rank(images, None, method, only)
+            return replace(ranking, notes=(*ranking.notes, f"The prompt was not used: {error}"))
+
+    def pseudo_prompt(self, ranking: Ranking, prompt: str | None) -> PseudoPrompt | None:
+        """What describes the query: the user's own words, or the library's nearest prompt."""
+        if prompt and prompt.strip():
+            return PseudoPrompt(prompt.strip(), "user")
+        texts = {known.id: known.text for known in self.prompt_set.prompts}
+        text = texts.get(ranking.nearest_prompt or "")
+        return None if text is None else PseudoPrompt(text, "library")
+
+    def sample(self, entry: Entry, prompt_id: str) -> Path | None:
+        """The kept copy of a sample of this prompt, or ``None``."""
+        try:
+            seed = entry.described["seeds"][entry.described["prompt_ids"].index(prompt_id)]
+        except ValueError:
+            return None
+        return self.library.samples.find(Path(entry.file).stem, prompt_id, int(seed))
+
+    # -- changes ----------------------------------------------------------------------------------
+
+    def remove(self, identities: Sequence[str]) -> int:
+        """Take specifications out of the library; they are kept in its folder ``removed``.
+
+        Raises:
+            LibraryError: a file cannot be moved.
+        """
+        chosen = [entry for entry in self.library.entries() if entry.identity in identities]
+        self.library.remove(chosen)
+        for identity in identities:
+            self.failed.pop(identity, None)
+        self.advance()
+        return len(chosen)
+
+
+def _matches(name: str, term: str) -> bool:
+    """Case does not count, ``\\`` is ``/``; without wildcards any part of the name may match."""
+    name, term = name.replace("\\", "/").lower(), term.replace("\\", "/").lower()
+    if not any(wildcard in term for wildcard in "*?["):
+        return name.startswith(term) if term.endswith("/") else term in name
+    last = name.rsplit("/", 1)[-1]
+    return any(fnmatchcase(part, term) for part in (name, last, last.rsplit(".", 1)[0]))
