@@ -6,8 +6,9 @@ importing this module imports none of them.
 
 from __future__ import annotations
 
+import copy
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -208,14 +209,9 @@ class ComfySession:
         return self._conditioning[key]
 
     def _sampling(self, settings: GenerationSettings) -> Any:
-        """The model, patched where its file does not say how it predicts."""
-        if settings.extra.get("prediction") != "v":
-            return self._model
+        """The model, patched where the settings know better than its file how it is sampled."""
         if self._patched is None:
-            import nodes
-
-            patch = nodes.NODE_CLASS_MAPPINGS["ModelSamplingDiscrete"]()
-            self._patched = patch.patch(self._model, "v_prediction", zsnr=True)[0]
+            self._patched = _with_sampling(self._model, settings.extra)
         return self._patched
 
     def _decoder(self, name: str | None) -> Any:
@@ -249,6 +245,25 @@ def image_to_tensor(image: Image.Image) -> Any:
 
     array = np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0
     return torch.from_numpy(array)[None]
+
+
+def _with_sampling(model: Any, extra: Mapping[str, Any]) -> Any:
+    """ComfyUI reads both from the file where it can; names and users tell the rest."""
+    import nodes
+
+    own = model.get_model_object("model_sampling")
+    predicts_noise = getattr(model.model.model_type, "name", "") == "EPS"
+    if extra.get("prediction") == "v" and predicts_noise:
+        patch = nodes.NODE_CLASS_MAPPINGS["ModelSamplingDiscrete"]()
+        return patch.patch(model, "v_prediction", zsnr=True)[0]
+    shift = extra.get("shift")
+    if shift is not None and getattr(own, "shift", shift) != shift:
+        own = copy.deepcopy(own)
+        multiplier = {"multiplier": own.multiplier} if hasattr(own, "multiplier") else {}
+        own.set_parameters(shift=float(shift), **multiplier)
+        model = model.clone()
+        model.add_object_patch("model_sampling", own)
+    return model
 
 
 def _load(candidate: Candidate) -> tuple[Any, Any, Any]:
