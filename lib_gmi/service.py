@@ -20,7 +20,7 @@ from .errors import GMIError, MissingExtraError, RankingError
 from .library import Entry, Library
 from .prompts import PromptSet, default_prompt_set
 from .protocols import Candidate, GenerationSettings, Host, PseudoPrompt
-from .recorder import Recorder
+from .recorder import Recorder, completed
 from .stack import MIN_PROMPTS
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Any architecture, in a filter.
 ANY = "any"
+#: Methods that a host offers; the others need a library of pixels, or popularities.
+RANKERS = ("auto", "learned", "weighted-rkme", "rkme-clip", "rkme-concat")
 #: Identities of candidates that are no file: what a workflow generates with.
 RECIPE = "recipe:"
 
@@ -77,11 +79,12 @@ class CheckpointState:
 
     Attributes:
         candidate: which.
-        state: ``none``, ``quick`` (can be ranked, not complete), ``ready``, ``suspect``,
-            ``unsupported`` or ``failed``.
-        reason: why it is suspect, unsupported or failed.
-        samples: how many it has, of its best specification.
-        entry: that specification, or ``None``.
+        state: ``none``, ``quick`` (can be ranked, not complete), ``ready``, ``outdated`` (built
+            with other settings than it has now), ``suspect``, ``unsupported`` or ``failed``.
+        reason: why it is outdated, suspect, unsupported or failed.
+        samples: how many it has that count for a build.
+        entry: the specification that a build goes on with, or ``None``.
+        shown: the specification with most samples, which is the one that is ranked, or ``None``.
         preset: what suits it; ``None`` for recipes and unsupported files.
         settings: that its samples are generated with.
         edited: the user changed them.
@@ -92,6 +95,7 @@ class CheckpointState:
     reason: str | None
     samples: int
     entry: Entry | None
+    shown: Entry | None
     preset: Preset | None
     settings: GenerationSettings | None
     edited: bool
@@ -169,18 +173,18 @@ class Service:
 
     def states(self) -> list[CheckpointState]:
         """Every candidate and what the library has of it."""
-        best = self._best_entries()
-        return [self._state(c, best.get(c.identity)) for c in self.candidates()]
+        entries = self._entries()
+        return [self._state(c, entries.get(c.identity, [])) for c in self.candidates()]
 
     def state(self, candidate: Candidate) -> CheckpointState:
         """One candidate and what the library has of it."""
-        return self._state(candidate, self._best_entries().get(candidate.identity))
+        return self._state(candidate, self._entries().get(candidate.identity, []))
 
     def gone(self) -> list[Entry]:
         """Specifications of checkpoints that are not installed any more."""
         present = {candidate.identity for candidate in self.candidates()}
-        best = self._best_entries()
-        return [entry for identity, entry in best.items() if identity not in present]
+        found = self._entries()
+        return [entries[0] for identity, entries in found.items() if identity not in present]
 
     def settings(self, candidate: Candidate) -> GenerationSettings:
         """What to generate a checkpoint's samples with.
@@ -191,11 +195,12 @@ class Service:
         Raises:
             HostError: it is not a file of this host.
         """
-        edited = bool(self.host.overrides.get(candidate.identity))
-        entry = None if edited else self._best_entries().get(candidate.identity)
-        return self.host.default_settings(candidate) if entry is None else entry.settings
+        if self.host.overrides.get(candidate.identity):
+            return self.host.default_settings(candidate)
+        entries = self._entries().get(candidate.identity)
+        return entries[0].settings if entries else self.host.default_settings(candidate)
 
-    def _state(self, candidate: Candidate, entry: Entry | None) -> CheckpointState:
+    def _state(self, candidate: Candidate, entries: Sequence[Entry]) -> CheckpointState:
         preset, settings, edited = None, None, False
         reason = candidate.unsupported
         if reason is None and not candidate.identity.startswith(RECIPE):
@@ -205,31 +210,47 @@ class Service:
                 edited = bool(self.host.overrides.get(candidate.identity))
             except GMIError as error:
                 reason = str(error)
+        shown = entries[0] if entries else None
+        entry = shown
+        if edited and settings is not None:
+            entry = self._built_with(entries, settings)
+        state, reason = self._word(candidate, entry, shown, reason)
         samples = 0 if entry is None else entry.samples
-        if reason is not None:
-            state = "unsupported"
-        elif entry is not None and entry.suspect:
-            state, reason = "suspect", entry.suspect
-        elif candidate.identity in self.failed:
-            state, reason = "failed", self.failed[candidate.identity]
-        elif samples < MIN_PROMPTS:
-            state = "none"
-        else:
-            complete = entry is not None and entry.finished >= entry.prompt_set_size
-            state = "ready" if complete else "quick"
-        return CheckpointState(candidate, state, reason, samples, entry, preset, settings, edited)
+        return CheckpointState(
+            candidate, state, reason, samples, entry, shown, preset, settings, edited
+        )
 
-    def _best_entries(self) -> dict[str, Entry]:
-        """The entry with most samples of each identity, of this encoder and prompt set."""
+    def _word(
+        self, candidate: Candidate, entry: Entry | None, shown: Entry | None, reason: str | None
+    ) -> tuple[str, str | None]:
+        """A candidate's state and the reason for it."""
+        if reason is not None:
+            return "unsupported", reason
+        if entry is not None and entry.suspect:
+            return "suspect", entry.suspect
+        if candidate.identity in self.failed:
+            return "failed", self.failed[candidate.identity]
+        if entry is None or entry.samples < MIN_PROMPTS:
+            if shown is not None and shown.samples >= MIN_PROMPTS:
+                return "outdated", "it was built with other settings than it has now"
+            return "none", None
+        return ("ready" if entry.finished >= entry.prompt_set_size else "quick"), None
+
+    def _built_with(self, entries: Sequence[Entry], settings: GenerationSettings) -> Entry | None:
+        """The specification that was built with just these settings."""
+        wanted = completed(settings, self.prompt_set).to_json()
+        return next((e for e in entries if e.settings.to_json() == wanted), None)
+
+    def _entries(self) -> dict[str, list[Entry]]:
+        """By identity, of this encoder and prompt set; those with most samples first."""
         encoder_id = registry.info(self.encoder).id
-        best: dict[str, Entry] = {}
+        found: dict[str, list[Entry]] = {}
         for entry in self.library.entries():
-            if entry.encoder_id != encoder_id or entry.prompt_set_hash != self.prompt_set.hash:
-                continue
-            other = best.get(entry.identity)
-            if other is None or entry.samples > other.samples:
-                best[entry.identity] = entry
-        return best
+            if entry.encoder_id == encoder_id and entry.prompt_set_hash == self.prompt_set.hash:
+                found.setdefault(entry.identity, []).append(entry)
+        for entries in found.values():
+            entries.sort(key=lambda entry: (entry.samples, entry.updated), reverse=True)
+        return found
 
     def recorder(self) -> Recorder:
         """Stores samples in this library."""

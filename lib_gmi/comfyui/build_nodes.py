@@ -204,6 +204,10 @@ class AddToSpecification:
         added = recipes.add(service, specification_prompt, picture, workflow, start_over)
         samples, of = len(added), added.prompt_set.size
         message = f"{added.candidate.title} has {samples} of {of} prompts."
+        broken = {r.prompt_id: r.reason for r in added.rejected}
+        if specification_prompt.prompt.id in broken:
+            reason = broken[specification_prompt.prompt.id]
+            message += f" This image is broken ({reason}) and was left out."
         if added.suspect:
             message += f" It is suspect: {added.suspect}."
         row = {"title": added.candidate.title, "samples": samples, "of": of, "message": message}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import RankingError
-from ..methods import METHODS
 from ..presets import table
-from ..service import ANY
+from ..service import ANY, RANKERS
 from .answer import Answer, find, pictures
 from .runtime import runtime
 
@@ -59,7 +58,7 @@ def _query_inputs() -> dict[str, Any]:
         "image": ("IMAGE", {"tooltip": tips["image"]}),
         "prompt": ("STRING", {"default": "", "multiline": True, "tooltip": tips["prompt"]}),
         "top_k": ("INT", {"default": 5, "min": 1, "max": 100, "tooltip": tips["top_k"]}),
-        "method": (["auto", *METHODS], {"default": "auto", "tooltip": tips["method"]}),
+        "method": (list(RANKERS), {"default": "auto", "tooltip": tips["method"]}),
         "architecture": (architectures, {"default": ANY, "tooltip": tips["architecture"]}),
         "pattern": ("STRING", {"default": "", "tooltip": tips["pattern"]}),
         "lock_answer": ("BOOLEAN", {"default": False, "tooltip": tips["lock_answer"]}),

@@ -1,0 +1,43 @@
+/** The backend's routes under /gmi/v1, as functions. Every one throws an Error with a sentence for people. */
+import { api } from "../../../scripts/api.js";
+import { t } from "./strings.js";
+
+async function call(path, body) {
+  let response;
+  try {
+    response = await api.fetchApi(`/gmi/v1/${path}`, body === undefined ? {} : {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  } catch {
+    throw new Error(t("error.offline"));
+  }
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer !== null) return answer;
+  throw new Error(answer?.error ?? t("error.status", { status: response.status }));
+}
+
+export const getLibrary = () => call("library");
+
+/** @param {{images: string[], prompt?: string, top?: number, architecture?: string, pattern?: string}} question */
+export const rank = (question) => call("rank", { method: "auto", top: 12, ...question });
+
+/**
+ * @param {string[]|null} names null: every supported checkpoint that lacks samples
+ * @param {number|null} limit null: all prompts
+ */
+export const startBuild = (names, limit) => call("build", { names, limit });
+
+/** @param {"pause"|"resume"|"cancel"} action */
+export const steerBuild = (action) => call(`build/${action}`, {});
+
+/** @param {Record<string, any>|null} settings null: back to the preset */
+export const saveSettings = (name, settings) => call("settings", { name, settings });
+
+export const removeSpecifications = (names) => call("remove", { names });
+
+export const getRecipe = (name) => call(`recipe?name=${encodeURIComponent(name)}`);
+
+/** The address of a sample image, whatever path prefix ComfyUI is served under. */
+export const imageUrl = (path) => api.apiURL(path);

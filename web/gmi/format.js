@@ -1,0 +1,77 @@
+/** Numbers as people read them. */
+import { t, tn } from "./strings.js";
+
+/** @param {number} bytes */
+export function bytes(bytes) {
+  if (!bytes) return "";
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const step = Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1);
+  const value = bytes / 1000 ** step;
+  return `${value >= 100 || step < 2 ? Math.round(value) : value.toFixed(1)} ${units[step]}`;
+}
+
+/** A share as a percentage; small ones are not rounded to a confident zero. */
+export function percent(share) {
+  if (share > 0 && share < 0.01) return "<1%";
+  return `${Math.round(share * 100)}%`;
+}
+
+/** A time to wait, in words and roundly: nobody needs seconds of an hour. */
+export function duration(seconds) {
+  if (seconds < 50) return tn("time.seconds", Math.max(5, Math.round(seconds / 5) * 5));
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return tn("time.minutes", Math.max(1, minutes));
+  const hours = Math.floor(minutes / 60);
+  const rest = Math.round((minutes % 60) / 10) * 10;
+  if (rest === 60) return tn("time.hours", hours + 1);
+  return rest && hours < 10 ? t("time.hoursMinutes", { hours, minutes: rest }) : tn("time.hours", hours);
+}
+
+/** @param {number} timestamp seconds since 1970 */
+export const date = (timestamp) =>
+  new Date(timestamp * 1000).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+
+const ARCHITECTURES = {
+  sd1: "SD 1.5", sd2: "SD 2", sdxl: "SDXL", sdxl_refiner: "SDXL refiner", sd3: "SD 3", flux: "Flux",
+  pixart: "PixArt", hunyuan: "Hunyuan", auraflow: "AuraFlow", lumina: "Lumina", qwen: "Qwen", chroma: "Chroma",
+};
+
+/** @param {string|null} key */
+export const architecture = (key) => (key ? ARCHITECTURES[key] ?? key : t("architecture.unknown"));
+
+/**
+ * Whether a build makes samples of it. One that failed is tried again when it is asked for by name; a
+ * suspect one needs its specification removed first.
+ */
+export const buildable = (row) => row.kind === "checkpoint" && row.state !== "unsupported" && row.state !== "suspect";
+
+/** How many samples a checkpoint lacks up to `limit` (null: all prompts). */
+export const lacks = (row, limit) => Math.max(0, Math.min(limit ?? row.of, row.of) - row.samples);
+
+/**
+ * What a build would make samples of, as the backend plans it.
+ * @param {any[]} checkpoints
+ * @param {number|null} limit
+ * @param {boolean} byName somebody chose these
+ */
+export function planned(checkpoints, limit, byName = false) {
+  const rows = checkpoints.filter((row) => buildable(row) && (byName || row.state !== "failed") && lacks(row, limit) > 0);
+  return { rows, samples: rows.reduce((sum, row) => sum + lacks(row, limit), 0) };
+}
+
+/** Name patterns as the nodes take them: "anime/, *pony*, !*inpaint*"; nothing means everything. */
+export function matcher(pattern) {
+  const terms = pattern.split(",").map((term) => term.trim().toLowerCase()).filter(Boolean);
+  const expression = (term) => {
+    const whole = term.endsWith("/") ? `${term}*` : term;
+    const source = whole.replace(/[.+^${}()|\\[\]]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
+    return new RegExp(`^${source}$`);
+  };
+  const wanted = terms.filter((term) => !term.startsWith("!")).map(expression);
+  const unwanted = terms.filter((term) => term.startsWith("!")).map((term) => expression(term.slice(1).trim()));
+  return (name) => {
+    const plain = name.toLowerCase().replaceAll("\\", "/");
+    const matches = (one) => one.test(plain);
+    return !unwanted.some(matches) && (wanted.length === 0 || wanted.some(matches));
+  };
+}

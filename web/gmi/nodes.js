@@ -1,0 +1,174 @@
+/** What the extension's nodes show below their inputs. */
+import { app } from "../../../scripts/app.js";
+import { startBuild } from "./api.js";
+import { buildLine, buildShare } from "./build_panel.js";
+import { button, fill, h, progressBar, setText } from "./dom.js";
+import { buildable, matcher, planned } from "./format.js";
+import { renderCompact } from "./ranking.js";
+import { reload, setBuild, state, subscribe } from "./store.js";
+import { t } from "./strings.js";
+
+const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
+
+/**
+ * Adds an element below the node's inputs. It is added last and saved nowhere: both flags matter, one
+ * is read when the workflow is saved and the other when it is run, and a value in the list of saved
+ * ones would shift those after it.
+ * @param {() => number} minimum its least height
+ */
+function addPanel(node, name, element, minimum) {
+  element.classList.add("gmi", "gmi-node");
+  const options = { serialize: false, hideOnZoom: false, margin: 8, getMinHeight: minimum, getValue: () => "", setValue() {} };
+  const widget = node.addDOMWidget(name, name, element, options);
+  widget.serialize = false;
+  return widget;
+}
+
+function after(node, method, action) {
+  const before = node[method];
+  node[method] = function (...args) {
+    const answer = before?.apply(this, args);
+    action.apply(this, args);
+    return answer;
+  };
+}
+
+/** Makes room, never takes it: somebody may have made the node larger on purpose. */
+function growTo(node, width, height) {
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
+  app.graph?.setDirtyCanvas(true, true);
+}
+
+const tidy = (node) => growTo(node, 0, node.computeSize()[1]);
+
+function decorateLock(node) {
+  const lock = widgetOf(node, "lock_answer");
+  const answer = widgetOf(node, "locked_answer");
+  if (!lock || !answer) return () => {};
+  // Without the lock there is nothing to see in it; with the lock ComfyUI shows what it is locked to.
+  const showState = () => {
+    answer.disabled = !lock.value;
+  };
+  after(lock, "callback", (value) => {
+    if (!value) answer.value = "";
+    showState();
+  });
+  after(node, "onConfigure", showState);
+  showState();
+  return (ranking) => {
+    if (lock.value && !answer.value && ranking.chosen) {
+      answer.value = ranking.chosen;
+      app.extensionManager.workflow?.activeWorkflow?.changeTracker?.checkState?.();
+    }
+  };
+}
+
+function decorateRanking(node) {
+  const lockIn = decorateLock(node);
+  const element = h("div", {}, h("p", { class: "gmi-node-empty", text: t("node.waiting") }));
+  let drawn = null;
+  const room = () => (drawn ? 84 + 52 * Math.min(drawn.candidates.length, 5) : 48);
+  const widget = addPanel(node, "gmi_ranking", element, room);
+  // The prompt's box would take half of the height that is meant for the ranking.
+  const prompt = widgetOf(node, "prompt");
+  if (prompt?.options && prompt.element) prompt.options.getMaxHeight = () => 72;
+
+  function draw(ranking) {
+    if (!ranking || ranking === drawn) return;
+    drawn = ranking;
+    fill(element, renderCompact(ranking));
+    tidy(node);
+  }
+
+  after(node, "onExecuted", (output) => {
+    const ranking = output?.gmi_ranking?.[0];
+    if (!ranking) return;
+    draw(ranking);
+    lockIn(ranking);
+  });
+  // Coming back to a workflow's tab makes its nodes anew; ComfyUI has kept what they put out.
+  widget.options.onDraw = () => draw(drawn ?? app.nodeOutputs?.[node.id]?.gmi_ranking?.[0]);
+  growTo(node, 320, node.computeSize([320, 0])[1]);
+}
+
+const PASSES = { 4: 4, 8: 8, 16: 16 };
+
+/** "4 (quick)" is 4, "all" is null. */
+const passOf = (choice) => PASSES[Number.parseInt(choice, 10)] ?? null;
+
+function decorateBuild(node) {
+  const bar = progressBar(t("build.progress"));
+  const line = h("p", { class: "gmi-hint gmi-node-line", role: "status", text: t("node.buildHint") });
+  const start = button(t("node.build"), build, { kind: "primary", icon: "play" });
+  const element = h("div", {}, h("div", { class: "gmi-node-build" }, start, bar.element, line));
+  addPanel(node, "gmi_build", element, () => 112);
+  bar.set(0);
+
+  async function build() {
+    start.disabled = true;
+    try {
+      await reload();
+      if (!state.library) throw new Error(state.error);
+      const pattern = widgetOf(node, "pattern")?.value ?? "*";
+      const limit = passOf(widgetOf(node, "prompts")?.value ?? "4");
+      const matches = matcher(pattern);
+      const rows = state.library.checkpoints.filter((row) => row.kind === "checkpoint" && matches(row.name));
+      if (rows.length === 0) return setText(line, t("node.noMatch", { pattern }));
+      if (!rows.some(buildable)) return setText(line, t("node.unsupported"));
+      const lacking = planned(rows, limit).rows;
+      if (lacking.length === 0) return setText(line, t("node.nothing"));
+      setBuild(await startBuild(lacking.map((row) => row.name), limit));
+    } catch (error) {
+      setText(line, error.message);
+    } finally {
+      show();
+    }
+  }
+
+  let wasBusy = false;
+  function show() {
+    const { build } = state;
+    const busy = Boolean(build && build.state !== "idle");
+    start.disabled = busy;
+    if (busy) {
+      bar.set(buildShare(build));
+      setText(line, buildLine(build));
+    } else {
+      bar.set(wasBusy ? 1 : 0);
+      if (wasBusy) setText(line, build?.message || t("node.done"));
+    }
+    wasBusy = busy;
+  }
+
+  const stop = subscribe(show);
+  after(node, "onRemoved", stop);
+  show();
+  growTo(node, 300, node.computeSize()[1]);
+}
+
+function decorateRecipe(node) {
+  const bar = progressBar(t("build.progress"));
+  const line = h("p", { class: "gmi-hint gmi-node-line", role: "status", text: t("node.recipe") });
+  const element = h("div", {}, h("div", { class: "gmi-node-build" }, bar.element, line));
+  addPanel(node, "gmi_recipe", element, () => 72);
+  bar.set(0);
+  after(node, "onExecuted", (output) => {
+    const recipe = output?.gmi_recipe?.[0];
+    if (!recipe) return;
+    bar.set(recipe.of ? recipe.samples / recipe.of : 0);
+    setText(line, recipe.message);
+  });
+  growTo(node, 280, node.computeSize()[1]);
+}
+
+const DECORATORS = {
+  GMI_FindBestModel: decorateRanking,
+  GMI_LoadBestModel: decorateRanking,
+  GMI_BuildSpecifications: decorateBuild,
+  GMI_AddToSpecification: decorateRecipe,
+};
+
+/** For registerExtension({nodeCreated}). */
+export function decorateNode(node) {
+  DECORATORS[node.comfyClass]?.(node);
+}

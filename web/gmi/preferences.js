@@ -1,0 +1,41 @@
+/** ComfyUI settings, and the filters that are remembered in the browser. */
+import { app } from "../../../scripts/app.js";
+
+const BLUR = "FindBestModel.BlurThumbnails";
+const FILTERS = "FindBestModel.filters";
+
+const setBlur = (on) => document.documentElement.classList.toggle("gmi-blur", on !== false);
+
+/** For registerExtension({settings}). ComfyUI translates them from locales/<language>/settings.json. */
+export const preferences = [
+  {
+    id: BLUR,
+    category: ["Find Best Model", "Thumbnails", "Blur"],
+    name: "Find Best Model: blur sample thumbnails",
+    tooltip: "Samples show whatever your checkpoints make. Point at an image or click it to see it clearly.",
+    type: "boolean",
+    defaultValue: true,
+    onChange: setBlur,
+  },
+];
+
+export const applyBlur = () => setBlur(app.extensionManager.setting.get(BLUR));
+
+/** @returns {{architecture: string, pattern: string, limit: number|null}} */
+export function loadFilters() {
+  const defaults = { architecture: "any", pattern: "", limit: 4 };
+  try {
+    return { ...defaults, ...JSON.parse(localStorage.getItem(FILTERS) ?? "{}") };
+  } catch {
+    return defaults;
+  }
+}
+
+/** @param {Partial<ReturnType<typeof loadFilters>>} change */
+export function saveFilters(change) {
+  try {
+    localStorage.setItem(FILTERS, JSON.stringify({ ...loadFilters(), ...change }));
+  } catch {
+    // A browser without storage forgets the filters; everything else works.
+  }
+}
