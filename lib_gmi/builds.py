@@ -135,8 +135,7 @@ class Builds:
         Raises:
             RankingError: a name is not an installed checkpoint.
         """
-        for name in names or ():
-            candidate = self.service.installed(name)
+        for candidate in self.service.all_installed(names or ()):
             self.service.failed.pop(candidate.identity, None)  # asked for by name: try again
         with self._lock:
             self.queue.withdraw()

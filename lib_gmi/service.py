@@ -166,10 +166,19 @@ class Service:
         Raises:
             RankingError: there is none.
         """
-        for candidate in self.host.list_checkpoints():
-            if candidate.name == name:
-                return candidate
-        raise RankingError(f"'{name}' is not an installed checkpoint.")
+        return self.all_installed([name])[0]
+
+    def all_installed(self, names: Sequence[str]) -> list[Candidate]:
+        """Checkpoints of the host by their names.
+
+        Raises:
+            RankingError: there is none of a name.
+        """
+        known = {candidate.name: candidate for candidate in self.host.list_checkpoints()}
+        for name in names:
+            if name not in known:
+                raise RankingError(f"'{name}' is not an installed checkpoint.")
+        return [known[name] for name in names]
 
     def states(self) -> list[CheckpointState]:
         """Every candidate and what the library has of it."""

@@ -26,8 +26,9 @@ export const rank = (question) => call("rank", { method: "auto", top: 12, ...que
 /**
  * @param {string[]|null} names null: every supported checkpoint that lacks samples
  * @param {number|null} limit null: all prompts
+ * @param {string} pattern instead of names: those that it matches
  */
-export const startBuild = (names, limit) => call("build", { names, limit });
+export const startBuild = (names, limit, pattern = "") => call("build", { names, limit, pattern });
 
 /** @param {"pause"|"resume"|"cancel"} action */
 export const steerBuild = (action) => call(`build/${action}`, {});

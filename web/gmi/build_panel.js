@@ -155,7 +155,7 @@ export function buildPanel({ selected, clearSelection }) {
     const busy = build.state !== "idle";
     idle.hidden = busy;
     running.hidden = !busy;
-    const made = library.checkpoints.filter((row) => ["quick", "ready", "suspect"].includes(row.state)).length;
+    const made = library.checkpoints.filter((row) => ["quick", "ready", "outdated", "suspect"].includes(row.state)).length;
     const all = library.checkpoints.filter((row) => row.state !== "unsupported").length;
     setText(have, all > 0 && made === all ? t("build.allReady") : t("build.have", { ready: made, all }));
     if (busy) drawRunning(build);

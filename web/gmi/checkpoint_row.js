@@ -9,7 +9,7 @@ import { t, tn } from "./strings.js";
 import { thumb } from "./thumbs.js";
 
 const STATE_ICONS = {
-  none: "circle", quick: "circle-fill", ready: "check-circle", suspect: "exclamation-triangle",
+  none: "circle", quick: "circle-fill", ready: "check-circle", outdated: "history", suspect: "exclamation-triangle",
   unsupported: "ban", failed: "times-circle", building: "spinner",
 };
 

@@ -8,7 +8,7 @@ import { t, tn } from "./strings.js";
 
 const SHOWN = {
   all: () => true,
-  missing: (row) => row.state === "none",
+  missing: (row) => row.state === "none" || row.state === "outdated",
   ready: (row) => row.state === "ready" || row.state === "quick",
   problems: (row) => ["suspect", "failed", "unsupported"].includes(row.state),
 };

@@ -32,8 +32,10 @@ export const date = (timestamp) =>
   new Date(timestamp * 1000).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 
 const ARCHITECTURES = {
-  sd1: "SD 1.5", sd2: "SD 2", sdxl: "SDXL", sdxl_refiner: "SDXL refiner", sd3: "SD 3", flux: "Flux",
-  pixart: "PixArt", hunyuan: "Hunyuan", auraflow: "AuraFlow", lumina: "Lumina", qwen: "Qwen", chroma: "Chroma",
+  sd1: "SD 1.5", sd2: "SD 2", sdxl: "SDXL", sd3: "SD 3", flux: "Flux", flux2: "Flux 2", chroma: "Chroma",
+  auraflow: "AuraFlow", pixart: "PixArt", lumina2: "Lumina 2", "z-image": "Z-Image", "hunyuan-dit": "Hunyuan DiT",
+  "hunyuan-image": "Hunyuan Image", hidream: "HiDream", omnigen2: "OmniGen 2", "qwen-image": "Qwen Image",
+  "cosmos-predict2": "Cosmos Predict 2", "stable-cascade": "Stable Cascade", workflow: "Workflow",
 };
 
 /** @param {string|null} key */
@@ -57,21 +59,4 @@ export const lacks = (row, limit) => Math.max(0, Math.min(limit ?? row.of, row.o
 export function planned(checkpoints, limit, byName = false) {
   const rows = checkpoints.filter((row) => buildable(row) && (byName || row.state !== "failed") && lacks(row, limit) > 0);
   return { rows, samples: rows.reduce((sum, row) => sum + lacks(row, limit), 0) };
-}
-
-/** Name patterns as the nodes take them: "anime/, *pony*, !*inpaint*"; nothing means everything. */
-export function matcher(pattern) {
-  const terms = pattern.split(",").map((term) => term.trim().toLowerCase()).filter(Boolean);
-  const expression = (term) => {
-    const whole = term.endsWith("/") ? `${term}*` : term;
-    const source = whole.replace(/[.+^${}()|\\[\]]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
-    return new RegExp(`^${source}$`);
-  };
-  const wanted = terms.filter((term) => !term.startsWith("!")).map(expression);
-  const unwanted = terms.filter((term) => term.startsWith("!")).map((term) => expression(term.slice(1).trim()));
-  return (name) => {
-    const plain = name.toLowerCase().replaceAll("\\", "/");
-    const matches = (one) => one.test(plain);
-    return !unwanted.some(matches) && (wanted.length === 0 || wanted.some(matches));
-  };
 }

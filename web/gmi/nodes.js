@@ -3,9 +3,8 @@ import { app } from "../../../scripts/app.js";
 import { startBuild } from "./api.js";
 import { buildLine, buildShare } from "./build_panel.js";
 import { button, fill, h, progressBar, setText } from "./dom.js";
-import { buildable, matcher, planned } from "./format.js";
 import { renderCompact } from "./ranking.js";
-import { reload, setBuild, state, subscribe } from "./store.js";
+import { setBuild, state, subscribe } from "./store.js";
 import { t } from "./strings.js";
 
 const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
@@ -107,21 +106,14 @@ function decorateBuild(node) {
   async function build() {
     start.disabled = true;
     try {
-      await reload();
-      if (!state.library) throw new Error(state.error);
       const pattern = widgetOf(node, "pattern")?.value ?? "*";
       const limit = passOf(widgetOf(node, "prompts")?.value ?? "4");
-      const matches = matcher(pattern);
-      const rows = state.library.checkpoints.filter((row) => row.kind === "checkpoint" && matches(row.name));
-      if (rows.length === 0) return setText(line, t("node.noMatch", { pattern }));
-      if (!rows.some(buildable)) return setText(line, t("node.unsupported"));
-      const lacking = planned(rows, limit).rows;
-      if (lacking.length === 0) return setText(line, t("node.nothing"));
-      setBuild(await startBuild(lacking.map((row) => row.name), limit));
+      const build = await startBuild(null, limit, pattern);
+      setBuild(build);
+      if (build.state === "idle") setText(line, build.message);
     } catch (error) {
       setText(line, error.message);
-    } finally {
-      show();
+      start.disabled = false;
     }
   }
 
@@ -164,6 +156,7 @@ function decorateRecipe(node) {
 const DECORATORS = {
   GMI_FindBestModel: decorateRanking,
   GMI_LoadBestModel: decorateRanking,
+  GMI_CompareTopK: decorateRanking,
   GMI_BuildSpecifications: decorateBuild,
   GMI_AddToSpecification: decorateRecipe,
 };

@@ -155,6 +155,7 @@ const ENGLISH = {
   "state.begun": "begun, {samples} of {of}",
   "state.quick": "quick, {samples} of {of}",
   "state.ready": "ready, {samples} of {of}",
+  "state.outdated": "built with other settings",
   "state.suspect": "suspect",
   "state.unsupported": "unsupported",
   "state.failed": "failed",
@@ -203,9 +204,6 @@ const ENGLISH = {
   "node.waiting": "Run the workflow to see the ranking.",
   "node.build": "Build now",
   "node.buildHint": "Running the workflow builds nothing.",
-  "node.noMatch": "No checkpoint matches “{pattern}”.",
-  "node.unsupported": "None of these can be built; the sidebar says why.",
-  "node.nothing": "Nothing is missing.",
   "node.done": "Done.",
   "node.recipe": "Each run adds one sample.",
 };

@@ -1,0 +1,172 @@
+"""The real front end in a real browser. ``GMI_SCREENSHOTS`` names a folder to keep pictures in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import photo_library
+import pytest
+from comfyui_server import DIR_VARIABLE, PYTHON_VARIABLE, ComfyServer, node, query
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+WINNER = "neonNoirXL_v10.safetensors"
+TAB = ".find-best-model-tab-button"
+#: The front end's own complaints about a server without models, templates and the internet.
+NOT_OURS = ("404", "ERR_", "Failed to load resource", "reading 'id'", "websocket", "WebSocket")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A ComfyUI whose library is worth looking at."""
+    for variable in (DIR_VARIABLE, PYTHON_VARIABLE):
+        if not os.environ.get(variable):
+            pytest.skip(f"no real ComfyUI: {variable} is not set")
+    running = ComfyServer(tmp_path_factory.mktemp("photographs"))
+    photo_library.make(running.base)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no browser: Chromium is not installed")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=found, args=arguments)
+        yield opened
+        opened.close()
+
+
+class Front:
+    """One page of the front end."""
+
+    def __init__(self, browser: Any, address: str, theme: str = "dark") -> None:
+        self.theme = theme
+        self.complaints: list[str] = []
+        self.page = browser.new_page(viewport={"width": 1440, "height": 900})
+        self.page.set_default_timeout(60_000)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._heard)
+        self.page.goto(address)
+        self.page.wait_for_function(
+            f"window.app?.extensionManager && document.querySelector('{TAB}')", timeout=120_000
+        )
+        self.page.evaluate(
+            "async theme => { const set = app.extensionManager.setting;"
+            " await set.set('Comfy.TutorialCompleted', true);"
+            " await set.set('Comfy.ColorPalette', theme);"
+            " await set.set('FindBestModel.BlurThumbnails', false); }",
+            theme,
+        )
+        self.page.evaluate("async () => app.loadGraphData()")
+        self.page.keyboard.press("Escape")
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    @property
+    def ours(self) -> list[str]:
+        """Complaints that may be about this extension."""
+        return [c for c in self.complaints if not any(known in c for known in NOT_OURS)]
+
+    def open_tab(self, width: int = 420) -> None:
+        """Open the sidebar tab, wide enough to read."""
+        if not self.page.locator(".gmi-sidebar").is_visible():
+            self.page.click(TAB)
+        self.page.wait_for_selector(".gmi-sidebar")
+        gutter = self.page.locator(".p-splitter-gutter").first.bounding_box()
+        panel = self.page.locator(".gmi-sidebar").bounding_box()
+        assert gutter is not None
+        assert panel is not None
+        y = gutter["y"] + 300
+        self.page.mouse.move(gutter["x"] + gutter["width"] / 2, y)
+        self.page.mouse.down()
+        self.page.mouse.move(panel["x"] + width, y, steps=5)
+        self.page.mouse.up()
+
+    def picture(self, name: str) -> None:
+        """Keep a screenshot, if somebody wants it."""
+        folder = os.environ.get("GMI_SCREENSHOTS")
+        if folder:
+            self.page.mouse.move(900, 850)
+            self.page.wait_for_timeout(600)
+            self.page.screenshot(path=f"{folder}/{name}-{self.theme}.png")
+
+    def loader(self) -> str:
+        """The checkpoint that the graph's loader names."""
+        name: str = self.page.evaluate(
+            "() => app.graph._nodes.find(n => n.comfyClass === 'CheckpointLoaderSimple')"
+            ".widgets[0].value"
+        )
+        return name
+
+
+@pytest.fixture(params=["dark", "light"])
+def front(browser: Any, server: ComfyServer, request: pytest.FixtureRequest) -> Iterator[Front]:
+    """The front end in each theme, just opened."""
+    page = Front(browser, server.address, request.param)
+    yield page
+    page.page.close()
+
+
+def test_find_and_use_in_the_workflow(front: Front, tmp_path: Path) -> None:
+    path = tmp_path / "liked.png"
+    photo_library.query(WINNER).save(path)
+    before = front.loader()
+    front.open_tab()
+
+    front.page.set_input_files(".gmi-sidebar input[type=file]", str(path))
+
+    front.page.wait_for_selector(".gmi-sidebar .gmi-card >> text=neonNoirXL")
+    front.page.wait_for_function(
+        "() => [...document.querySelector('.gmi-sidebar .gmi-card').querySelectorAll('img')]"
+        ".every(image => image.naturalWidth > 0)"
+    )
+    front.picture("comfyui-sidebar")
+    front.page.click(".gmi-sidebar >> text=Use in workflow")
+    assert front.loader() == WINNER
+    front.page.click(".gmi-sidebar >> text=Undo")
+    assert front.loader() == before
+    assert front.ours == []
+
+
+def test_the_list_of_checkpoints(front: Front) -> None:
+    front.open_tab()
+
+    front.page.get_by_role("radio", name="Checkpoints").check()
+
+    front.page.wait_for_selector(".gmi-sidebar >> text=nightcapXL")
+    front.page.wait_for_selector(".gmi-sidebar >> text=Build 2 checkpoints")
+    front.picture("comfyui-checkpoints")
+    assert front.page.locator(".gmi-sidebar >> text=These two are nearly the same").count() == 1
+    assert front.ours == []
+
+
+def test_the_ranking_on_the_node(front: Front, server: ComfyServer) -> None:
+    photo_library.query(WINNER, 31).save(server.base / "input" / "liked.png")
+    front.page.evaluate(
+        "graph => app.loadApiJson(graph, 'find-best-model')",
+        {
+            "1": node("LoadImage", image="liked.png"),
+            "2": node("GMI_FindBestModel", **query(["1", 0])),
+        },
+    )
+
+    front.page.evaluate("() => app.queuePrompt(0)")
+
+    ranked = ".gmi-node >> text=neonNoirXL"
+    front.page.wait_for_selector(ranked)
+    names = front.page.evaluate("() => app.graph._nodes.map(n => n.comfyClass)")
+    assert "GMI_FindBestModel" in names
+    front.picture("comfyui-node")
+    assert front.ours == []
