@@ -89,7 +89,8 @@ class Api:
         Raises:
             RequestError: there is none.
         """
-        graph = recipes.graph(self.service, name) if name.startswith(RECIPE) else None
+        known = {candidate.name for candidate in self.service.recipes()}
+        graph = recipes.graph(self.service, name) if name in known else None
         if graph is None:
             raise RequestError("There is no workflow of that name.")
         return {"graph": graph}
@@ -103,6 +104,7 @@ class Api:
             RequestError: malformed.
             GMIError: nothing can be ranked; the message says what to do.
         """
+        top = _number(body, "top", 12, 1, 200)
         images = [_decoded(image, n) for n, image in enumerate(_images(body), 1)]
         method = _text(body, "method", "auto")
         if method not in RANKERS:
@@ -110,7 +112,7 @@ class Api:
         prompt = _text(body, "prompt", "", MAX_PROMPT).strip()
         wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500))
         ranking = self.service.rank(images, prompt or None, method, wanted)
-        return self.ranking_json(ranking, _number(body, "top", 12, 1, 200), prompt)
+        return self.ranking_json(ranking, top, prompt)
 
     def ranking_json(self, ranking: Ranking, top: int, prompt: str = "") -> dict[str, Any]:
         """What faces show of a ranking: names as they are today, pictures, what is missing."""
@@ -120,8 +122,9 @@ class Api:
         pseudo = self.service.pseudo_prompt(ranking, prompt)
         rows = [
             self._ranked(row, by_identity[row.candidate.identity])
-            for row in ranking.candidates[:top]
-        ]
+            for row in ranking.candidates
+            if row.candidate.identity in by_identity  # it may have been removed a moment ago
+        ][:top]
         return {
             "verdict": ranking.verdict,
             "method": ranking.method,
@@ -186,7 +189,12 @@ class Api:
         changes = body.get("settings")
         if changes is not None and not isinstance(changes, dict):
             raise RequestError("'settings' must be an object, or null to go back to the preset.")
+        dialects = self.service.prompt_set.dialects
+        dialect = (changes or {}).get("dialect", next(iter(dialects)))
+        if dialect not in dialects:
+            raise RequestError(f"Unknown dialect '{dialect}'. Known: {', '.join(dialects)}.")
         self.service.host.overrides.set(candidate.identity, changes)
+        self.service.failed.pop(candidate.identity, None)  # it may work now
         return self._row(self.service.state(candidate), {})
 
     def remove(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,10 +204,10 @@ class Api:
             RequestError: malformed.
         """
         names = _names(body.get("names"))
+        gone = {str(e.described["candidate"]["name"]): e.identity for e in self.service.gone()}
         known = {c.name: c.identity for c in self.service.candidates()}
-        known.update(
-            {str(e.described["candidate"]["name"]): e.identity for e in self.service.gone()}
-        )
+        # a file that was replaced by another is gone under the name of the one that is installed
+        known = known | gone if body.get("gone") is True else gone | known
         unknown = [name for name in names if name not in known]
         if unknown:
             raise RequestError(f"Unknown: {', '.join(unknown[:3])}.")

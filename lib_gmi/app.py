@@ -44,6 +44,7 @@ def open_fitted(
     encoder: str | None = None,
     use_prior: bool = True,
     progress: Progress | None = None,
+    prompt_set: PromptSet | None = None,
 ) -> FittedLibrary:
     """A library with its fitted state, fitted now if it changed since. See :func:`.fitted.fit`.
 
@@ -52,9 +53,11 @@ def open_fitted(
         encoder: name or id; by default the one most specifications were built with.
         use_prior: steady a small library with what the embedded models say about the encoder.
         progress: told while fitting.
+        prompt_set: by default the one that most specifications were built on.
     """
     encoder_id = None if encoder is None else registry.info(encoder).id
-    return fitting.fit(library, encoder_id, load_prior if use_prior else None, progress)
+    wanted = None if prompt_set is None else prompt_set.hash
+    return fitting.fit(library, encoder_id, load_prior if use_prior else None, progress, wanted)
 
 
 class Identifier:

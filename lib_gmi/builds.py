@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import GMIError, LibraryError
 from .files import write_atomic
@@ -24,9 +25,14 @@ from .service import RECIPE, CheckpointState, Service
 from .stack import Exclusion
 from .submit import Builder
 
+if TYPE_CHECKING:
+    from .specification import Specification
+
 IDLE, RUNNING, PAUSED = "idle", "running", "paused"
 #: How much the newest sample counts in the average of seconds per sample.
 _RECENT = 0.2
+#: Seconds for one sample that can be believed.
+_LONGEST = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,9 @@ class Builds:
         self._state = BuildState()
         self._names: list[str] | None = None
         self._left: list[Job] = []
+        self._lacking: dict[str, int] = {}
         self._running: Job | None = None
+        self._number = 0  # of the build; a job of an earlier one may still be running
         self._pace: dict[str, float] = {}
         self._restore()
 
@@ -121,9 +129,10 @@ class Builds:
     def state(self) -> BuildState:
         """The state now; notices jobs that somebody removed from the host's queue."""
         with self._lock:
-            if self._state.state == RUNNING and self._left and not self.queue.pending():
+            lost = self._state.state == RUNNING and self._left and not self.queue.pending()
+            if lost:
                 self._stop("Its jobs were removed from the queue. Resume to go on.")
-            return self._state
+        return self._told() if lost else self._copy()
 
     def start(self, names: Sequence[str] | None, limit: int | None) -> BuildState:
         """Build what is missing.
@@ -140,7 +149,8 @@ class Builds:
         with self._lock:
             self.queue.withdraw()
             self._names = None if names is None else list(names)
-            self._state = BuildState(state=RUNNING, limit=limit)
+            whole = limit is not None and limit >= len(self.service.prompt_set)
+            self._state = BuildState(state=RUNNING, limit=None if whole else limit)
             self._queue()
         return self._told()
 
@@ -151,7 +161,7 @@ class Builds:
                 self._stop("Paused.")
             idle = self._running is None
         if idle:
-            self.service.advance()
+            self._advance()
         return self._told()
 
     def resume(self) -> BuildState:
@@ -175,7 +185,7 @@ class Builds:
             if not idle:
                 self.queue.interrupt()
         if idle:
-            self.service.advance()
+            self._advance()
         return self._told()
 
     def seconds_per_sample(self, architecture: str | None = None) -> float | None:
@@ -196,34 +206,35 @@ class Builds:
         """
         with self._lock:
             if self._state.state != RUNNING or job not in self._left:
-                return self._state  # paused or cancelled while it waited
+                return self._copy()  # paused or cancelled while it waited
             self._left.remove(job)
             self._running = job
+            build = self._number
         try:
-            self._build(job)
+            self._build(job, build)
         except _PausedError:
             pass
-        except LibraryError as error:
+        except GMIError as error:
             self._pause(str(error))
             raise
         except BaseException:
             self._pause("It was interrupted. Resume to go on.")
             raise
         finally:
-            self._ended(job)
-        return self._told()
+            self._ended(job, build)
+        return self._copy()
 
-    def _build(self, job: Job) -> None:
+    def _build(self, job: Job, build: int) -> None:
         try:
             candidate = self.service.installed(job.name)
         except GMIError as error:
-            self._problem(job.name, str(error))
+            self._give_up(job.name, job.name, str(error))
             return
         if candidate.identity in self.service.failed:
             return  # an earlier pass found out
         service = self.service
         recorder = service.recorder()
-        progress = _JobProgress(self, candidate, job)
+        progress = _JobProgress(self, candidate, job, build)
         builder = Builder(
             service.host,
             service.prompt_set,
@@ -237,23 +248,25 @@ class Builds:
         summary = builder.build([candidate], job.samples)
         for exclusion in (*summary.failed, *summary.skipped):
             service.failed[candidate.identity] = exclusion.reason
-            self._problem(exclusion.title, exclusion.reason)
+            self._give_up(candidate.name, exclusion.title, exclusion.reason)
         for exclusion in summary.suspect:
-            self._problem(exclusion.title, f"suspect: {exclusion.reason}")
+            reason = f"suspect: {exclusion.reason}"
+            self._give_up(candidate.name, exclusion.title, reason)
         if summary.cancelled:
             self._pause("It was interrupted. Resume to go on.")
 
-    def sampled(self, candidate: Candidate, job: Job, builder: Builder, seconds: float) -> None:
+    def sampled(self, progress: _JobProgress, specification: Specification) -> None:
         """Called after each sample, by the job that made it."""
-        specification = builder.latest
-        if specification is None:
-            return
+        candidate, job, seconds = progress.candidate, progress.job, progress.seconds
         with self._lock:
             state = self._state
+            if progress.build != self._number:
+                raise _PausedError  # another build has taken its place
             architecture = candidate.architecture or ""
             before = self._pace.get(architecture, seconds)
             self._pace[architecture] = before + _RECENT * (seconds - before)
             state.done += 1
+            self._lacking[candidate.name] = max(self._lacking.get(candidate.name, 0) - 1, 0)
             state.name, state.title = candidate.name, candidate.title
             state.pass_done, state.pass_of = len(specification.done), job.samples
             if specification.prompt_ids:
@@ -269,31 +282,39 @@ class Builds:
         if stopped:
             raise _PausedError
 
-    def _ended(self, job: Job) -> None:
+    def _ended(self, job: Job, build: int) -> None:
         with self._lock:
             self._running = None
             passed = all(left.samples != job.samples for left in self._left)
             finished = not self._left
-            if finished and self._state.state == RUNNING:
+            if finished and self._state.state == RUNNING and build == self._number:
                 problems = self._state.problems
                 message = "Done." if not problems else f"Done, but for {len(problems)}."
-                self._state = BuildState(
-                    done=self._state.done,
-                    total=self._state.total,
-                    message=message,
-                    problems=problems,
-                )
+                done = self._state.done
+                self._state = BuildState(done=done, total=done, message=message, problems=problems)
                 self._names = None
             moved = passed or finished or self._state.state != RUNNING
             self._save()
         if moved:
-            self.service.advance()
+            self._advance()
+        self._told()
 
-    def _problem(self, title: str, reason: str) -> None:
+    def _advance(self) -> None:
+        """Let answers follow; trouble with that must not hide how a job ended."""
+        try:
+            self.service.advance()
+        except Exception:
+            logging.exception("Find Best Model: the library could not be fitted")
+
+    def _give_up(self, name: str, title: str, reason: str) -> None:
+        """Report a checkpoint, and expect nothing more of it."""
         with self._lock:
             row = Exclusion(title, reason)
             if row not in self._state.problems:
                 self._state.problems.append(row)
+            self._left = [job for job in self._left if job.name != name]
+            self._lacking.pop(name, None)
+            self._state.total = self._state.done + sum(self._lacking.values())
 
     # -- planning ---------------------------------------------------------------------------------
 
@@ -303,15 +324,20 @@ class Builds:
             return 0
         if state.candidate.identity.startswith(RECIPE):
             return 0  # only its workflow can generate with it
-        finished = 0 if state.entry is None else state.entry.finished
-        wanted = len(self.service.prompt_set)
-        return max((wanted if limit is None else min(limit, wanted)) - finished, 0)
+        entry, prompts = state.entry, len(self.service.prompt_set)
+        wanted = prompts if limit is None else min(limit, prompts)
+        if entry is None:
+            return wanted
+        # a broken sample is made up for by the next prompt, as long as there is one
+        return max(min(wanted - entry.samples, prompts - entry.finished), 0)
 
     def _queue(self) -> None:
         """Plan from what the library has now, and hand the jobs to the host."""
         states = self._wanted()
         limit = self._state.limit
+        self._number += 1
         lacking = {state.candidate.name: self.missing(state, limit) for state in states}
+        self._lacking = {name: lacks for name, lacks in lacking.items() if lacks}
         wanted = len(self.service.prompt_set) if limit is None else limit
         self._left = [
             Job(name, size)
@@ -356,8 +382,12 @@ class Builds:
             if self._state.state == RUNNING:
                 self._stop(message)
 
+    def _copy(self) -> BuildState:
+        with self._lock:
+            return replace(self._state, problems=list(self._state.problems))
+
     def _told(self) -> BuildState:
-        state = self._state
+        state = self._copy()
         self.notify(state)
         return state
 
@@ -374,11 +404,13 @@ class Builds:
     def _restore(self) -> None:
         try:
             data: dict[str, Any] = json.loads(self._file.read_bytes())
-            pace = {str(k): float(v) for k, v in data["pace"].items()}
+            pace = {str(k): float(v) for k, v in data["pace"].items() if 0 < float(v) < _LONGEST}
             names = None if data["names"] is None else [str(name) for name in data["names"]]
             limit = None if data["limit"] is None else int(data["limit"])
             wanted = bool(data["wanted"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            return
+        except RecursionError:
             return
         self._pace = pace
         if wanted:
@@ -390,17 +422,20 @@ class Builds:
 class _JobProgress:
     """Times a job's samples, its share of the loading included, and passes them on."""
 
-    def __init__(self, builds: Builds, candidate: Candidate, job: Job) -> None:
-        self._builds, self._candidate, self._job = builds, candidate, job
+    def __init__(self, builds: Builds, candidate: Candidate, job: Job, build: int) -> None:
+        self.candidate, self.job, self.build = candidate, job, build
+        self.seconds = 0.0
+        self.builder: Builder | None = None
+        self._builds = builds
         self._started = time.monotonic()
         self._done = 0
-        self.builder: Builder | None = None
 
     def update(self, done: int, total: int, message: str = "") -> None:
-        if done > self._done and self.builder is not None:
+        specification = None if self.builder is None else self.builder.latest
+        if done > self._done and specification is not None:
             self._done = done
-            seconds = (time.monotonic() - self._started) / done
-            self._builds.sampled(self._candidate, self._job, self.builder, seconds)
+            self.seconds = (time.monotonic() - self._started) / done
+            self._builds.sampled(self, specification)
 
 
 def _passes(wanted: int, passes: Sequence[int]) -> list[int]:

@@ -16,6 +16,9 @@ from .errors import LibraryError
 from .files import write_atomic
 from .identity import quick_identity
 
+#: What reading somebody else's JSON can raise.
+_BAD_CACHE = (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
+
 
 class FileIndex:
     """See the module's docstring.
@@ -54,15 +57,17 @@ class FileIndex:
 
     def save(self) -> None:
         """Keep what was read for the next process."""
-        if self._changed:
-            with contextlib.suppress(LibraryError):  # only a cache
-                write_atomic(self._cache, json.dumps(self._identities, indent=0).encode())
-            self._changed = False
+        if not self._changed:
+            return
+        self._changed = False  # before the copy: other threads may add to it meanwhile
+        rows = dict(self._known())
+        with contextlib.suppress(LibraryError):  # only a cache
+            write_atomic(self._cache, json.dumps(rows, indent=0).encode())
 
     def _known(self) -> dict[str, tuple[list[int], str]]:
         if self._identities is None:
             self._identities = {}
-            with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+            with contextlib.suppress(*_BAD_CACHE):
                 rows: dict[str, Any] = json.loads(self._cache.read_bytes())
                 self._identities = {
                     path: ([int(number) for number in stamp], str(identity))

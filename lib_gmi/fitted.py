@@ -137,10 +137,15 @@ class FittedLibrary:
         told without any prompt.
         """
         if self._content is None:
-            samples = self.stack.features[self.stack.mask]
+            mask = self.stack.mask
+            samples = self.stack.features[mask]
             mean, deviation = samples.mean(axis=0), np.maximum(samples.std(axis=0), 1e-6)
-            counts = np.maximum(self.stack.mask.sum(axis=0), 1)[:, None]
-            means = (self.stack.features.sum(axis=0) / counts - mean) / deviation
+            # less what each candidate makes of everything, or a candidate that is alone with a
+            # prompt would lend it its style
+            totals = self.stack.features.sum(axis=1, keepdims=True)
+            own = totals / np.maximum(mask.sum(axis=1), 1)[:, None, None]
+            content = np.where(mask[:, :, None], self.stack.features - own, 0)
+            means = content.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation
             means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
             self._content = (mean, deviation, means)
         mean, deviation, means = self._content
@@ -250,6 +255,7 @@ def fit(
     encoder_id: str | None = None,
     prior: Callable[[str], Prior | None] | None = None,
     progress: Progress | None = None,
+    prompt_set_hash: str | None = None,
 ) -> FittedLibrary:
     """Fit a library, or read what was found out about exactly these specifications before.
 
@@ -258,17 +264,24 @@ def fit(
         encoder_id: rank those of this encoder; by default the most common.
         prior: looks up an encoder's prior, see :func:`.kernels.load_prior`; ``None`` to use none.
         progress: told while leave-one-prompt-out runs.
+        prompt_set_hash: rank those of this prompt set; by default the most common.
 
     Raises:
         RankingError: there is nothing that can be ranked; the message says what to do.
     """
     snapshot = library.snapshot()
-    data, found_unfit = stack(snapshot.specifications, encoder_id)
+    chosen = [
+        specification
+        for specification in snapshot.specifications
+        if prompt_set_hash in (None, specification.prompt_set.hash)
+    ]
+    data, found_unfit = stack(chosen, encoder_id)
     excluded = (*snapshot.excluded, *found_unfit)
     if data is None:
-        raise RankingError(_nothing_to_rank(library, len(snapshot.specifications), excluded))
+        raise RankingError(_nothing_to_rank(library, len(chosen), excluded))
     steady = None if prior is None else prior(data.encoder_id)
-    name = _file_name(snapshot.fingerprint, data.encoder_id, steady is not None)
+    key = f"{snapshot.fingerprint} {prompt_set_hash}" if prompt_set_hash else snapshot.fingerprint
+    name = _file_name(key, data.encoder_id, steady is not None)
     found = _read_findings(library.read_fitted(name), len(data.candidates))
     if found is None:
         found = findings(data, steady, progress)

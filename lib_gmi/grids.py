@@ -50,6 +50,11 @@ def _shortened(
     caption: str, draw: object, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int
 ) -> str:
     """A caption that fits below its picture; the end of a name tells more than its middle."""
+    from PIL import ImageFont
+
+    caption = " ".join(caption.split())
+    if not isinstance(font, ImageFont.FreeTypeFont):  # the old bitmap font knows few letters
+        return caption.encode("latin-1", "replace").decode("latin-1")[: width // 6]
     measure = draw.textlength  # type: ignore[attr-defined]
     if measure(caption, font=font) <= width:
         return caption

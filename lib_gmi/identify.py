@@ -313,7 +313,7 @@ def _verdict(
         group = groups[best.group - 1]
         title = " / ".join(group.titles) + " (nearly the same)"
         probability = group.probability or probability
-    share = f"{probability:.0%}"
+    share = "more than 99%" if probability > 0.99 else f"{probability:.0%}"
     if probability >= 0.75:
         return f"{title} makes images like this ({share})."
     more = "" if images > 1 else " Another example image would help."

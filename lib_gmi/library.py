@@ -209,7 +209,7 @@ class Library:
                 problems.append(Exclusion(entry.title, str(error)))
             except SpecificationError as error:
                 problems.append(Exclusion(entry.title, self._set_aside(path, error)))
-        self._loaded = {name: v for name, v in self._loaded.items() if name in found}
+        self._loaded = {name: v for name, v in list(self._loaded.items()) if name in found}
         ordered = sorted(found.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
         # of the bytes that were read, not of what may lie there by now
         fingerprint = _fingerprint({name: self._loaded[name][0] for name in found})

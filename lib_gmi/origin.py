@@ -25,15 +25,17 @@ def refusal(headers: Mapping[str, str], local: str | None) -> str | None:
     """
     if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         return "Requests from other websites are refused."
-    host = urlsplit("//" + headers.get("Host", "").lower())
-    origin = headers.get("Origin")
-    if origin is not None:
-        parsed = urlsplit(origin.lower())
-        # some browsers leave the port out of one of the two
-        other_port = None not in (parsed.port, host.port) and parsed.port != host.port
-        if parsed.hostname != host.hostname or other_port:
-            return "The request's origin is not this server."
-    name = host.hostname or ""
+    try:
+        name, port = _address("//" + headers.get("Host", ""))
+        origin = headers.get("Origin")
+        if origin is not None:
+            other_name, other_port = _address(origin)
+            # some browsers leave the port out of one of the two
+            differs = None not in (port, other_port) and port != other_port
+            if other_name != name or differs:
+                return "The request's origin is not this server."
+    except ValueError:
+        return "The request's Host or Origin is malformed."
     if _is_loopback(local) and not _is_loopback(name) and name not in _allowed():
         return (
             f"This server listens on this machine only, but was asked for as '{name}'. "
@@ -42,17 +44,29 @@ def refusal(headers: Mapping[str, str], local: str | None) -> str | None:
     return None
 
 
+def _address(url: str) -> tuple[str, int | None]:
+    """Host name and port of an address.
+
+    Raises:
+        ValueError: malformed.
+    """
+    parsed = urlsplit(url.lower())
+    return parsed.hostname or "", parsed.port
+
+
 def _is_loopback(name: str | None) -> bool:
     if name is None:
         return False
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
+        # sockets that serve both families give IPv4 addresses this way
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return False
 
 
 def _allowed() -> set[str]:
     names = os.environ.get(HOSTS_VARIABLE, "").lower().split(",")
-    return {name.strip() for name in names if name.strip()}
+    return {name.strip().partition(":")[0] for name in names if name.strip()}

@@ -17,6 +17,7 @@ from .presets import CODEC
 from .protocols import Candidate, GenerationSettings
 from .recorder import BASE_SEED
 from .service import RECIPE, Service
+from .specification import storable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -95,9 +96,8 @@ def next_prompt(
 
 def find(service: Service, recipe: str) -> Entry | None:
     """What the library has of a recipe."""
-    identity = RECIPE + _checked(recipe)
-    entries = [e for e in service.library.entries() if e.identity == identity]
-    return max(entries, key=lambda entry: entry.samples, default=None)
+    entries = service.entries(RECIPE + _checked(recipe))
+    return entries[0] if entries else None
 
 
 def add(
@@ -127,12 +127,13 @@ def add(
                 f"'{wanted.recipe}' was built by another workflow or in another dialect. Give this "
                 "one another name, or switch on 'start over' to replace what there is."
             )
-        service.library.remove([entry])
+        service.remove([entry.identity])
     candidate = Candidate(wanted.recipe, RECIPE + wanted.recipe, RECIPE + wanted.recipe)
     settings = GenerationSettings(
         dialect=wanted.dialect, codec=CODEC, extra={"workflow": workflow.fingerprint}
     )
-    kept = workflow.graph if len(json.dumps(workflow.graph)) <= MAX_GRAPH else {}
+    good = storable(workflow.graph) and len(json.dumps(workflow.graph)) <= MAX_GRAPH
+    kept = workflow.graph if good else {}
     recorder = service.recorder()
     specification = recorder.begin(recorder.empty(candidate, settings, {"workflow": dict(kept)}))
     specification = recorder.add(specification, wanted.prompt, image)

@@ -69,7 +69,8 @@ class SampleStore:
         if not _FOLDER.fullmatch(stem) or not _FILE.fullmatch(file):
             return None
         path = self.folder / stem / file
-        return path if path.is_file() and not path.is_symlink() else None
+        linked = path.is_symlink() or path.parent.is_symlink()
+        return path if path.is_file() and not linked else None
 
     def move(self, stem: str, target: Path) -> None:
         """Move the samples of one specification to another folder, into what is there already.

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 ANY = "any"
 #: Methods that a host offers; the others need a library of pixels, or popularities.
 RANKERS = ("auto", "learned", "weighted-rkme", "rkme-clip", "rkme-concat")
+NOTHING = (
+    "No checkpoint has a specification yet. Build them first: four images of each are enough to "
+    "begin with."
+)
+#: In the extra settings of samples that were generated with the user's changes.
+_EDITED = "edited"
 #: Identities of candidates that are no file: what a workflow generates with.
 RECIPE = "recipe:"
 
@@ -67,7 +73,7 @@ class Filter:
             return False
         terms = [term.strip() for term in self.pattern.split(",") if term.strip()]
         wanted = [term for term in terms if not term.startswith("!")]
-        unwanted = [term[1:].strip() for term in terms if term.startswith("!")]
+        unwanted = [term[1:].strip() for term in terms if term[:1] == "!" and term[1:].strip()]
         if any(_matches(candidate.name, term) for term in unwanted):
             return False
         return not wanted or any(_matches(candidate.name, term) for term in wanted)
@@ -204,25 +210,31 @@ class Service:
         Raises:
             HostError: it is not a file of this host.
         """
+        entries = self._entries().get(candidate.identity, [])
+        return self._settings(candidate, entries)[0]
+
+    def _settings(
+        self, candidate: Candidate, entries: Sequence[Entry]
+    ) -> tuple[GenerationSettings, Entry | None, bool]:
+        """Settings, the specification that goes on with them, and whether the user changed them."""
+        settings = completed(self.host.default_settings(candidate), self.prompt_set)
         if self.host.overrides.get(candidate.identity):
-            return self.host.default_settings(candidate)
-        entries = self._entries().get(candidate.identity)
-        return entries[0].settings if entries else self.host.default_settings(candidate)
+            settings = replace(settings, extra={**settings.extra, _EDITED: True})
+            return settings, self._built_with(entries, settings), True
+        plain = [entry for entry in entries if not entry.settings.extra.get(_EDITED)]
+        entry = self._built_with(plain, settings) or (plain[0] if plain else None)
+        return (settings if entry is None else entry.settings), entry, False
 
     def _state(self, candidate: Candidate, entries: Sequence[Entry]) -> CheckpointState:
         preset, settings, edited = None, None, False
+        entry = shown = entries[0] if entries else None
         reason = candidate.unsupported
         if reason is None and not candidate.identity.startswith(RECIPE):
             try:
                 preset = self.host.preset(candidate)
-                settings = self.host.default_settings(candidate)
-                edited = bool(self.host.overrides.get(candidate.identity))
+                settings, entry, edited = self._settings(candidate, entries)
             except GMIError as error:
                 reason = str(error)
-        shown = entries[0] if entries else None
-        entry = shown
-        if edited and settings is not None:
-            entry = self._built_with(entries, settings)
         state, reason = self._word(candidate, entry, shown, reason)
         samples = 0 if entry is None else entry.samples
         return CheckpointState(
@@ -247,8 +259,12 @@ class Service:
 
     def _built_with(self, entries: Sequence[Entry], settings: GenerationSettings) -> Entry | None:
         """The specification that was built with just these settings."""
-        wanted = completed(settings, self.prompt_set).to_json()
+        wanted = settings.to_json()
         return next((e for e in entries if e.settings.to_json() == wanted), None)
+
+    def entries(self, identity: str) -> list[Entry]:
+        """What the library has of one candidate; the specification with most samples first."""
+        return self._entries().get(identity, [])
 
     def _entries(self) -> dict[str, list[Entry]]:
         """By identity, of this encoder and prompt set; those with most samples first."""
@@ -276,16 +292,12 @@ class Service:
 
     def advance(self) -> None:
         """Let answers follow the library as it is now. Takes a fit, so never inside a query."""
-        name = self.library.fingerprint()
-        if name == self._name and self._snapshot is not None:
-            return
-        try:
-            with self._fitting:
-                self._snapshot = Snapshot(name, Identifier(open_fitted(self.library)))
-        except RankingError:
-            self._snapshot = None  # nothing to rank yet; a query says so
-        self._name = name
-        self.on_advance(name)
+        with self._fitting:
+            before = self._name
+            self._refit()
+            moved = self._name != before
+        if moved:
+            self.on_advance(self.snapshot_name)
 
     def snapshot(self) -> Snapshot:
         """The snapshot that answers, fitted on first use.
@@ -293,16 +305,32 @@ class Service:
         Raises:
             RankingError: there is nothing to rank; the message says what to do.
         """
+        answering = self._snapshot
+        if answering is not None:
+            return answering  # also while the next one is being fitted
         with self._fitting:
+            reason = None if self._snapshot is not None else self._refit()
             if self._snapshot is None:
-                name = self.snapshot_name
-                if not self.library.entries():
-                    raise RankingError(
-                        "No checkpoint has a specification yet. Build them first: four images of "
-                        "each are enough to begin with."
-                    )
-                self._snapshot = Snapshot(name, Identifier(open_fitted(self.library)))
+                raise reason or RankingError(NOTHING)
             return self._snapshot
+
+    def _refit(self) -> RankingError | None:
+        """Fit what the library has now; returns why it cannot be ranked, if so."""
+        name = self.library.fingerprint()
+        if self._snapshot is not None and self._snapshot.name == name:
+            self._name = name
+            return None
+        snapshot, reason = None, None
+        try:
+            if not self._entries():
+                raise RankingError(NOTHING)
+            fitted = open_fitted(self.library, self.encoder, prompt_set=self.prompt_set)
+            snapshot = Snapshot(name, Identifier(fitted))
+        except RankingError as error:
+            reason = error
+        # both at once, or a host would keep the old answer under the new name
+        self._name, self._snapshot = name, snapshot
+        return reason
 
     def rank(
         self,

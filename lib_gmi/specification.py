@@ -351,6 +351,15 @@ def suspect_reason(rejected: Sequence[str]) -> str | None:
     return f"{len(rejected)} broken samples ({', '.join(sorted(set(rejected)))})"
 
 
+def storable(value: Any) -> bool:
+    """Whether a value can be part of a description."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return not _deeper_than(value, _MAX_DEPTH - 5)
+
+
 def read_settings(described: Any) -> GenerationSettings:
     """Settings out of a description that was checked before."""
     settings: GenerationSettings = _pick(GenerationSettings, described)

@@ -63,11 +63,13 @@ class _Job:
     unavailable: set[str] = field(default_factory=set)
     failed: str | None = None
 
-    def missing(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+    def missing(self, prompts: Sequence[Prompt], count: int) -> list[Prompt]:
+        """What it lacks of the first ``count`` prompts; each broken sample adds one more."""
         if self.failed is not None or self.specification.suspect:
             return []
         finished = self.specification.done | self.unavailable
-        return [prompt for prompt in prompts if prompt.id not in finished]
+        wanted = prompts[: count + len(self.specification.rejected)]
+        return [prompt for prompt in wanted if prompt.id not in finished]
 
 
 class Builder:
@@ -122,17 +124,18 @@ class Builder:
         self._started = time.monotonic()
         summary = BuildSummary()
         jobs = self._jobs(candidates, summary)
-        prompts = self.prompt_set.prompts[:limit]
-        self._total = sum(len(job.missing(prompts)) for job in jobs)
+        prompts = self.prompt_set.prompts
+        count = len(prompts[:limit])
+        self._total = sum(len(job.missing(prompts, count)) for job in jobs)
         self._finished = 0
         self.progress.update(0, self._total, "")
         for size in self.prompt_set.passes():
             for job in jobs:
                 if not summary.cancelled:
-                    self._run_pass(job, prompts[:size], summary)
-            if size >= len(prompts):
+                    self._run_pass(job, min(size, count), summary)
+            if size >= count:
                 break
-        self._conclude(jobs, prompts, summary)
+        self._conclude(jobs, count, summary)
         summary.seconds = time.monotonic() - self._started
         return summary
 
@@ -150,27 +153,36 @@ class Builder:
                 summary.failed.append(Exclusion(candidate.title, str(error)))
         return jobs
 
-    def _run_pass(self, job: _Job, prompts: Sequence[Prompt], summary: BuildSummary) -> None:
-        missing = job.missing(prompts)
-        if not missing:
+    def _run_pass(self, job: _Job, count: int, summary: BuildSummary) -> None:
+        if not job.missing(self.prompt_set.prompts, count):
             return
         if self.host.interrupted():
             summary.cancelled = True
             return
         try:
-            requests = [self._request(job, prompt) for prompt in missing]
             with self.host.session(job.candidate) as session:
-                session.prepare(requests, job.specification.settings)
-                for wanted in zip(missing, requests, strict=True):
-                    if job.specification.suspect:
-                        break
-                    if not self._sample(job, session, wanted, summary):
+                # once more if a sample was broken: the next prompt makes up for it
+                while missing := job.missing(self.prompt_set.prompts, count):
+                    if not self._generate(job, session, missing, summary):
                         summary.cancelled = True
                         return
         except LibraryError:
             raise  # nothing can be stored any more
         except GMIError as error:
             job.failed = str(error)
+
+    def _generate(
+        self, job: _Job, session: Session, missing: Sequence[Prompt], summary: BuildSummary
+    ) -> bool:
+        """Generate these samples; false if the user interrupted it."""
+        requests = [self._request(job, prompt) for prompt in missing]
+        session.prepare(requests, job.specification.settings)
+        for wanted in zip(missing, requests, strict=True):
+            if job.specification.suspect:
+                return True
+            if not self._sample(job, session, wanted, summary):
+                return False
+        return True
 
     def _request(self, job: _Job, prompt: Prompt) -> GenerationRequest:
         settings = job.specification.settings
@@ -203,9 +215,10 @@ class Builder:
             return not self.host.interrupted()
         if self.host.interrupted():
             return False  # hosts hand out half-denoised images when they are interrupted
-        before = len(job.specification)
+        before, broken = len(job.specification), len(job.specification.rejected)
         job.specification = self.latest = self.recorder.add(job.specification, prompt, image)
         summary.samples += len(job.specification) > before
+        self._total += len(job.specification.rejected) > broken
         self._finished += 1
         self.progress.update(self._finished, self._total, self._message(job, prompt))
         return True
@@ -215,16 +228,14 @@ class Builder:
         left = spent / max(self._finished, 1) * max(self._total - self._finished, 0)
         return f"{job.candidate.title} · {prompt.id} · {format_duration(left)} left"
 
-    def _conclude(
-        self, jobs: Sequence[_Job], prompts: Sequence[Prompt], summary: BuildSummary
-    ) -> None:
+    def _conclude(self, jobs: Sequence[_Job], count: int, summary: BuildSummary) -> None:
         for job in jobs:
             title = job.candidate.title
             if job.failed is not None:
                 summary.failed.append(Exclusion(title, job.failed))
             elif job.specification.suspect:
                 summary.suspect.append(Exclusion(title, job.specification.suspect))
-            elif job.missing(prompts):
+            elif job.missing(self.prompt_set.prompts, count):
                 summary.partial.append(title)
             else:
                 summary.complete.append(title)

@@ -36,7 +36,7 @@ def behind(graph: Mapping[str, Any], node_id: str, name: str, source: str) -> Wo
 def _digest(graph: Mapping[str, Any], value: Any, source: str, part: dict[str, Any]) -> str:
     """A hash that depends on what is computed, not on how nodes are numbered or placed."""
     if not is_link(graph, value):
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()
     node_id, slot = str(value[0]), value[1]
     node = graph[node_id]
     class_type = str(node.get("class_type"))

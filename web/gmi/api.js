@@ -36,7 +36,8 @@ export const steerBuild = (action) => call(`build/${action}`, {});
 /** @param {Record<string, any>|null} settings null: back to the preset */
 export const saveSettings = (name, settings) => call("settings", { name, settings });
 
-export const removeSpecifications = (names) => call("remove", { names });
+/** @param {boolean} gone of checkpoints that are not installed any more */
+export const removeSpecifications = (names, gone = false) => call("remove", { names, gone });
 
 export const getRecipe = (name) => call(`recipe?name=${encodeURIComponent(name)}`);
 

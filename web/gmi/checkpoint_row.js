@@ -33,14 +33,14 @@ function passFor(row) {
 }
 
 /** "Remove specification", asking once more in its place. */
-export function removal(names, samples, label = t("row.remove")) {
+export function removal(names, samples, label = t("row.remove"), gone = false) {
   const slot = h("div", { class: "gmi-slot" });
   const ask = button(label, () => {
     const keep = button(t("row.removeNo"), () => fill(slot), { kind: "quiet", small: true });
     const yes = button(t("row.removeYes"), async () => {
       yes.disabled = true;
       try {
-        await removeSpecifications(names);
+        await removeSpecifications(names, gone);
         fill(slot);
         await reload();
       } catch (error) {

@@ -13,6 +13,7 @@ export function bytes(bytes) {
 /** A share as a percentage; small ones are not rounded to a confident zero. */
 export function percent(share) {
   if (share > 0 && share < 0.01) return "<1%";
+  if (share > 0.99 && share < 1) return ">99%";
   return `${Math.round(share * 100)}%`;
 }
 
