@@ -22,11 +22,11 @@ lint: $(VENV)/.installed-dev
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[text,demo]"
+	$(BIN)/python -m pip install --quiet --editable ".[standalone,text,demo]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[text,demo,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[standalone,text,demo,dev]"
 	touch $@
 
 clean:

@@ -162,17 +162,8 @@ def encoding(image: Image.Image) -> Comparison:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    from PIL import Image
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", type=Path, metavar="OUT")
-    arguments = parser.parse_args(argv)
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    image = Image.fromarray(noise).resize((512, 512), Image.Resampling.BICUBIC)
-    results = [importing(), encoding(image), query(image), ranking(), weighted_rkme()]
+def report(results: Sequence[Comparison]) -> str:
+    """A table for people."""
     rows = [
         [
             r.what,
@@ -185,10 +176,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         for r in results
     ]
     headers = ["what", "median", "against", "median", "ratio", "limit"]
-    print(table(headers, rows, shrink=[], width=200))
+    return table(headers, rows, shrink=[], width=200)
+
+
+def write_json(path: Path, results: Sequence[Comparison]) -> None:
+    """The same for programs."""
+    data = [{**vars(r), "ratio": r.ratio} for r in results]
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    from PIL import Image
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    arguments = parser.parse_args(argv)
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize((512, 512), Image.Resampling.BICUBIC)
+    results = [importing(), encoding(image), query(image), ranking(), weighted_rkme()]
+    print(report(results))
     if arguments.json:
-        data = [{**vars(r), "ratio": r.ratio} for r in results]
-        arguments.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, results)
     return 0
 
 

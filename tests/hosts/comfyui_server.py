@@ -101,11 +101,10 @@ class ComfyServer:
         with urllib.request.urlopen(self.address + path, timeout=PATIENCE) as answer:
             return json.load(answer)
 
-    def bytes(self, path: str) -> bytes:
+    def content(self, path: str) -> bytes:
         """Content of a GET request."""
         with urllib.request.urlopen(self.address + path, timeout=PATIENCE) as answer:
-            content: bytes = answer.read()
-            return content
+            return bytes(answer.read())
 
     def post(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -161,7 +160,7 @@ class ComfyServer:
     def saved(self, outputs: Mapping[str, Any], node: str) -> bytes:
         """The image that a Save Image node has written."""
         (image,) = outputs[node]["images"]
-        return self.bytes("/view?" + urllib.parse.urlencode(image))
+        return self.content("/view?" + urllib.parse.urlencode(image))
 
     # -- this extension ---------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ def test_a_build_goes_breadth_first(comfyui: ComfyServer) -> None:
     rows = comfyui.rows()
     assert {row["state"] for row in rows.values()} == {"quick"}
     for row in rows.values():
-        picture = Image.open(io.BytesIO(comfyui.bytes(row["previews"][0])))
+        picture = Image.open(io.BytesIO(comfyui.content(row["previews"][0])))
         assert picture.format == "WEBP"
         assert picture.size == (64, 64)
 
