@@ -1,0 +1,105 @@
+"""What ships where: dependencies, the registry's package, example workflows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
+HOSTS_OWN = ("torch", "torchvision", "transformers", "numpy", "pillow", "safetensors", "gradio")
+
+
+def project() -> dict[str, Any]:
+    """pyproject.toml."""
+    if sys.version_info < (3, 11):
+        pytest.skip("tomllib is part of Python 3.11 and later")
+    import tomllib
+
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def test_a_host_installs_nothing_that_it_ships_itself() -> None:
+    wanted = project()["project"]["dependencies"]
+
+    assert wanted == (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    names = {re.split(r"[<>=!~\[ ]", line)[0].lower() for line in wanted}
+    assert not names & set(HOSTS_OWN)
+    assert names == set(wanted), "a pin could change what a host ships"
+
+
+def test_the_registry_knows_the_extension() -> None:
+    data = project()
+
+    assert "comfyui" not in data["project"]["name"].lower()
+    assert {"PublisherId", "DisplayName", "Icon", "requires-comfyui"} <= set(data["tool"]["comfy"])
+
+
+def test_the_registry_leaves_out_what_users_do_not_need() -> None:
+    lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
+    ignored = {line.strip("/") for line in lines if line and not line.startswith("#")}
+
+    assert {"tests", "benchmarks", "docs"} <= ignored
+    needed = {"lib_gmi", "web", "locales", "example_workflows", "__init__.py", "requirements.txt"}
+    assert not needed & ignored
+    for name in ignored | needed:
+        assert name == ".github" or (ROOT / name).exists(), name
+
+
+def test_there_is_never_a_package_called_scripts() -> None:
+    """In AUTOMATIC1111 one such file of any extension breaks all of them."""
+    assert not (ROOT / "scripts" / "__init__.py").exists()
+
+
+def test_nothing_runs_pip_or_evaluates_text() -> None:
+    """The registry refuses both."""
+    forbidden = re.compile(r"(?<![.\w])(eval|exec)\(|subprocess|os\.system")
+    found = [
+        path.name
+        for path in (ROOT / "lib_gmi").rglob("*.py")
+        if forbidden.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_there_are_four_example_workflows() -> None:
+    assert {path.stem for path in EXAMPLES} == {
+        "auto-switch",
+        "compare-top-k",
+        "find-best-model",
+        "img2img-with-best-model",
+    }
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_workflow_is_whole_and_has_a_picture(path: Path) -> None:
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+
+    assert any(node["type"].startswith("GMI_") for node in nodes.values())
+    for number, source, slot, target, place, _ in workflow["links"]:
+        assert number in nodes[source]["outputs"][slot]["links"]
+        assert nodes[target]["inputs"][place]["link"] == number
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.format == "JPEG"
+        assert picture.width >= 600
+    assert str(Path.home()) not in path.read_text(encoding="utf-8")
+
+
+def test_every_file_that_python_imports_is_shipped() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode != 0:
+        pytest.skip("this is no git checkout")
+    tracked = set(listed.stdout.splitlines())
+    for path in (ROOT / "lib_gmi").rglob("*.py"):
+        assert path.relative_to(ROOT).as_posix() in tracked, path
