@@ -168,6 +168,16 @@ class Recorder:
         )
 
 
+def worded(text: str, settings: GenerationSettings, prompt_set: PromptSet) -> str:
+    """Any text as a candidate with these settings gets to see it: in its dialect, if known."""
+    prefix = str(settings.extra.get("prefix", ""))
+    for prompt in prompt_set.prompts:
+        if prompt.text == text and settings.dialect in prompt_set.dialects:
+            return prefix + prompt_set.render(prompt, settings.dialect).text
+    dialect = prompt_set.dialects.get(settings.dialect)
+    return prefix + ("" if dialect is None else dialect.prefix) + text
+
+
 def completed(settings: GenerationSettings, prompt_set: PromptSet) -> GenerationSettings:
     """These settings, with the negative prompt that their dialect brings."""
     dialect = prompt_set.dialects.get(settings.dialect)

@@ -140,10 +140,14 @@ class SpecificationPrompt:
         }
 
     @classmethod
-    def IS_CHANGED(cls, **inputs: Any) -> str:  # noqa: N802
-        if inputs.get("prompt") != NEXT_MISSING:
+    def IS_CHANGED(cls, **inputs: Any) -> str | float:  # noqa: N802
+        prompt, recipe = inputs.get("prompt"), inputs.get("recipe")
+        if prompt is None or recipe is None:
+            return float("nan")  # wired, so not known yet
+        if prompt != NEXT_MISSING:
             return "fixed"
-        return _next(str(inputs["recipe"]), str(inputs["dialect"]), NEXT_MISSING).prompt.id
+        entry = recipes.find(runtime().service, str(recipe))
+        return "" if entry is None else " ".join(sorted(entry.done))
 
     def choose(self, recipe: str, dialect: str, prompt: str) -> tuple[str, str, int, Any]:
         wanted = _next(recipe, dialect, prompt)

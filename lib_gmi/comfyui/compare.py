@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..protocols import GenerationRequest
-from ..recorder import completed
+from ..recorder import completed, worded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +35,7 @@ def render(
         memory.throw_exception_if_processing_interrupted()
         candidate = service.installed(name)
         settings = completed(service.settings(candidate), service.prompt_set)
-        wording = str(settings.extra.get("prefix", "")) + text
+        wording = worded(text, settings, service.prompt_set)
         request = GenerationRequest("compare", wording, settings.negative, seed)
         with runtime.host.session(candidate) as session:
             pictures.append((candidate.title, session.generate(request, settings)))

@@ -28,27 +28,34 @@ def behind(graph: Mapping[str, Any], node_id: str, name: str, source: str) -> Wo
     """
     node = graph.get(node_id, {})
     link = node.get("inputs", {}).get(name)
-    part: dict[str, Any] = {}
-    digest = _digest(graph, link, source, part)
-    return Workflow(part, digest[:16])
+    known: dict[str, str] = {}
+    digest = _digest(graph, link, source, known)
+    part = {
+        found: {key: graph[found].get(key) for key in ("class_type", "inputs")} for found in known
+    }
+    return Workflow(part, hashlib.sha256(digest.encode()).hexdigest()[:16])
 
 
-def _digest(graph: Mapping[str, Any], value: Any, source: str, part: dict[str, Any]) -> str:
+def _digest(graph: Mapping[str, Any], value: Any, source: str, known: dict[str, str]) -> str:
     """A hash that depends on what is computed, not on how nodes are numbered or placed."""
     if not is_link(graph, value):
         return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()
-    node_id, slot = str(value[0]), value[1]
-    node = graph[node_id]
-    class_type = str(node.get("class_type"))
-    inputs = node.get("inputs", {})
-    part[node_id] = {"class_type": class_type, "inputs": inputs}
-    parts = [class_type, str(slot)]
-    if class_type != source:
-        for key in sorted(inputs):
-            if key in _SEEDS and not is_link(graph, inputs[key]):
-                continue
-            parts.append(f"{key}={_digest(graph, inputs[key], source, part)}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    node_id = str(value[0])
+    if node_id not in known:
+        known[node_id] = ""  # a workflow that goes in circles does not run anyway
+        known[node_id] = _node_digest(graph, graph[node_id], source, known)
+    return f"{known[node_id]} {value[1]}"
+
+
+def _node_digest(
+    graph: Mapping[str, Any], node: Mapping[str, Any], source: str, known: dict[str, str]
+) -> str:
+    class_type, inputs = str(node.get("class_type")), node.get("inputs", {})
+    parts = [class_type]
+    for key in sorted(inputs) if class_type != source else ():
+        if key not in _SEEDS or is_link(graph, inputs[key]):
+            parts.append(f"{key}={_digest(graph, inputs[key], source, known)}")
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
 def is_link(graph: Mapping[str, Any], value: Any) -> bool:

@@ -112,7 +112,8 @@ class FindBestModel(_QueryNode):
 
     def find(self, image: Any, **inputs: Any) -> dict[str, Any]:
         answer = find(image, **inputs)
-        scores = [float(row["score"]) for row in answer.shown["candidates"]]
+        # ComfyUI runs nothing that hangs on an empty list
+        scores = [float(row["score"]) for row in answer.shown["candidates"]] or [0.0]
         result = (answer.name, answer.text, scores, answer.probability or 0.0, answer.prompt)
         return {"ui": {"gmi_ranking": [answer.shown]}, "result": result}
 

@@ -95,7 +95,11 @@ def _sample(api: Callable[[], Api]) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         from aiohttp import web
 
-        path = api().sample(request.match_info["folder"], request.match_info["file"])
+        names = request.match_info["folder"], request.match_info["file"]
+        try:
+            path = await asyncio.to_thread(lambda: api().sample(*names))
+        except GMIError as error:
+            return _error(500, str(error))
         if path is None:
             return _error(404, "There is no such sample.")
         # the name holds prompt and seed, and the folder the way it was built: it never changes

@@ -89,16 +89,15 @@ class ComfyHost:
         Raises:
             HostError: it is gone, or ComfyUI cannot load it.
         """
-        import comfy.model_management as memory
-
-        session = ComfySession(*_load(candidate), candidate.title)
+        gc.collect()  # an error keeps the checkpoint it speaks of alive until it is handled
+        session = None
         try:
+            session = ComfySession(*_load(candidate), candidate.title)
             yield session
         finally:
-            session.close()
-            memory.unload_all_models()
-            gc.collect()  # models and their patchers refer to each other
-            memory.soft_empty_cache()
+            if session is not None:
+                session.close()
+            _free_memory()
 
     def switch(self, candidate: Candidate) -> None:
         """Raises:
@@ -232,7 +231,7 @@ def tensor_to_images(pixels: Any) -> list[Image.Image]:
     array = pixels.detach().to("cpu").float().numpy()
     array = array.reshape(-1, *array.shape[-3:])
     # a broken checkpoint makes NaN; it becomes black and is recognised as broken later
-    levels = (np.nan_to_num(array) * 255.0).clip(0, 255).round().astype(np.uint8)
+    levels = (np.nan_to_num(array).clip(0, 1) * 255.0).round().astype(np.uint8)
     return [
         Image.fromarray(level.squeeze(-1) if level.shape[-1] == 1 else level) for level in levels
     ]
@@ -264,6 +263,15 @@ def _with_sampling(model: Any, extra: Mapping[str, Any]) -> Any:
         model = model.clone()
         model.add_object_patch("model_sampling", own)
     return model
+
+
+def _free_memory() -> None:
+    """Unload everything; the next prompt loads what it needs."""
+    import comfy.model_management as memory
+
+    memory.unload_all_models()
+    gc.collect()  # models and their patchers refer to each other
+    memory.soft_empty_cache()
 
 
 def _load(candidate: Candidate) -> tuple[Any, Any, Any]:
