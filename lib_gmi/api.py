@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import recipes
 from .builds import Builds, BuildState
-from .errors import GMIError, RankingError
+from .errors import GMIError
 from .images import decode_image
 from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
 
@@ -57,13 +57,23 @@ class Api:
         states = service.states()
         groups, group_of = self._groups(states)
         rows = [self._row(state, group_of) for state in states]
+        seen: set[str] = set()
+        for row, state in zip(rows, states, strict=True):
+            if state.candidate.identity in seen:  # an equal file is not built twice
+                row["missing"] = dict.fromkeys(row["missing"], 0)
+            seen.add(state.candidate.identity)
         return {
             "prompts": len(service.prompt_set),
             "passes": list(service.prompt_set.passes()),
             "checkpoints": rows,
             "gone": [
-                {"title": e.title, "name": e.described["candidate"]["name"], "samples": e.samples}
-                for e in service.gone()
+                {
+                    "title": entry.title,
+                    "name": entry.described["candidate"]["name"],
+                    "identity": entry.identity,
+                    "samples": entry.samples,
+                }
+                for entry in service.gone()
             ],
             "groups": groups,
             "architectures": sorted({r["architecture"] for r in rows if r["architecture"]}),
@@ -72,6 +82,7 @@ class Api:
             "seconds_per_sample": self.builds.seconds_per_sample(),
             "first_run": all(state.shown is None for state in states),
             "snapshot": service.snapshot_name,
+            "fitting": bool(getattr(service.advance_soon, "busy", False)),
             "build": self.build(),
         }
 
@@ -112,13 +123,17 @@ class Api:
         prompt = _text(body, "prompt", "", MAX_PROMPT).strip()
         wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500))
         ranking = self.service.rank(images, prompt or None, method, wanted)
-        return self.ranking_json(ranking, top, prompt)
+        return self.ranking_json(ranking, top, prompt, wanted)
 
-    def ranking_json(self, ranking: Ranking, top: int, prompt: str = "") -> dict[str, Any]:
+    def ranking_json(
+        self, ranking: Ranking, top: int, prompt: str = "", wanted: Filter | None = None
+    ) -> dict[str, Any]:
         """What faces show of a ranking: names as they are today, pictures, what is missing."""
         states = self.service.states()
-        # of equal files the first name serves
-        by_identity = {s.candidate.identity: s for s in reversed(states)}
+        # of equal files the first name serves, and rather one that passes the filter
+        passing = wanted or Filter()
+        ordered = sorted(states, key=lambda state: not passing(state.candidate))
+        by_identity = {s.candidate.identity: s for s in reversed(ordered)}
         pseudo = self.service.pseudo_prompt(ranking, prompt)
         rows = [
             self._ranked(row, by_identity[row.candidate.identity])
@@ -191,23 +206,23 @@ class Api:
             raise RequestError("'settings' must be an object, or null to go back to the preset.")
         dialects = self.service.prompt_set.dialects
         dialect = (changes or {}).get("dialect", next(iter(dialects)))
-        if dialect not in dialects:
+        if not isinstance(dialect, str) or dialect not in dialects:
             raise RequestError(f"Unknown dialect '{dialect}'. Known: {', '.join(dialects)}.")
         self.service.host.overrides.set(candidate.identity, changes)
         self.service.failed.pop(candidate.identity, None)  # it may work now
         return self._row(self.service.state(candidate), {})
 
     def remove(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Take specifications out of the library.
+        """Take specifications out of the library: of ``names``, or with ``gone`` of identities.
 
         Raises:
             RequestError: malformed.
         """
         names = _names(body.get("names"))
-        gone = {str(e.described["candidate"]["name"]): e.identity for e in self.service.gone()}
-        known = {c.name: c.identity for c in self.service.candidates()}
-        # a file that was replaced by another is gone under the name of the one that is installed
-        known = known | gone if body.get("gone") is True else gone | known
+        if body.get("gone") is True:  # names repeat among those; their identities do not
+            known = {entry.identity: entry.identity for entry in self.service.gone()}
+        else:
+            known = {c.name: c.identity for c in self.service.candidates()}
         unknown = [name for name in names if name not in known]
         if unknown:
             raise RequestError(f"Unknown: {', '.join(unknown[:3])}.")
@@ -229,6 +244,11 @@ class Api:
             "reason": state.reason,
             "samples": state.samples,
             "of": len(self.service.prompt_set),
+            "stored": state.stored,
+            "missing": {
+                str(size): self.builds.missing(state, size)
+                for size in self.service.prompt_set.passes()
+            },
             "built": None if shown is None else shown.updated,
             "settings": None if state.settings is None else settings_json(state.settings),
             "because": [] if state.preset is None else list(state.preset.because),
@@ -272,10 +292,12 @@ class Api:
         self, states: Sequence[CheckpointState]
     ) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """Near-duplicates among what is installed, by the snapshot that answers."""
-        try:
-            library = self.service.snapshot().identifier.library
-        except RankingError:
+        answering = self.service.answering
+        if answering is None:
+            if any(state.shown is not None for state in states):
+                self.service.advance_soon()
             return [], {}
+        library = answering.identifier.library
         present = {state.candidate.identity: state.candidate for state in states}
         groups, group_of = [], {}
         for members in library.findings.groups:

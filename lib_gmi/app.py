@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import fitted as fitting
 from .encoders import TEXT_DEFAULT, load, load_text, registry
 from .errors import MissingExtraError
-from .fitted import FittedLibrary
+from .fitted import FittedLibrary, Selection
 from .identify import Ranking, identify, requirement
 from .images import open_image
 from .kernels import load_prior
@@ -44,7 +44,7 @@ def open_fitted(
     encoder: str | None = None,
     use_prior: bool = True,
     progress: Progress | None = None,
-    prompt_set: PromptSet | None = None,
+    selection: Selection | None = None,
 ) -> FittedLibrary:
     """A library with its fitted state, fitted now if it changed since. See :func:`.fitted.fit`.
 
@@ -53,11 +53,11 @@ def open_fitted(
         encoder: name or id; by default the one most specifications were built with.
         use_prior: steady a small library with what the embedded models say about the encoder.
         progress: told while fitting.
-        prompt_set: by default the one that most specifications were built on.
+        selection: of the specifications; by default all.
     """
     encoder_id = None if encoder is None else registry.info(encoder).id
-    wanted = None if prompt_set is None else prompt_set.hash
-    return fitting.fit(library, encoder_id, load_prior if use_prior else None, progress, wanted)
+    prior = load_prior if use_prior else None
+    return fitting.fit(library, encoder_id, prior, progress, selection)
 
 
 class Identifier:
@@ -73,10 +73,12 @@ class Identifier:
         prompt: str | None = None,
         method: str = "auto",
         only: Collection[str] | None = None,
+        titles: Mapping[str, str] | None = None,
     ) -> Ranking:
         """Rank the library's candidates for example images and an optional prompt.
 
         ``only``: identities of the candidates to rank, see :func:`.identify.identify`.
+        ``titles``: today's, by identity, where they may have changed since the build.
 
         Raises:
             ImageError: an image cannot be read.
@@ -88,7 +90,8 @@ class Identifier:
         if prompt and self.library.stack.text_encoder_id is not None:
             text_encoder = load_text(self.library.stack.text_encoder_id)
         wanted = requirement(opened, self.encoder, self.library.stack.codec, prompt, text_encoder)
-        return identify(self.library, wanted, method, only)
+        library = self.library.with_titles(titles) if titles else self.library
+        return identify(library, wanted, method, only)
 
 
 def optional_text_encoder() -> TextEncoder | None:

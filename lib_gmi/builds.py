@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .specification import Specification
 
 IDLE, RUNNING, PAUSED = "idle", "running", "paused"
+REMOVED = "Its jobs were removed from the queue. Resume to go on."
 #: How much the newest sample counts in the average of seconds per sample.
 _RECENT = 0.2
 #: Seconds for one sample that can be believed.
@@ -115,6 +116,7 @@ class Builds:
         self.notify = notify
         self._file = service.library.folder / "build.json"
         self._lock = threading.RLock()
+        self._telling = threading.RLock()
         self._state = BuildState()
         self._names: list[str] | None = None
         self._left: list[Job] = []
@@ -131,7 +133,9 @@ class Builds:
         with self._lock:
             lost = self._state.state == RUNNING and self._left and not self.queue.pending()
             if lost:
-                self._stop("Its jobs were removed from the queue. Resume to go on.")
+                self._stop(REMOVED)
+        if lost:
+            self._advance()
         return self._told() if lost else self._copy()
 
     def start(self, names: Sequence[str] | None, limit: int | None) -> BuildState:
@@ -266,6 +270,7 @@ class Builds:
             before = self._pace.get(architecture, seconds)
             self._pace[architecture] = before + _RECENT * (seconds - before)
             state.done += 1
+            state.total = max(state.total, state.done)  # a broken sample is made up for
             self._lacking[candidate.name] = max(self._lacking.get(candidate.name, 0) - 1, 0)
             state.name, state.title = candidate.name, candidate.title
             state.pass_done, state.pass_of = len(specification.done), job.samples
@@ -285,6 +290,9 @@ class Builds:
     def _ended(self, job: Job, build: int) -> None:
         with self._lock:
             self._running = None
+            mine = build == self._number and self._state.state == RUNNING
+            if mine and self._left and self.queue.pending() <= 1:  # this one
+                self._stop(REMOVED)
             passed = all(left.samples != job.samples for left in self._left)
             finished = not self._left
             if finished and self._state.state == RUNNING and build == self._number:
@@ -302,7 +310,7 @@ class Builds:
     def _advance(self) -> None:
         """Let answers follow; trouble with that must not hide how a job ended."""
         try:
-            self.service.advance()
+            self.service.advance_soon()
         except Exception:
             logging.exception("Find Best Model: the library could not be fitted")
 
@@ -387,8 +395,9 @@ class Builds:
             return replace(self._state, problems=list(self._state.problems))
 
     def _told(self) -> BuildState:
-        state = self._copy()
-        self.notify(state)
+        with self._telling:  # or an older state could be sent after a newer one
+            state = self._copy()
+            self.notify(state)
         return state
 
     def _save(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from .calibration import (
 )
 from .errors import RankingError
 from .kernels import GRID, LearnedKernel, Params, Prior
+from .library import stem
 from .protocols import Progress, SilentProgress
 from .stack import Exclusion, Stack, stack
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .library import Library
     from .methods import FittedMethod
     from .protocols import FloatArray
+    from .specification import Specification
 
 #: Methods that compete for `auto`. The others exist to be compared with.
 CONTESTANTS = ("learned", "weighted-rkme", "rkme-clip")
@@ -89,7 +91,7 @@ class FittedLibrary:
     excluded: tuple[Exclusion, ...] = ()
     prior: Prior | None = None
     _fitted: dict[str, FittedMethod] = field(default_factory=dict)
-    _content: tuple[FloatArray, FloatArray, FloatArray] | None = None
+    _content: list[tuple[FloatArray, FloatArray, FloatArray]] = field(default_factory=list)
 
     def method(self, name: str) -> FittedMethod:
         """A fitted method by name; fitted on first use.
@@ -130,13 +132,20 @@ class FittedLibrary:
         against = f" ({', '.join(others)})" if others else ""
         return best, f"it finds {rated[best]:.0%} of the library's own held-out samples{against}"
 
+    def with_titles(self, titles: Mapping[str, str]) -> FittedLibrary:
+        """The same under today's titles, by identity: files are renamed."""
+        candidates = tuple(
+            replace(c, title=titles.get(c.identity, c.title)) for c in self.stack.candidates
+        )
+        return replace(self, stack=replace(self.stack, candidates=candidates))
+
     def nearest_prompt(self, features: FloatArray) -> str:
         """Id of the prompt whose samples look most like query images ``[n, d]``.
 
         The cosine between z and z̄_j, both standardised over the library: how a query's content is
         told without any prompt.
         """
-        if self._content is None:
+        if not self._content:
             mask = self.stack.mask
             samples = self.stack.features[mask]
             mean, deviation = samples.mean(axis=0), np.maximum(samples.std(axis=0), 1e-6)
@@ -147,8 +156,8 @@ class FittedLibrary:
             content = np.where(mask[:, :, None], self.stack.features - own, 0)
             means = content.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation
             means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-            self._content = (mean, deviation, means)
-        mean, deviation, means = self._content
+            self._content.append((mean, deviation, means))
+        mean, deviation, means = self._content[0]
         query = ((features - mean) / deviation).mean(axis=0)
         return self.stack.prompt_ids[int(np.argmax(means @ query))]
 
@@ -250,12 +259,38 @@ def _best_params(losses: Sequence[FloatArray]) -> int:
     return best if gains[best].mean() > error else 0
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Which specifications of a library take part.
+
+    Attributes:
+        prompt_set_hash: only those of this prompt set; ``None`` for any.
+        without: file names, less their suffix, of those that others have replaced.
+    """
+
+    prompt_set_hash: str | None = None
+    without: frozenset[str] = frozenset()
+
+    def accepts(self, specification: Specification) -> bool:
+        """Whether a specification takes part."""
+        if self.prompt_set_hash not in (None, specification.prompt_set.hash):
+            return False
+        return not self.without or stem(specification.key) not in self.without
+
+    @property
+    def key(self) -> str:
+        """Differs between selections; empty for everything."""
+        if self == Selection():
+            return ""
+        return " ".join((str(self.prompt_set_hash), *sorted(self.without)))
+
+
 def fit(
     library: Library,
     encoder_id: str | None = None,
     prior: Callable[[str], Prior | None] | None = None,
     progress: Progress | None = None,
-    prompt_set_hash: str | None = None,
+    selection: Selection | None = None,
 ) -> FittedLibrary:
     """Fit a library, or read what was found out about exactly these specifications before.
 
@@ -264,23 +299,20 @@ def fit(
         encoder_id: rank those of this encoder; by default the most common.
         prior: looks up an encoder's prior, see :func:`.kernels.load_prior`; ``None`` to use none.
         progress: told while leave-one-prompt-out runs.
-        prompt_set_hash: rank those of this prompt set; by default the most common.
+        selection: of the specifications; by default all.
 
     Raises:
         RankingError: there is nothing that can be ranked; the message says what to do.
     """
     snapshot = library.snapshot()
-    chosen = [
-        specification
-        for specification in snapshot.specifications
-        if prompt_set_hash in (None, specification.prompt_set.hash)
-    ]
+    selection = selection or Selection()
+    chosen = [s for s in snapshot.specifications if selection.accepts(s)]
     data, found_unfit = stack(chosen, encoder_id)
     excluded = (*snapshot.excluded, *found_unfit)
     if data is None:
         raise RankingError(_nothing_to_rank(library, len(chosen), excluded))
     steady = None if prior is None else prior(data.encoder_id)
-    key = f"{snapshot.fingerprint} {prompt_set_hash}" if prompt_set_hash else snapshot.fingerprint
+    key = f"{snapshot.fingerprint} {selection.key}".rstrip()
     name = _file_name(key, data.encoder_id, steady is not None)
     found = _read_findings(library.read_fitted(name), len(data.candidates))
     if found is None:

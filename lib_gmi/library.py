@@ -49,6 +49,11 @@ class Entry:
     described: Mapping[str, Any]
 
     @property
+    def stem(self) -> str:
+        """What its file, and the folder of its samples, are called."""
+        return Path(self.file).stem
+
+    @property
     def title(self) -> str:
         return str(self.described["candidate"]["title"])
 

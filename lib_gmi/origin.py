@@ -32,8 +32,11 @@ def refusal(headers: Mapping[str, str], local: str | None) -> str | None:
             other_name, other_port = _address(origin)
             # some browsers leave the port out of one of the two
             differs = None not in (port, other_port) and port != other_port
-            if other_name != name or differs:
-                return "The request's origin is not this server."
+            if (other_name != name or differs) and other_name not in _allowed():
+                return (
+                    "The request's origin is not this server. "
+                    f"Behind a proxy, set {HOSTS_VARIABLE}={other_name}."
+                )
     except ValueError:
         return "The request's Host or Origin is malformed."
     if _is_loopback(local) and not _is_loopback(name) and name not in _allowed():

@@ -138,7 +138,7 @@ def add(
     specification = recorder.begin(recorder.empty(candidate, settings, {"workflow": dict(kept)}))
     specification = recorder.add(specification, wanted.prompt, image)
     if len(specification) in service.prompt_set.passes():
-        service.advance()
+        service.advance_soon()
     return specification
 
 

@@ -7,6 +7,7 @@ whatever a host caches behind an answer stays cached.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from .app import Identifier, open_fitted, optional_text_encoder
 from .encoders import DEFAULT, load, registry
 from .errors import GMIError, MissingExtraError, RankingError
+from .fitted import Selection
 from .library import Entry, Library
 from .prompts import PromptSet, default_prompt_set
 from .protocols import Candidate, GenerationSettings, Host, PseudoPrompt
@@ -89,8 +91,10 @@ class CheckpointState:
             with other settings than it has now), ``suspect``, ``unsupported`` or ``failed``.
         reason: why it is outdated, suspect, unsupported or failed.
         samples: how many it has that count for a build.
+        stored: how many it has in all.
         entry: the specification that a build goes on with, or ``None``.
-        shown: the specification with most samples, which is the one that is ranked, or ``None``.
+        shown: the specification that is ranked, or ``None``: that one, or an older one as long as
+            that has too few samples.
         preset: what suits it; ``None`` for recipes and unsupported files.
         settings: that its samples are generated with.
         edited: the user changed them.
@@ -100,6 +104,7 @@ class CheckpointState:
     state: str
     reason: str | None
     samples: int
+    stored: int
     entry: Entry | None
     shown: Entry | None
     preset: Preset | None
@@ -108,7 +113,7 @@ class CheckpointState:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class FittedSnapshot:
     """A fitted library that answers queries.
 
     Attributes:
@@ -137,6 +142,8 @@ class Service:
         prompt_set: PromptSet | None = None,
         encoder: str = DEFAULT,
     ) -> None:
+        #: Runs :meth:`advance`; a host with work of its own puts a background in its place.
+        self.advance_soon: Callable[[], None] = self.advance
         self.host = host
         self.library = library
         self.prompt_set = prompt_set or default_prompt_set()
@@ -145,7 +152,7 @@ class Service:
         self.failed: dict[str, str] = {}
         #: Called with the name of each new snapshot.
         self.on_advance: Callable[[str], None] = lambda name: None
-        self._snapshot: Snapshot | None = None
+        self._snapshot: FittedSnapshot | None = None
         self._name: str | None = None
         self._fitting = threading.Lock()
 
@@ -211,14 +218,16 @@ class Service:
             HostError: it is not a file of this host.
         """
         entries = self._entries().get(candidate.identity, [])
-        return self._settings(candidate, entries)[0]
+        return self._settings(candidate, entries, self.host.preset(candidate))[0]
 
     def _settings(
-        self, candidate: Candidate, entries: Sequence[Entry]
+        self, candidate: Candidate, entries: Sequence[Entry], preset: Preset
     ) -> tuple[GenerationSettings, Entry | None, bool]:
         """Settings, the specification that goes on with them, and whether the user changed them."""
-        settings = completed(self.host.default_settings(candidate), self.prompt_set)
-        if self.host.overrides.get(candidate.identity):
+        changes = self.host.overrides.get(candidate.identity)
+        settings = self.host.overrides.apply(preset.settings, changes)
+        settings = completed(settings, self.prompt_set)
+        if changes:
             settings = replace(settings, extra={**settings.extra, _EDITED: True})
             return settings, self._built_with(entries, settings), True
         plain = [entry for entry in entries if not entry.settings.extra.get(_EDITED)]
@@ -232,13 +241,16 @@ class Service:
         if reason is None and not candidate.identity.startswith(RECIPE):
             try:
                 preset = self.host.preset(candidate)
-                settings, entry, edited = self._settings(candidate, entries)
+                settings, entry, edited = self._settings(candidate, entries, preset)
             except GMIError as error:
                 reason = str(error)
+        if entry is not None and entry.samples >= MIN_PROMPTS:
+            shown = entry
         state, reason = self._word(candidate, entry, shown, reason)
         samples = 0 if entry is None else entry.samples
+        stored = sum(known.samples for known in entries)
         return CheckpointState(
-            candidate, state, reason, samples, entry, shown, preset, settings, edited
+            candidate, state, reason, samples, stored, entry, shown, preset, settings, edited
         )
 
     def _word(
@@ -287,7 +299,7 @@ class Service:
     def snapshot_name(self) -> str:
         """Of the snapshot that answers; cheap, and the same until :meth:`advance`."""
         if self._name is None:
-            self._name = self.library.fingerprint()
+            self._name = self._library_name(self._selection())
         return self._name
 
     def advance(self) -> None:
@@ -299,7 +311,12 @@ class Service:
         if moved:
             self.on_advance(self.snapshot_name)
 
-    def snapshot(self) -> Snapshot:
+    @property
+    def answering(self) -> FittedSnapshot | None:
+        """The snapshot that answers, if there is one yet. Never waits."""
+        return self._snapshot
+
+    def snapshot(self) -> FittedSnapshot:
         """The snapshot that answers, fitted on first use.
 
         Raises:
@@ -316,7 +333,8 @@ class Service:
 
     def _refit(self) -> RankingError | None:
         """Fit what the library has now; returns why it cannot be ranked, if so."""
-        name = self.library.fingerprint()
+        selection = self._selection()
+        name = self._library_name(selection)
         if self._snapshot is not None and self._snapshot.name == name:
             self._name = name
             return None
@@ -324,13 +342,35 @@ class Service:
         try:
             if not self._entries():
                 raise RankingError(NOTHING)
-            fitted = open_fitted(self.library, self.encoder, prompt_set=self.prompt_set)
-            snapshot = Snapshot(name, Identifier(fitted))
+            fitted = open_fitted(self.library, self.encoder, selection=selection)
+            snapshot = FittedSnapshot(name, Identifier(fitted))
         except RankingError as error:
             reason = error
         # both at once, or a host would keep the old answer under the new name
         self._name, self._snapshot = name, snapshot
         return reason
+
+    def _selection(self) -> Selection:
+        """Of this prompt set; of a checkpoint that was built anew with other settings, that."""
+        replaced = set()
+        for identity, entries in self._entries().items():
+            if len(entries) > 1:
+                replaced |= self._replaced(identity, entries)
+        return Selection(self.prompt_set.hash, frozenset(replaced))
+
+    def _replaced(self, identity: str, entries: Sequence[Entry]) -> set[str]:
+        for candidate in self.host.list_checkpoints():
+            if candidate.identity == identity:
+                shown = self._state(candidate, entries).shown
+                return {entry.stem for entry in entries if entry is not shown}
+        return set()
+
+    def _library_name(self, selection: Selection) -> str:
+        fingerprint = self.library.fingerprint()
+        if not selection.without:
+            return fingerprint
+        text = f"{fingerprint} {selection.key}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def rank(
         self,
@@ -350,11 +390,11 @@ class Service:
         if not chosen:
             raise RankingError("No installed checkpoint passes the filter. Widen it.")
         identifier = self.snapshot().identifier
-        only = {candidate.identity for candidate in chosen}
+        titles = {candidate.identity: candidate.title for candidate in reversed(chosen)}
         try:
-            return identifier.rank(images, prompt, method, only)
+            return identifier.rank(images, prompt, method, titles.keys(), titles)
         except MissingExtraError as error:
-            ranking = identifier.rank(images, None, method, only)
+            ranking = identifier.rank(images, None, method, titles.keys(), titles)
             return replace(ranking, notes=(*ranking.notes, f"The prompt was not used: {error}"))
 
     def pseudo_prompt(self, ranking: Ranking, prompt: str | None) -> PseudoPrompt | None:
@@ -385,14 +425,16 @@ class Service:
         self.library.remove(chosen)
         for identity in identities:
             self.failed.pop(identity, None)
-        self.advance()
+        self.advance_soon()
         return len(chosen)
 
 
 def _matches(name: str, term: str) -> bool:
     """Case does not count, ``\\`` is ``/``; without wildcards any part of the name may match."""
     name, term = name.replace("\\", "/").lower(), term.replace("\\", "/").lower()
-    if not any(wildcard in term for wildcard in "*?["):
-        return name.startswith(term) if term.endswith("/") else term in name
+    if term.endswith("/"):
+        return name.startswith(term)
+    if term in name:
+        return True
     last = name.rsplit("/", 1)[-1]
     return any(fnmatchcase(part, term) for part in (name, last, last.rsplit(".", 1)[0]))

@@ -169,10 +169,16 @@ def test_every_state_can_be_listed(running: Running) -> None:
 
 def test_what_is_gone_is_listed_with_its_last_name(running: Running) -> None:
     running.build(limit=4)
+    identity = row_identity(running, BETA)
     (running.host.models / BETA).unlink()
     assert strict(running.api.library())["gone"] == [
-        {"title": "anime/beta", "name": BETA, "samples": 4}
+        {"title": "anime/beta", "name": BETA, "identity": identity, "samples": 4}
     ]
+
+
+def row_identity(running: Running, name: str) -> str:
+    """The identity of an installed checkpoint."""
+    return running.service.installed(name).identity
 
 
 def test_near_duplicates_are_listed_once_the_library_is_large_enough(
@@ -611,9 +617,11 @@ def test_settings_that_were_mended_let_a_failed_checkpoint_try_again(running: Ru
 
 def test_removing_keeps_the_files_aside(running: Running) -> None:
     running.build(limit=4)
+    identity = row_identity(running, GAMMA)
     (running.host.models / GAMMA).unlink()
     kept = {p.name: p.read_bytes() for p in running.library.specifications_folder.iterdir()}
-    assert strict(running.api.remove({"names": [BETA, GAMMA]})) == {"removed": 2}
+    assert strict(running.api.remove({"names": [BETA]})) == {"removed": 1}
+    assert strict(running.api.remove({"names": [identity], "gone": True})) == {"removed": 1}
     assert row_of(running, BETA)["state"] == "none"
     shown = strict(running.api.library())
     assert shown["gone"] == []

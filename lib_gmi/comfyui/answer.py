@@ -65,7 +65,7 @@ def find(image: Any, **inputs: Any) -> Answer:
     api = runtime().api
     method = str(inputs.get("method", "auto"))
     ranking = api.service.rank(pictures(image), prompt or None, method, wanted)
-    shown = api.ranking_json(ranking, len(ranking.candidates), prompt)
+    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, wanted)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
     if chosen is None:
@@ -95,17 +95,21 @@ def pictures(pixels: Any) -> Sequence[Image.Image]:
 def _locked(locked: str) -> Answer:
     """The locked answer; the same file in another folder serves as well."""
     names = [candidate.name for candidate in runtime().host.list_checkpoints()]
-    same = [name for name in names if _last(name) == _last(locked)]
-    if locked not in names and len(same) != 1:
+    wanted = locked.replace("\\", "/")
+    same = [name for name in names if name.replace("\\", "/") == wanted]
+    elsewhere = not same
+    same = same or [name for name in names if _last(name) == _last(locked)]
+    if len(same) != 1:
         raise RankingError(
             f"This workflow's answer is locked to '{locked}', which is not installed. Install it, "
             "or switch off 'lock answer' to rank what you have."
         )
-    name = locked if locked in names else same[0]
+    name = same[0]
+    moved = f"It was locked to {locked}; the file of that name here is in another folder."
     shown: dict[str, Any] = {
         "verdict": f"Locked: this workflow always uses {name}.",
         "candidates": [],
-        "notes": [],
+        "notes": [moved] if elsewhere else [],
         "prompt": None,
         "foreign": False,
         "locked": True,

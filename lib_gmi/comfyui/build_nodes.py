@@ -12,8 +12,8 @@ from .query_nodes import CATEGORY
 from .runtime import runtime
 
 NEXT_MISSING = "next missing"
-#: What people may build, and how many prompts that is; None is all.
-PASSES = {"4 (quick)": 4, "8": 8, "16": 16, "all": None}
+#: How many prompts people may build.
+PASSES = ("4 (quick)", "8", "16", "all")
 
 
 class BuildSpecifications:
@@ -43,7 +43,7 @@ class BuildSpecifications:
                 "prompts": (
                     list(PASSES),
                     {
-                        "default": next(iter(PASSES)),
+                        "default": PASSES[0],
                         "tooltip": "How many images of each checkpoint to generate. Four are "
                         "enough to begin with, sixteen are good.",
                     },
@@ -85,6 +85,7 @@ class BuildPass:
     def run(self, checkpoint: str, samples: int) -> dict[str, Any]:
         import comfy.model_management as memory
 
+        runtime().queue.tidy()
         state = runtime().builds.run(Job(checkpoint, samples))
         memory.throw_exception_if_processing_interrupted()
         return {"ui": {"text": [state.message or f"{state.done} of {state.total} samples"]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from ..errors import RankingError
@@ -81,7 +82,9 @@ class _QueryNode:
             return str(inputs["locked_answer"])
         service = runtime().service
         names = sorted(f"{c.name} {c.identity}" for c in service.host.list_checkpoints())
-        return "\n".join((service.snapshot_name, *names))
+        # a hash: ComfyUI writes the answer into every image that it saves
+        text = "\n".join((service.snapshot_name, *names))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class FindBestModel(_QueryNode):
@@ -168,7 +171,7 @@ class LoadBestModel(_QueryNode):
 
         answer = find(image, **inputs)
         name, report = _decide(answer, min_probability, fallback)
-        shown = {**answer.shown, "loaded": name}
+        shown = {**answer.shown, "chosen": name, "loaded": name}
         shown["verdict"] = f"{shown['verdict']} {report}"
         graph = GraphBuilder()
         loader = graph.node("CheckpointLoaderSimple", ckpt_name=name)
@@ -244,10 +247,11 @@ class CompareTopK(_QueryNode):
         from .compare import render
 
         answer = find(image, **inputs)
-        rows = answer.shown["candidates"]
-        names = [row["name"] for row in rows if row["kind"] == "checkpoint"][:k]
-        rendered = render(runtime(), names, answer.prompt, seed)
+        rows = [row for row in answer.shown["candidates"] if row["kind"] == "checkpoint"][:k]
+        names = [row["name"] for row in rows]
+        rendered, problems = render(runtime(), names, answer.prompt, seed)
         sheet = side_by_side([("your image", pictures(image)[0]), *rendered])
-        answer.shown["candidates"] = rows[:k]
+        answer.shown["candidates"] = rows
+        answer.shown["notes"] += problems
         result = (image_to_tensor(sheet), answer.text)
         return {"ui": {"gmi_ranking": [answer.shown]}, "result": result}

@@ -20,6 +20,8 @@ LOW_PRIORITY = 1_000_000_000
 NODE_CLASS = "GMI_BuildPass"
 NODE_ID = "gmi_build"
 _MARK = "gmi"
+#: Finished jobs that stay in the history.
+_KEPT_HISTORY = 20
 
 
 class ComfyQueue:
@@ -27,22 +29,29 @@ class ComfyQueue:
 
     def __init__(self) -> None:
         self._numbers: Iterator[int] = itertools.count(LOW_PRIORITY)
+        self._submitted: list[str] = []
 
     def submit(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             inputs = {"checkpoint": job.name, "samples": job.samples}
             prompt = {NODE_ID: {"class_type": NODE_CLASS, "inputs": inputs}}
             extra = {_MARK: {"job": job.name}, "create_time": int(time.time() * 1000)}
+            # Nobody's id: without one, ComfyUI sends progress and previews to everybody.
+            extra["client_id"] = "gmi-build"
             # Newer versions expect a sixth element (secrets, none here), older ones ignore it.
-            item: tuple[Any, ...] = (
-                next(self._numbers),
-                str(uuid.uuid4()),
-                prompt,
-                extra,
-                [NODE_ID],
-                {},
-            )
+            number, prompt_id = next(self._numbers), str(uuid.uuid4())
+            item: tuple[Any, ...] = (number, prompt_id, prompt, extra, [NODE_ID], {})
+            self._submitted.append(prompt_id)
             _queue().put(item)
+
+    def tidy(self) -> None:
+        """Take finished jobs out of the history, where people look for their images."""
+        running, queued = self._items()
+        waiting = {item[1] for item in (*running, *queued)}
+        finished = [prompt_id for prompt_id in self._submitted if prompt_id not in waiting]
+        for prompt_id in finished[: -_KEPT_HISTORY or None]:
+            _queue().delete_history_item(prompt_id)
+            self._submitted.remove(prompt_id)
 
     def withdraw(self) -> None:
         while _queue().delete_queue_item(_is_ours):

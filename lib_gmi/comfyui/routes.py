@@ -65,7 +65,7 @@ def _changing(
         if problem is not None:
             return _error(*problem)
         try:
-            body = json.loads(await request.read())
+            body = await asyncio.to_thread(json.loads, await request.read())
         except (ValueError, RecursionError):
             return _error(400, "The request is not valid JSON.")
         if not isinstance(body, dict):

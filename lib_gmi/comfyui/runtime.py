@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api import Api, build_json
+from ..background import Background
 from ..builds import Builds, BuildState
 from ..hosts.comfyui import ComfyHost, library_folder
 from ..library import Library
@@ -20,6 +21,7 @@ class Runtime:
 
     host: ComfyHost
     service: Service
+    queue: ComfyQueue
     builds: Builds
     api: Api
 
@@ -45,9 +47,11 @@ def _make() -> Runtime:
     library = Library(library_folder())
     host = ComfyHost(library.folder)
     service = Service(host, library)
+    service.advance_soon = Background(service.advance)
     service.on_advance = lambda name: _send("gmi.library", {"snapshot": name})
-    builds = Builds(service, ComfyQueue(), _tell)
-    return Runtime(host, service, builds, Api(service, builds))
+    queue = ComfyQueue()
+    builds = Builds(service, queue, _tell)
+    return Runtime(host, service, queue, builds, Api(service, builds))
 
 
 def _tell(state: BuildState) -> None:

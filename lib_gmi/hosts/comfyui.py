@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import gc
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +57,11 @@ class ComfyHost:
         names = folder_paths.get_filename_list("checkpoints")
         candidates = [self._candidate(name) for name in names]
         self.files.save()
-        return candidates
+        titles = Counter(candidate.title for candidate in candidates)
+        return [  # the ending tells x.ckpt from x.safetensors
+            replace(candidate, title=candidate.name) if titles[candidate.title] > 1 else candidate
+            for candidate in candidates
+        ]
 
     def preset(self, candidate: Candidate) -> Preset:
         """What suits this checkpoint, without the user's changes.
@@ -120,6 +126,10 @@ class ComfyHost:
         import folder_paths
 
         title = str(PurePath(name.replace("\\", "/")).with_suffix(""))
+        printable = title.encode("utf-8", "replace").decode()
+        if printable != title:
+            reason = "its name is not valid text; rename the file"
+            return Candidate(printable, f"missing:{printable}", printable, unsupported=reason)
         found = folder_paths.get_full_path("checkpoints", name)
         if found is None:
             return Candidate(title, f"missing:{name}", name, unsupported="the file is gone")
@@ -174,7 +184,10 @@ class ComfySession:
         negative = self._encode(request.negative, settings)
         with _as_host_error(self._title):
             device = memory.intermediate_device()
-            empty = torch.zeros([1, 4, height // 8, width // 8], device=device)
+            vae = self._decoder(settings.vae)
+            factor = _pixels_per_latent(vae)
+            shape = [1, 4, max(height // factor, 1), max(width // factor, 1)]
+            empty = torch.zeros(shape, device=device)
             latent = nodes.common_ksampler(
                 self._sampling(settings),
                 request.seed,
@@ -186,8 +199,14 @@ class ComfySession:
                 negative,
                 {"samples": empty},
             )[0]
-            pixels = self._decoder(settings.vae).decode(latent["samples"])
-        return tensor_to_images(pixels)[0]
+            image = tensor_to_images(vae.decode(latent["samples"]))[0]
+        if abs(image.width - width) > 2 * factor or abs(image.height - height) > 2 * factor:
+            raise HostError(
+                f"{self._title}: made {image.width}×{image.height} pixels instead of "
+                f"{width}×{height}. Use it through a workflow with Specification Prompt and Add to "
+                "Specification."
+            )
+        return image
 
     def _encode(self, text: str, settings: GenerationSettings) -> Any:
         guidance = settings.extra.get("guidance")
@@ -244,6 +263,12 @@ def image_to_tensor(image: Image.Image) -> Any:
 
     array = np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0
     return torch.from_numpy(array)[None]
+
+
+def _pixels_per_latent(vae: Any) -> int:
+    """How many pixels a side a latent stands for: 8 for most VAEs, but not for all."""
+    measure = getattr(vae, "spacial_compression_decode", None)
+    return 8 if measure is None else max(int(measure()), 1)
 
 
 def _with_sampling(model: Any, extra: Mapping[str, Any]) -> Any:
@@ -311,7 +336,7 @@ def _as_host_error(title: str) -> Iterator[None]:
     except (memory.InterruptProcessingException, HostError):
         raise
     except Exception as error:
-        if "OutOfMemory" in type(error).__name__:
+        if "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower():
             reason = "there is not enough memory for it; choose a smaller size in its settings"
         else:
             reason = "ComfyUI cannot use it"

@@ -18,6 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 #: Machines are shared, and real checkpoints are loaded from disk.
 PATIENCE = 240.0
+#: Of the checkpoints that tests begin with.
+MINIS = ("mini-1.safetensors", "mini-2.safetensors", "styles/mini-3.safetensors")
 DIR_VARIABLE, PYTHON_VARIABLE = "GMI_COMFYUI_DIR", "GMI_COMFYUI_PYTHON"
 
 Graph = dict[str, dict[str, Any]]
@@ -175,7 +177,9 @@ class ComfyServer:
         def settled() -> dict[str, Any] | None:
             now = self.build_state()
             quiet = not any(job for job in self.jobs())
-            return now if now["state"] == state and quiet else None
+            if now["state"] != state or not quiet:
+                return None
+            return None if self.get("/gmi/v1/library")["fitting"] else now
 
         found: dict[str, Any] = self.wait(settled, f"the build was not {state}")
         return found
@@ -211,6 +215,25 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+# -- checkpoints ----------------------------------------------------------------------------------
+
+
+def install(server: ComfyServer, checkpoint: Path, name: str) -> None:
+    """Put a checkpoint into ComfyUI's folder, without copying half a gigabyte."""
+    target = server.checkpoints / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    os.link(checkpoint, target)
+
+
+def quick_settings(server: ComfyServer, name: str, side: int = 64, steps: int = 2) -> None:
+    """Make a checkpoint's samples small and quick, through the route that people's edits take."""
+    settings: dict[str, Any] = {"width": side, "height": side, "steps": steps, "cfg": 1.0}
+    settings |= {"sampler": "euler", "scheduler": "normal"}
+    row = server.gmi("settings", {"name": name, "settings": settings})
+    assert row["edited"]
 
 
 # -- graphs ---------------------------------------------------------------------------------------

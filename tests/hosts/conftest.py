@@ -11,11 +11,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from comfyui_server import DIR_VARIABLE, PYTHON_VARIABLE, ComfyServer
+from comfyui_server import (
+    DIR_VARIABLE,
+    MINIS,
+    PYTHON_VARIABLE,
+    ComfyServer,
+    install,
+    quick_settings,
+)
 from mini_checkpoint import write_mini
-
-#: Of the checkpoints that the tests begin with.
-MINIS = ("mini-1.safetensors", "mini-2.safetensors", "styles/mini-3.safetensors")
 
 
 @pytest.fixture(scope="session")
@@ -42,19 +46,3 @@ def comfyui(
         quick_settings(server, name)
     yield server
     server.stop()
-
-
-def install(server: ComfyServer, checkpoint: Path, name: str) -> None:
-    """Put a checkpoint into ComfyUI's folder, without copying half a gigabyte."""
-    target = server.checkpoints / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    os.link(checkpoint, target)
-
-
-def quick_settings(server: ComfyServer, name: str, side: int = 64, steps: int = 2) -> None:
-    """Make a checkpoint's samples small and quick, through the route that people's edits take."""
-    settings = {"width": side, "height": side, "steps": steps, "cfg": 1.0}
-    settings |= {"sampler": "euler", "scheduler": "normal"}
-    row = server.gmi("settings", {"name": name, "settings": settings})
-    assert row["edited"]

@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_server import ComfyServer, node, query, text_to_image
-from conftest import MINIS, install, quick_settings
+from comfyui_server import (
+    MINIS,
+    ComfyServer,
+    install,
+    node,
+    query,
+    quick_settings,
+    text_to_image,
+)
 from mini_checkpoint import write_mini
 from PIL import Image
 

@@ -113,7 +113,7 @@ export function checkpointRow(row, { selected, onSelect }) {
       drawDetails();
     }));
     const idle = state.build?.state === "idle";
-    const { ask, slot } = removal([row.name], row.samples);
+    const { ask, slot } = removal([row.name], row.stored);
     const problem = h("div", { class: "gmi-slot" });
     const build = button(t("row.build"), async () => {
       try {
@@ -129,12 +129,12 @@ export function checkpointRow(row, { selected, onSelect }) {
       h(
         "div",
         { class: "gmi-row" },
-        idle && buildable(row) && row.samples < row.of && build,
+        idle && buildable(row) && Object.values(row.missing ?? {}).some((n) => n > 0) && build,
         row.settings && button(t("row.settings"), () => {
           editing = true;
           drawDetails();
         }, { small: true, icon: "sliders-h" }),
-        row.samples > 0 && ask,
+        row.stored > 0 && ask,
       ),
       slot,
       problem,

@@ -27,7 +27,7 @@ function groupCards(groups) {
 function goneList(gone) {
   const total = gone.reduce((sum, entry) => sum + entry.samples, 0);
   const rows = gone.map((entry) => {
-    const { ask, slot } = removal([entry.name], entry.samples, t("gone.removeShort"), true);
+    const { ask, slot } = removal([entry.identity], entry.samples, t("gone.removeShort"), true);
     ask.setAttribute("aria-label", t("gone.remove", { title: entry.title }));
     return h(
       "li",
@@ -36,7 +36,7 @@ function goneList(gone) {
       slot,
     );
   });
-  const all = removal(gone.map((entry) => entry.name), total, t("gone.removeAll"), true);
+  const all = removal(gone.map((entry) => entry.identity), total, t("gone.removeAll"), true);
   return [h("p", { class: "gmi-hint", text: t("gone.what") }), h("ul", { class: "gmi-list" }, ...rows), ...(gone.length > 1 ? [h("div", { class: "gmi-row" }, all.ask), all.slot] : [])];
 }
 

@@ -18,7 +18,7 @@ export function h(tag, attributes = {}, ...children) {
     else if (name === "data") Object.assign(element.dataset, value);
     else if (name === "on") {
       for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
-    } else if (!name.includes("-") && name in element && name !== "list" && name !== "role") element[name] = value;
+    } else if (!name.includes("-") && name in element && name !== "list" && name !== "role" && name !== "spellcheck") element[name] = value;
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));

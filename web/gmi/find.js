@@ -139,8 +139,8 @@ export function findView({ showCheckpoints }) {
 
   function add(files, { instead = false } = {}) {
     return guard(async () => {
-      const before = instead ? [] : images;
       const read = await Promise.allSettled(files.map(readImage));
+      const before = instead ? [] : images; // only now: another drop may have ended meanwhile
       const good = read.filter((result) => result.status === "fulfilled").map((result) => result.value);
       const fresh = good.filter((image) => !before.some((other) => other.url === image.url));
       images = [...before, ...fresh].slice(0, MOST_IMAGES);

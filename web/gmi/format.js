@@ -48,8 +48,8 @@ export const architecture = (key) => (key ? ARCHITECTURES[key] ?? key : t("archi
  */
 export const buildable = (row) => row.kind === "checkpoint" && row.state !== "unsupported" && row.state !== "suspect";
 
-/** How many samples a checkpoint lacks up to `limit` (null: all prompts). */
-export const lacks = (row, limit) => Math.max(0, Math.min(limit ?? row.of, row.of) - row.samples);
+/** How many samples a build makes of a checkpoint up to `limit` (null: all prompts), as the back end counts. */
+export const lacks = (row, limit) => row.missing?.[String(Math.min(limit ?? row.of, row.of))] ?? 0;
 
 /**
  * What a build would make samples of, as the backend plans it.

@@ -37,8 +37,8 @@ function chips(candidate) {
 
 /** "Nearly the same as …", from the ranking's groups; null for a candidate without siblings. */
 function sameAs(candidate, ranking) {
-  const group = ranking.near_duplicates?.find((entry) => entry.titles.includes(candidate.title));
-  const others = group?.titles.filter((title) => title !== candidate.title) ?? [];
+  const group = candidate.group && ranking.near_duplicates?.[candidate.group - 1];
+  const others = (group || null)?.titles.filter((title) => title !== candidate.title) ?? [];
   if (others.length === 0) return null;
   const titles = others.slice(0, 2).join(", ");
   const text = others.length > 2 ? tn("ranking.sameMore", others.length - 2, { titles }) : t("ranking.same", { titles });
