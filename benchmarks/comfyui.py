@@ -32,7 +32,7 @@ from lib_gmi.recorder import BASE_SEED
 
 from .speed import Comparison, report, write_json
 
-SIDE, STEPS, PASSES = 256, 20, (4, 8, 16)
+SIDE, STEPS, PASSES = 256, 20, (4, 8)
 NAME = "mini-1.safetensors"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,11 +11,12 @@ from typing import Any
 
 import photo_library
 import pytest
-from comfyui_server import DIR_VARIABLE, PYTHON_VARIABLE, ComfyServer, node, query
+from comfyui_server import DIR_VARIABLE, PYTHON_VARIABLE, ROOT, ComfyServer, node, query
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 WINNER = "neonNoirXL_v10.safetensors"
+EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
 TAB = ".find-best-model-tab-button"
 #: The front end's own complaints about a server without models, templates and the internet.
 NOT_OURS = ("404", "ERR_", "Failed to load resource", "reading 'id'", "websocket", "WebSocket")
@@ -150,6 +152,22 @@ def test_the_list_of_checkpoints(front: Front) -> None:
     front.picture("comfyui-checkpoints")
     assert front.page.locator(".gmi-sidebar >> text=These two are nearly the same").count() == 1
     assert front.ours == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_workflow_opens_whole(browser: Any, server: ComfyServer, path: Path) -> None:
+    example = json.loads(path.read_text(encoding="utf-8"))
+    front = Front(browser, server.address)
+
+    front.page.evaluate("workflow => app.loadGraphData(workflow)", example)
+
+    prompt = front.page.evaluate("async () => (await app.graphToPrompt()).output")
+    known = server.get("/object_info")
+    assert {row["class_type"] for row in prompt.values()} == {n["type"] for n in example["nodes"]}
+    for row in prompt.values():
+        assert set(known[row["class_type"]]["input"]["required"]) <= set(row["inputs"])
+    assert front.ours == []
+    front.page.close()
 
 
 def test_the_ranking_on_the_node(front: Front, server: ComfyServer) -> None:
