@@ -129,17 +129,19 @@ class Api:
         self, ranking: Ranking, top: int, prompt: str = "", wanted: Filter | None = None
     ) -> dict[str, Any]:
         """What faces show of a ranking: names as they are today, pictures, what is missing."""
-        states = self.service.states()
+        candidates = self.service.candidates()
         # of equal files the first name serves, and rather one that passes the filter
         passing = wanted or Filter()
-        ordered = sorted(states, key=lambda state: not passing(state.candidate))
-        by_identity = {s.candidate.identity: s for s in reversed(ordered)}
+        ordered = sorted(candidates, key=lambda candidate: not passing(candidate))
+        by_identity = {candidate.identity: candidate for candidate in reversed(ordered)}
         pseudo = self.service.pseudo_prompt(ranking, prompt)
-        rows = [
-            self._ranked(row, by_identity[row.candidate.identity])
+        shown = [  # a file may have been removed a moment ago
+            (row, by_identity[row.candidate.identity])
             for row in ranking.candidates
-            if row.candidate.identity in by_identity  # it may have been removed a moment ago
+            if row.candidate.identity in by_identity
         ][:top]
+        states = self.service.states([candidate for _, candidate in shown])
+        rows = [self._ranked(row, state) for (row, _), state in zip(shown, states, strict=True)]
         return {
             "verdict": ranking.verdict,
             "method": ranking.method,
@@ -154,7 +156,7 @@ class Api:
                 for group in ranking.groups
             ],
             "excluded": [vars(exclusion) for exclusion in ranking.excluded],
-            "missing": sum(state.state == "none" for state in states),
+            "missing": self.service.missing(candidates),
         }
 
     # -- changing ---------------------------------------------------------------------------------

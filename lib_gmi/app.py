@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from . import fitted as fitting
 from .encoders import TEXT_DEFAULT, load, load_text, registry
 from .errors import MissingExtraError
 from .fitted import FittedLibrary, Selection
 from .identify import Ranking, identify, requirement
-from .images import open_image
+from .images import open_image, through_codec
 from .kernels import load_prior
 from .library import Library
 from .paths import data_folder
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .prompts import PromptSet
-    from .protocols import Candidate, Encoder, Host, TextEncoder
+    from .protocols import Candidate, Encoder, FloatArray, Host, TextEncoder
 
 
 def build(
@@ -60,12 +63,18 @@ def open_fitted(
     return fitting.fit(library, encoder_id, prior, progress, selection)
 
 
+#: Images whose features are remembered.
+_REMEMBERED = 32
+
+
 class Identifier:
     """A fitted library with its encoders at hand, for any number of queries."""
 
     def __init__(self, library: FittedLibrary, device: str = "cpu") -> None:
         self.library = library
-        self.encoder: Encoder = load(library.stack.encoder_id, device)
+        self.encoder: Encoder = _Remembering(
+            load(library.stack.encoder_id, device), library.stack.codec
+        )
 
     def rank(
         self,
@@ -89,9 +98,36 @@ class Identifier:
         text_encoder = None
         if prompt and self.library.stack.text_encoder_id is not None:
             text_encoder = load_text(self.library.stack.text_encoder_id)
-        wanted = requirement(opened, self.encoder, self.library.stack.codec, prompt, text_encoder)
+        wanted = requirement(opened, self.encoder, "source", prompt, text_encoder)
         library = self.library.with_titles(titles) if titles else self.library
         return identify(library, wanted, method, only)
+
+
+class _Remembering:
+    """Sends images through a codec and an encoder, and remembers the last few.
+
+    People ask about the same image again and again: with another filter, method or prompt.
+    """
+
+    def __init__(self, encoder: Encoder, codec: str) -> None:
+        self.id, self.dim = encoder.id, encoder.dim
+        self._encoder, self._codec = encoder, codec
+        self._known: dict[str, FloatArray] = {}
+
+    def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
+        """See :class:`.protocols.Encoder`."""
+        keys = [_pixel_hash(image) for image in images]
+        known = dict(self._known)  # other threads may ask at the same time
+        new = {k: i for k, i in zip(keys, images, strict=True) if k not in known}
+        if new:
+            pixels = [through_codec(image, self._codec) for image in new.values()]
+            known.update(zip(new, self._encoder.encode_images(pixels), strict=True))
+            self._known = dict(list(known.items())[-_REMEMBERED:])
+        return np.stack([known[key] for key in keys])
+
+
+def _pixel_hash(image: Image.Image) -> str:
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 
 def optional_text_encoder() -> TextEncoder | None:

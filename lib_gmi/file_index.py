@@ -82,5 +82,4 @@ def _stamp(path: Path) -> list[int]:
         status = path.stat()
     except OSError:
         return []
-    # not the inode: some network drives make up another one each time
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ino]

@@ -193,10 +193,20 @@ class Service:
                 raise RankingError(f"'{name}' is not an installed checkpoint.")
         return [known[name] for name in names]
 
-    def states(self) -> list[CheckpointState]:
-        """Every candidate and what the library has of it."""
+    def states(self, candidates: Sequence[Candidate] | None = None) -> list[CheckpointState]:
+        """Candidates, all by default, and what the library has of them."""
         entries = self._entries()
-        return [self._state(c, entries.get(c.identity, [])) for c in self.candidates()]
+        chosen = self.candidates() if candidates is None else candidates
+        return [self._state(c, entries.get(c.identity, [])) for c in chosen]
+
+    def missing(self, candidates: Sequence[Candidate]) -> int:
+        """How many of these are supported and cannot be ranked for want of samples."""
+        entries = self._entries()
+        return sum(
+            c.unsupported is None
+            and max((e.finished for e in entries.get(c.identity, [])), default=0) < MIN_PROMPTS
+            for c in candidates
+        )
 
     def state(self, candidate: Candidate) -> CheckpointState:
         """One candidate and what the library has of it."""

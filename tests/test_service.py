@@ -744,3 +744,23 @@ def test_a_checkpoint_added_while_the_host_runs_is_there_at_once(running: Runnin
     assert "new.safetensors" not in running.states()
     write_checkpoint(running.host.models / "new.safetensors", 4)
     assert running.states()["new.safetensors"] == "none"
+
+
+def test_an_image_that_is_asked_about_again_is_not_encoded_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.build(limit=4)
+    encoder = running.service.snapshot().identifier.encoder._encoder  # type: ignore[attr-defined]
+    encode, encoded = encoder.encode_images, []
+
+    def counting(images: list[Any]) -> Any:
+        encoded.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(encoder, "encode_images", counting)
+    first = running.service.rank([drawn(1, 7), drawn(1, 8)])
+    again = running.service.rank([drawn(1, 8), drawn(1, 7)], method="rkme-clip")
+    third = running.service.rank([drawn(1, 7), drawn(1, 8), drawn(1, 9), drawn(1, 9)])
+
+    assert encoded == [2, 1]
+    assert len(first.candidates) == len(again.candidates) == len(third.candidates)
