@@ -145,14 +145,14 @@ def test_equal_files_under_two_names_share_one_specification(running: Running) -
 def test_a_file_replaced_under_the_same_name_is_another_checkpoint(running: Running) -> None:
     running.build()
     old = running.service.installed(ALPHA).identity
-    running.install(ALPHA, 5)
+    running.install(ALPHA, 8)
     assert running.states() == {ALPHA: "none", BETA: "ready", GAMMA: "ready"}
     assert [entry.identity for entry in running.service.gone()] == [old]
-    ranking = running.service.rank([drawn(5, 7)])
+    ranking = running.service.rank([drawn(8, 7)])
     assert old not in [row.candidate.identity for row in ranking.candidates]
     running.build()
     assert running.states()[ALPHA] == "ready"
-    best = running.service.rank([drawn(5, 7)]).best
+    best = running.service.rank([drawn(8, 7)]).best
     assert best.candidate.identity == running.service.installed(ALPHA).identity
     assert len(running.service.gone()) == 1, "nothing is thrown away"
 
