@@ -149,8 +149,11 @@ def test_the_list_of_checkpoints(front: Front) -> None:
 
     front.page.wait_for_selector(".gmi-sidebar >> text=nightcapXL")
     front.page.wait_for_selector(".gmi-sidebar >> text=Build 2 checkpoints")
+    # near-duplicates are known once the library has been fitted, in the background
+    front.page.wait_for_selector(
+        ".gmi-sidebar >> text=These two are nearly the same", state="attached"
+    )
     front.picture("comfyui-checkpoints")
-    assert front.page.locator(".gmi-sidebar >> text=These two are nearly the same").count() == 1
     assert front.ours == []
 
 
