@@ -150,7 +150,7 @@ class Service:
         self.encoder = encoder
         #: Candidates that failed in this process, by identity.
         self.failed: dict[str, str] = {}
-        #: Called with the name of each new snapshot.
+        #: Called with the name of each new snapshot, also of the first one that is fitted.
         self.on_advance: Callable[[str], None] = lambda name: None
         self._snapshot: FittedSnapshot | None = None
         self._name: str | None = None
@@ -315,9 +315,9 @@ class Service:
     def advance(self) -> None:
         """Let answers follow the library as it is now. Takes a fit, so never inside a query."""
         with self._fitting:
-            before = self._name
+            before = (self._name, self._snapshot)
             self._refit()
-            moved = self._name != before
+            moved = (self._name, self._snapshot) != before
         if moved:
             self.on_advance(self.snapshot_name)
 

@@ -764,3 +764,17 @@ def test_an_image_that_is_asked_about_again_is_not_encoded_again(
 
     assert encoded == [2, 1]
     assert len(first.candidates) == len(again.candidates) == len(third.candidates)
+
+
+def test_faces_hear_of_the_first_fit_although_the_name_was_known_before(running: Running) -> None:
+    """They may have drawn the library without near-duplicates, which only a fit can tell."""
+    running.build(limit=4)
+    again = start(running.host.models, running.library.folder)
+    heard: list[str] = []
+    again.service.on_advance = heard.append
+    name = again.service.snapshot_name
+
+    again.service.advance()
+    again.service.advance()
+
+    assert heard == [name]
