@@ -353,8 +353,10 @@ def apply(settings: GenerationSettings, overrides: Mapping[str, Any]) -> Generat
         PresetError: see :func:`validate`.
     """
     valid = validate(overrides)
-    extra = {key: valid.pop(key) for key in _EXTRA if key in valid}
-    return replace(settings, **valid, extra={**settings.extra, **extra})
+    extra = {**settings.extra, **{key: valid.pop(key) for key in _EXTRA if key in valid}}
+    if not extra.get("prefix"):  # as a preset without one: equal settings have to be equal
+        extra.pop("prefix", None)
+    return replace(settings, **valid, extra=extra)
 
 
 class Overrides:

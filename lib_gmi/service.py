@@ -409,10 +409,26 @@ class Service:
 
     def pseudo_prompt(self, ranking: Ranking, prompt: str | None) -> PseudoPrompt | None:
         """What describes the query: the user's own words, or the library's nearest prompt."""
+        return self._pseudo_prompt(ranking.nearest_prompt, prompt)
+
+    def describe(self, images: Sequence[Image.Image], prompt: str | None) -> PseudoPrompt | None:
+        """The same without ranking anything.
+
+        Raises:
+            ImageError: an image cannot be used.
+            RankingError: the library is empty, and there is no prompt.
+        """
+        if prompt and prompt.strip():
+            return self._pseudo_prompt(None, prompt)
+        identifier = self.snapshot().identifier
+        features = identifier.encoder.encode_images(images)
+        return self._pseudo_prompt(identifier.library.nearest_prompt(features), None)
+
+    def _pseudo_prompt(self, nearest: str | None, prompt: str | None) -> PseudoPrompt | None:
         if prompt and prompt.strip():
             return PseudoPrompt(prompt.strip(), "user")
         texts = {known.id: known.text for known in self.prompt_set.prompts}
-        text = texts.get(ranking.nearest_prompt or "")
+        text = texts.get(nearest or "")
         return None if text is None else PseudoPrompt(text, "library")
 
     def sample(self, entry: Entry, prompt_id: str) -> Path | None:

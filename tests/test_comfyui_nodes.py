@@ -924,3 +924,12 @@ def test_a_library_that_cannot_be_used_is_an_error_and_not_a_crash(
     library_folder.write_text("not a folder")
     with pytest.raises(LibraryError, match="is not a folder"):
         run("GMI_FindBestModel", image=comfy.image(1))
+
+
+def test_a_locked_answer_still_describes_the_image(built: Comfy) -> None:
+    """Whatever hangs on the description makes the same picture before and after locking."""
+    image = built.image(2)
+    before = run("GMI_FindBestModel", image=image)["result"]
+    after = run("GMI_FindBestModel", image=image, **lock("alpha.safetensors"))["result"]
+    assert after[4] == before[4] != ""
+    assert (after[0], after[3]) == ("alpha.safetensors", 1.0)

@@ -667,3 +667,12 @@ def test_two_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert len(json.loads(path.read_text())["checkpoints"]) == 20
+
+
+def test_an_empty_prefix_is_no_prefix() -> None:
+    """The form sends every field; that must not count as other settings."""
+    plain = GenerationSettings(extra={"guidance": 3.5})
+    prefixed = GenerationSettings(extra={"prefix": "score_9, "})
+
+    assert apply(plain, {"prefix": ""}) == plain
+    assert apply(prefixed, {"prefix": ""}) == GenerationSettings()

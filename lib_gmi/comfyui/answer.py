@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..api import MAX_PROMPT
-from ..errors import RankingError
+from ..errors import GMIError, RankingError
 from ..service import ANY, Filter
 from .runtime import runtime
 
@@ -22,7 +22,8 @@ class Answer:
     Attributes:
         shown: what the front end shows, see :meth:`..api.Api.ranking_json`.
         name: of the best checkpoint.
-        probability: of it and of those that cannot be told from it; ``None`` if none is claimed.
+        probability: of it and of those that cannot be told from it; ``None`` if none is claimed,
+            1 if it is locked.
         locked: nothing was ranked; the workflow keeps this answer.
     """
 
@@ -58,9 +59,9 @@ def find(image: Any, **inputs: Any) -> Answer:
         RankingError: nothing can be ranked, or the locked checkpoint is not installed.
     """
     locked = str(inputs.get("locked_answer", ""))
-    if inputs.get("lock_answer") and locked:
-        return _locked(locked)
     prompt = str(inputs.get("prompt", ""))[:MAX_PROMPT]
+    if inputs.get("lock_answer") and locked:
+        return _locked(locked, image, prompt)
     wanted = Filter(str(inputs.get("architecture", ANY)), str(inputs.get("pattern", "")))
     api = runtime().api
     method = str(inputs.get("method", "auto"))
@@ -74,6 +75,8 @@ def find(image: Any, **inputs: Any) -> Answer:
             "load. Build specifications of checkpoints, or widen the filter."
         )
     notes = list(shown["notes"])
+    if shown["missing"]:
+        notes.append(f"{shown['missing']} installed without a specification were not compared.")
     if rows[0] is not chosen:
         notes.insert(
             0,
@@ -92,8 +95,11 @@ def pictures(pixels: Any) -> Sequence[Image.Image]:
     return tensor_to_images(pixels)
 
 
-def _locked(locked: str) -> Answer:
-    """The locked answer; the same file in another folder serves as well."""
+def _locked(locked: str, image: Any, prompt: str) -> Answer:
+    """The locked answer; the same file in another folder serves as well.
+
+    Nothing is ranked, but the image is described: what hangs on that shall not change.
+    """
     names = [candidate.name for candidate in runtime().host.list_checkpoints()]
     wanted = locked.replace("\\", "/")
     same = [name for name in names if name.replace("\\", "/") == wanted]
@@ -110,12 +116,20 @@ def _locked(locked: str) -> Answer:
         "verdict": f"Locked: this workflow always uses {name}.",
         "candidates": [],
         "notes": [moved] if elsewhere else [],
-        "prompt": None,
+        "prompt": _description(image, prompt),
         "foreign": False,
         "locked": True,
         "chosen": name,
     }
-    return Answer(shown, name, None, locked=True)
+    return Answer(shown, name, 1.0, locked=True)
+
+
+def _description(image: Any, prompt: str) -> dict[str, Any] | None:
+    try:
+        described = runtime().service.describe(pictures(image), prompt)
+    except GMIError:
+        return None  # without a library there is nothing to describe it by
+    return None if described is None else asdict(described)
 
 
 def _probability(shown: dict[str, Any], row: dict[str, Any]) -> float | None:

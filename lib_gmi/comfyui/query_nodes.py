@@ -102,7 +102,8 @@ class FindBestModel(_QueryNode):
         "The name of the best checkpoint, to be wired into the name of a checkpoint loader.",
         "The ranking as text, best first.",
         "The scores in the order of the ranking, as a list; lower is better.",
-        "How likely the best checkpoint is, from 0 to 1; 0 where no probability can be claimed.",
+        "How likely the best checkpoint is, from 0 to 1; 0 where no probability can be claimed, 1 "
+        "where the answer is locked.",
         "The text that describes the image: your own prompt, or the prompt of the library whose "
         "samples look most like it.",
     )

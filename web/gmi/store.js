@@ -50,10 +50,13 @@ export function reload() {
 
 /** @param {any} build what the build routes answer */
 export function setBuild(build) {
-  const before = state.build?.state;
+  const before = state.build;
   state.build = build;
   tell("build");
-  if (build.state === "idle" && before && before !== "idle") reload();
+  // The list shows what each job has added: read it anew when one ends, and at the end of the build.
+  const next = before?.current?.name !== build.current?.name;
+  const ended = before && before.state !== build.state;
+  if ((next || ended) && listeners.size > 0) reload();
 }
 
 /** A checkpoint's row as the settings route answers it. */

@@ -62,7 +62,7 @@ const ENGLISH = {
   "ranking.label": "Ranking",
   "ranking.rank": "Rank {rank}",
   "ranking.probability": "Probability {percent}",
-  "ranking.score": "Score {score}",
+  "ranking.score": "Score {score} (lower is better)",
   "ranking.samples": "{samples} of {of} samples",
   "ranking.evidence": "Looks most like these samples",
   "ranking.same": "Nearly the same as {titles}",
