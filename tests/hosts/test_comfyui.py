@@ -248,6 +248,7 @@ def test_a_workflow_of_ones_own_takes_part(comfyui: ComfyServer) -> None:
         assert added["samples"] == done
 
     assert comfyui.rows()["recipe:large mini"]["state"] == "quick"
+    comfyui.wait(lambda: not comfyui.get("/gmi/v1/library")["fitting"], "the fit did not end")
     kept = comfyui.get("/gmi/v1/recipe?name=recipe%3Alarge%20mini")["graph"]
     assert kept["sampler"]["class_type"] == "KSampler"
     ranking = comfyui.rank(image_by(comfyui, MINIS[0]))
