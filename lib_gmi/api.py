@@ -77,6 +77,7 @@ class Api:
             ],
             "groups": groups,
             "architectures": sorted({r["architecture"] for r in rows if r["architecture"]}),
+            "folders": sorted({f for r in rows if (f := _folder(r["name"]))}),
             "dialects": list(service.prompt_set.dialects),
             **service.host.choices(),
             "seconds_per_sample": self.builds.seconds_per_sample(),
@@ -121,7 +122,8 @@ class Api:
         if method not in RANKERS:
             raise RequestError(f"Unknown method. Known: {', '.join(RANKERS)}.")
         prompt = _text(body, "prompt", "", MAX_PROMPT).strip()
-        wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500))
+        names = self.service.favourites.names() if body.get("favourites") is True else None
+        wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500), names)
         ranking = self.service.rank(images, prompt or None, method, wanted)
         return self.ranking_json(ranking, top, prompt, wanted)
 
@@ -214,6 +216,20 @@ class Api:
         self.service.failed.pop(candidate.identity, None)  # it may work now
         return self._row(self.service.state(candidate), {})
 
+    def set_favourite(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Mark a checkpoint as a favourite, or take the mark away.
+
+        Raises:
+            RequestError: malformed.
+            RankingError: the name is not installed.
+        """
+        candidate = self.service.installed(_text(body, "name"))
+        marked = body.get("marked")
+        if not isinstance(marked, bool):
+            raise RequestError("'marked' must be true or false.")
+        self.service.favourites.set(candidate.name, marked)
+        return {"name": candidate.name, "marked": marked}
+
     def remove(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Take specifications out of the library: of ``names``, or with ``gone`` of identities.
 
@@ -229,6 +245,31 @@ class Api:
         if unknown:
             raise RequestError(f"Unknown: {', '.join(unknown[:3])}.")
         return {"removed": self.service.remove([known[name] for name in names])}
+
+    def rebuild(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Take specifications of ``names`` out of the library and build them anew.
+
+        Raises:
+            RequestError: malformed.
+            RankingError: a name is not installed.
+        """
+        names = _names(body.get("names"))
+        chosen = self.service.all_installed(names)
+        limit = body.get("limit")
+        if limit is not None:
+            limit = _number(body, "limit", 0, 1, len(self.service.prompt_set))
+        self.service.remove([candidate.identity for candidate in chosen])
+        return build_json(self.builds.start(names, limit))
+
+    def verify(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Read every specification whole; damaged ones are set aside."""
+        report = self.service.library.verify()
+        self.service.advance_soon()
+        return {
+            "good": len(report.good),
+            "damaged": [vars(row) for row in report.damaged],
+            "unreadable": [vars(row) for row in report.unreadable],
+        }
 
     # -- rows -------------------------------------------------------------------------------------
 
@@ -257,6 +298,7 @@ class Api:
             "edited": state.edited,
             "previews": [] if shown is None else self._previews(shown),
             "group": group_of.get(candidate.identity),
+            "favourite": candidate.name in self.service.favourites.names(),
         }
 
     def _previews(self, entry: Entry) -> list[str]:
@@ -350,6 +392,12 @@ def settings_json(settings: GenerationSettings) -> dict[str, Any]:
 def sample_url(path: Path) -> str:
     """The address of a sample."""
     return f"{PREFIX}/samples/{path.parent.name}/{path.name}"
+
+
+def _folder(name: str) -> str:
+    """The folder of a name, with a slash at its end; empty at the top."""
+    folder, slash, _ = name.replace("\\", "/").rpartition("/")
+    return folder + slash
 
 
 def _kind(identity: str) -> str:

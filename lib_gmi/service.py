@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from .app import Identifier, open_fitted, optional_text_encoder
 from .encoders import DEFAULT, load, registry
 from .errors import GMIError, MissingExtraError, RankingError
+from .favourites import Favourites
 from .fitted import Selection
 from .library import Entry, Library
 from .prompts import PromptSet, default_prompt_set
@@ -65,12 +66,16 @@ class Filter:
         architecture: only this one, or :data:`ANY`.
         pattern: names with wildcards, several separated by commas; a folder ends in ``/``; a
             leading ``!`` takes away. Empty for all.
+        names: only these; ``None`` for all.
     """
 
     architecture: str = ANY
     pattern: str = ""
+    names: frozenset[str] | None = None
 
     def __call__(self, candidate: Candidate) -> bool:
+        if self.names is not None and candidate.name not in self.names:
+            return False
         if self.architecture not in (ANY, "", candidate.architecture):
             return False
         terms = [term.strip() for term in self.pattern.split(",") if term.strip()]
@@ -148,6 +153,7 @@ class Service:
         self.library = library
         self.prompt_set = prompt_set or default_prompt_set()
         self.encoder = encoder
+        self.favourites = Favourites(library.folder / "favourites.json")
         #: Candidates that failed in this process, by identity.
         self.failed: dict[str, str] = {}
         #: Called with the name of each new snapshot, also of the first one that is fitted.
