@@ -248,6 +248,7 @@ class Builds:
             progress,
         )
         builder.settings_for = service.settings
+        builder.recorder.keep_copies = service.keep_samples()
         progress.builder = builder
         summary = builder.build([candidate], job.samples)
         for exclusion in (*summary.failed, *summary.skipped):

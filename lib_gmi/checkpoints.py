@@ -43,7 +43,7 @@ KINDS = (
     "unknown",
 )
 
-_WORKFLOW = "use it through a workflow (Specification Prompt → Add to Specification)"
+WORKFLOW_HINT = "use it through a workflow (Specification Prompt → Add to Specification)"
 _REASONS = {
     "inpainting": "it is an inpainting model and needs an image to begin with",
     "refiner": "it is a refiner, which only finishes the images of another checkpoint",
@@ -343,7 +343,7 @@ def recognise(shapes: Shapes, metadata: Mapping[str, str]) -> CheckpointFacts:
         _prediction(shapes, metadata),
         f"{prefix}guidance_in.in_layer.weight" in shapes,
         metadata,
-        unsupported and f"{unsupported}; {_WORKFLOW}",
+        unsupported and f"{unsupported}; {WORKFLOW_HINT}",
     )
 
 
@@ -454,7 +454,7 @@ def _not_a_network(shapes: Shapes, metadata: Mapping[str, str]) -> CheckpointFac
         reason = "is damaged: it holds no tensors"
     elif diffusers is not None:
         architecture, kind = diffusers or None, "unet-only"
-        reason = f"{_lack(False, False)}; {_WORKFLOW}"
+        reason = f"{_lack(False, False)}; {WORKFLOW_HINT}"
     elif part is not None:
         kind, _, reason = part
     return CheckpointFacts(architecture, kind, None, False, metadata, reason)

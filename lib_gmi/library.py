@@ -200,6 +200,18 @@ class Library:
             self._set_aside(path, error)
             return None
 
+    def read(self, entry: Entry) -> Specification:
+        """The specification of an entry, as it is stored now.
+
+        Raises:
+            LibraryError: the file is gone or cannot be read.
+            SpecificationError: it is damaged.
+        """
+        try:
+            return self._read(self.specifications_folder / entry.file)
+        except FileNotFoundError:
+            raise LibraryError(f"{entry.title}: its specification is gone.") from None
+
     def snapshot(self) -> Snapshot:
         """Read every specification. Damaged files are set aside; they never stop the others."""
         entries, problems = self._scan()

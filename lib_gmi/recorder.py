@@ -37,6 +37,9 @@ class Recorder:
         encoder: image → features.
         text_encoder: embeds the prompts; without it methods that need prompts cannot be used on
             these specifications until they are embedded.
+
+    Attributes:
+        keep_copies: whether small copies of the samples are kept beside their features.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Recorder:
         self.library = library
         self.encoder = encoder
         self.text_encoder = text_encoder
+        self.keep_copies = True
         self._embeddings = embed_prompts(prompt_set, text_encoder)
 
     def seed(self, prompt: Prompt) -> int:
@@ -130,7 +134,8 @@ class Recorder:
         copies = {}
         if codec != "source":
             copy = stored_copy(image, codec)
-            copies[prompt.id, seed] = copy
+            if self.keep_copies:
+                copies[prompt.id, seed] = copy
             image = decode_image(copy)
         reason = broken_reason(image)
         if reason is None:

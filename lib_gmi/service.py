@@ -29,7 +29,7 @@ from .stack import MIN_PROMPTS
 if TYPE_CHECKING:
     from PIL import Image
 
-    from .identify import Ranking
+    from .identify import RankedCandidate, Ranking
     from .presets import Overrides, Preset
 
 #: Any architecture, in a filter.
@@ -56,6 +56,9 @@ class InstalledHost(Host, Protocol):
 
     def choices(self) -> dict[str, list[str]]:
         """What the host offers: ``samplers`` and ``schedulers``."""
+
+    def hashed(self) -> dict[str, str]:
+        """Better identities of files that were known by another one before: old → new."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,11 @@ class Service:
         host: the running host.
         library: its library.
         prompt_set: that specifications are built on.
-        encoder: name of the image encoder; it runs on the CPU, the accelerator is the host's.
+        encoder: name of the image encoder.
+
+    Attributes:
+        device: that the encoder runs on; as a rule the accelerator is the host's.
+        keep_samples: whether small copies of samples are kept.
     """
 
     def __init__(
@@ -153,9 +160,13 @@ class Service:
         self.library = library
         self.prompt_set = prompt_set or default_prompt_set()
         self.encoder = encoder
+        self.device = "cpu"
+        self.keep_samples: Callable[[], bool] = lambda: True
         self.favourites = Favourites(library.folder / "favourites.json")
         #: Candidates that failed in this process, by identity.
         self.failed: dict[str, str] = {}
+        #: The newest answer of all, for faces that go on with it.
+        self.last_ranking: Ranking | None = None
         #: Called with the name of each new snapshot, also of the first one that is fitted.
         self.on_advance: Callable[[str], None] = lambda name: None
         self._snapshot: FittedSnapshot | None = None
@@ -307,7 +318,9 @@ class Service:
 
     def recorder(self) -> Recorder:
         """Stores samples in this library."""
-        return Recorder(self.prompt_set, self.library, load(self.encoder), optional_text_encoder())
+        return Recorder(
+            self.prompt_set, self.library, load(self.encoder, self.device), optional_text_encoder()
+        )
 
     # -- answers ----------------------------------------------------------------------------------
 
@@ -318,9 +331,21 @@ class Service:
             self._name = self._library_name(self._selection())
         return self._name
 
+    def settle(self) -> None:
+        """Let specifications follow checkpoints whose whole hash has become known.
+
+        Raises:
+            LibraryError: a file cannot be written; nothing is lost.
+        """
+        begun = {entry.identity for entry in self.library.entries()}
+        for old, new in self.host.hashed().items():
+            if old in begun:
+                self.library.reidentify(old, new)
+
     def advance(self) -> None:
         """Let answers follow the library as it is now. Takes a fit, so never inside a query."""
         with self._fitting:
+            self.settle()
             before = (self._name, self._snapshot)
             self._refit()
             moved = (self._name, self._snapshot) != before
@@ -359,7 +384,7 @@ class Service:
             if not self._entries():
                 raise RankingError(NOTHING)
             fitted = open_fitted(self.library, self.encoder, selection=selection)
-            snapshot = FittedSnapshot(name, Identifier(fitted))
+            snapshot = FittedSnapshot(name, Identifier(fitted, self.device))
         except RankingError as error:
             reason = error
         # both at once, or a host would keep the old answer under the new name
@@ -408,10 +433,22 @@ class Service:
         identifier = self.snapshot().identifier
         titles = {candidate.identity: candidate.title for candidate in reversed(chosen)}
         try:
-            return identifier.rank(images, prompt, method, titles.keys(), titles)
+            ranking = identifier.rank(images, prompt, method, titles.keys(), titles)
         except MissingExtraError as error:
             ranking = identifier.rank(images, None, method, titles.keys(), titles)
-            return replace(ranking, notes=(*ranking.notes, f"The prompt was not used: {error}"))
+            note = f"The prompt was not used: {error}"
+            ranking = replace(ranking, notes=(*ranking.notes, note))
+        self.last_ranking = ranking
+        return ranking
+
+    def ranked_checkpoints(self, ranking: Ranking) -> list[tuple[Candidate, RankedCandidate]]:
+        """The checkpoints of an answer as they are installed now, best first; no recipes."""
+        installed = {c.identity: c for c in reversed(self.host.list_checkpoints())}
+        return [
+            (installed[row.candidate.identity], row)
+            for row in ranking.candidates
+            if row.candidate.identity in installed
+        ]
 
     def pseudo_prompt(self, ranking: Ranking, prompt: str | None) -> PseudoPrompt | None:
         """What describes the query: the user's own words, or the library's nearest prompt."""

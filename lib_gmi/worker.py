@@ -13,6 +13,11 @@ from collections.abc import Callable, Sequence
 
 from .builds import Job
 
+
+class StoppedError(Exception):
+    """A job was interrupted. Nothing went wrong, and nothing has to be reported."""
+
+
 #: Seconds between two looks at a gate that is shut.
 _PATIENCE = 0.5
 
@@ -87,6 +92,8 @@ class WorkerQueue:
         while (job := self._next()) is not None:
             try:
                 self.work(job)
+            except StoppedError:
+                pass  # whoever stopped it knows
             except Exception:
                 logging.exception("Find Best Model: a build stopped")
             finally:

@@ -79,6 +79,10 @@ class ComfyHost:
 
         return {"samplers": list(KSampler.SAMPLERS), "schedulers": list(KSampler.SCHEDULERS)}
 
+    def hashed(self) -> dict[str, str]:
+        """Nothing: ComfyUI does not hash checkpoints."""
+        return {}
+
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         """The preset with the user's changes.
 

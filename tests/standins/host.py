@@ -80,6 +80,7 @@ class StandInHost:
         before_drawing: called with each request, while its image is being generated.
         asked: (name, prompt id) of every request, in order.
         loaded: names of checkpoints in the order in which they were loaded.
+        hashes: better identities that the host has found out.
     """
 
     name = "stand-in"
@@ -93,6 +94,7 @@ class StandInHost:
         self.before_drawing: Callable[[Candidate, GenerationRequest], None] = lambda c, r: None
         self.asked: list[tuple[str, str]] = []
         self.loaded: list[str] = []
+        self.hashes: dict[str, str] = {}
         self._interrupt = False
 
     def list_checkpoints(self) -> list[Candidate]:
@@ -120,6 +122,9 @@ class StandInHost:
 
     def choices(self) -> dict[str, list[str]]:
         return {"samplers": ["euler", "dpmpp_2m"], "schedulers": ["normal", "karras"]}
+
+    def hashed(self) -> dict[str, str]:
+        return dict(self.hashes)
 
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         changes = self.overrides.get(candidate.identity)

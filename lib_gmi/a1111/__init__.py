@@ -1,0 +1,68 @@
+"""AUTOMATIC1111's web UI and its forks: callbacks, scripts, settings, and the build queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+TITLE = "Find Best Model"
+
+
+def start() -> None:
+    """Register everything with the web UI. Called each time that it loads its scripts."""
+    from modules import script_callbacks
+
+    from . import options
+
+    for register, callback in (
+        (script_callbacks.on_ui_settings, options.register),
+        (script_callbacks.on_ui_tabs, _tabs),
+        (script_callbacks.on_before_ui, _before_ui),
+        (script_callbacks.on_app_started, _app_started),
+        (script_callbacks.on_script_unloaded, _unloaded),
+    ):
+        register(_harmless(callback))
+
+
+def _harmless(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Trouble of ours must not keep the web UI from starting."""
+
+    @wraps(callback)
+    def guarded(*arguments: Any) -> Any:
+        try:
+            return callback(*arguments)
+        except Exception:
+            logging.exception("%s: %s failed", TITLE, callback.__name__)
+            return None
+
+    return guarded
+
+
+def _tabs() -> list[tuple[Any, str, str]]:
+    from ..ui.tab import build
+    from .bridge import WebUIBridge
+
+    return [(build(WebUIBridge()), TITLE, "gmi")]
+
+
+def _before_ui() -> None:
+    from . import xyz
+
+    xyz.register()
+
+
+def _app_started(demo: Any, app: Any) -> None:
+    from . import routes
+
+    routes.register(app)
+
+
+def _unloaded() -> None:
+    """The user reloads the page's scripts: a build goes on when they ask for it."""
+    from .runtime import running_builds
+
+    builds = running_builds()
+    if builds is not None:
+        builds.pause()

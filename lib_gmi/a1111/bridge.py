@@ -1,0 +1,177 @@
+"""What the web UI lends to the tab: see :class:`..ui.bridge.Bridge`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api import Api
+from ..builds import RUNNING
+from ..errors import GMIError, HostError
+from ..hosts import webui_forks as forks
+from ..hosts.webui_samplers import host_sampler, host_scheduler
+from ..previews import Previews, best_sample
+from ..protocols import Candidate, GenerationRequest, GenerationSettings
+from ..recorder import worded
+from ..ui.bridge import Abilities, Preferences
+from ..worker import StoppedError
+from . import options, pace
+from .runtime import Runtime, runtime
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class WebUIBridge:
+    """The web UI around the tab. Everything is made when it is first needed."""
+
+    abilities = Abilities(
+        load=True, build=True, compare=True, send=True, interrogate=True, preview=True
+    )
+
+    @property
+    def program(self) -> str:
+        return forks.program()
+
+    @property
+    def api(self) -> Api:
+        return runtime().api
+
+    def preferences(self) -> Preferences:
+        return Preferences(blur=options.chosen().blur)
+
+    # -- checkpoints ------------------------------------------------------------------------------
+
+    def current(self) -> str | None:
+        candidate = runtime().host.current()
+        return None if candidate is None else candidate.name
+
+    def load(self, name: str) -> None:
+        running = runtime()
+        running.host.switch(running.service.installed(name))
+
+    def title_of(self, name: str) -> str:
+        """How the web UI's own list calls a checkpoint now."""
+        return runtime().host.title_of(name)
+
+    def compare(self, names: Sequence[str], prompt: str, seed: int) -> list[Image.Image]:
+        running = runtime()
+        candidates = running.service.all_installed(names)
+        try:
+            return [_one(running, candidate, prompt, seed) for candidate in candidates]
+        except StoppedError:
+            raise HostError("The comparison was interrupted.") from None
+        finally:
+            if running.builds.state().state != RUNNING:
+                running.host.put_back()
+
+    # -- prompts ----------------------------------------------------------------------------------
+
+    def prompt_of(self, image: Image.Image) -> str | None:
+        from modules import images, infotext_utils
+
+        with contextlib.suppress(Exception):  # strangers wrote it
+            written, _ = images.read_info_from_image(image)
+            if written:
+                prompt = infotext_utils.parse_generation_parameters(written).get("Prompt")
+                return prompt.strip() or None if isinstance(prompt, str) else None
+        return None
+
+    def interrogate(self, image: Image.Image) -> str:
+        from modules import call_queue, shared
+
+        with call_queue.queue_lock:
+            text = shared.interrogator.interrogate(image.convert("RGB"))
+        if not text or text.strip() in ("", "<error>"):
+            raise HostError(
+                f"{self.program}'s interrogator does not work here; its log says why. Describe "
+                "the image in your own words."
+            )
+        return str(text).strip()
+
+    def infotext(self, name: str, prompt: str) -> str:
+        running = runtime()
+        candidate = running.service.installed(name)
+        settings = running.service.settings(candidate)
+        text = worded(prompt, settings, running.service.prompt_set)
+        return infotext(text, settings, candidate)
+
+    def connect_send(self, button: Any, text: Any) -> None:
+        try:
+            from modules import infotext_utils as paste
+        except ImportError:  # its older name
+            from modules import generation_parameters_copypaste as paste
+
+        paste.register_paste_params_button(
+            paste.ParamBinding(paste_button=button, tabname="txt2img", source_text_component=text)
+        )
+
+    # -- builds -----------------------------------------------------------------------------------
+
+    def waiting_for(self) -> str | None:
+        return runtime().queue.waiting_for or runtime().politeness.look()
+
+    def build_now(self) -> None:
+        runtime().politeness.hurry()
+        runtime().queue.hurry()
+
+    def seconds_per_sample(self) -> float | None:
+        return pace.seconds_per_sample()
+
+    # -- previews ---------------------------------------------------------------------------------
+
+    def preview_exists(self, name: str) -> bool:
+        path = runtime().service.installed(name).path
+        return path is not None and _previews().exists(path)
+
+    def make_preview(self, name: str) -> None:
+        running = runtime()
+        state = running.service.state(running.service.installed(name))
+        path, entry = state.candidate.path, state.shown
+        specification = None if entry is None else running.service.library.read(entry)
+        row = None if specification is None else best_sample(specification)
+        if path is None or entry is None or specification is None or row is None:
+            raise GMIError(f"{state.candidate.title}: has no samples yet.")
+        sample = running.service.sample(entry, specification.prompt_ids[row])
+        if sample is None:
+            raise GMIError(f"{state.candidate.title}: its sample images were not kept.")
+        _previews().make(path, sample)
+
+    def undo_preview(self, name: str) -> None:
+        path = runtime().service.installed(name).path
+        if path is not None:
+            _previews().undo(path)
+
+
+def infotext(prompt: str, settings: GenerationSettings, candidate: Candidate) -> str:
+    """A prompt and settings as the web UI writes them below its images."""
+    fields = {
+        "Steps": settings.steps,
+        "Sampler": host_sampler(settings.sampler),
+        "Schedule type": host_scheduler(settings.scheduler),
+        "CFG scale": None if settings.cfg is None else f"{settings.cfg:g}",
+        "Size": f"{settings.width}x{settings.height}" if settings.width else None,
+        "Clip skip": settings.clip_skip if (settings.clip_skip or 1) > 1 else None,
+    }
+    if candidate.identity.startswith("sha256:"):
+        fields["Model hash"] = candidate.identity.removeprefix("sha256:")[:10]
+    lines = [prompt.replace("\n", " ").strip()]
+    if settings.negative:
+        lines.append(f"Negative prompt: {settings.negative}")
+    lines.append(", ".join(f"{key}: {value}" for key, value in fields.items() if value))
+    return "\n".join(lines)
+
+
+def _one(running: Runtime, candidate: Candidate, prompt: str, seed: int) -> Image.Image:
+    settings = running.service.settings(candidate)
+    codec_free = replace(settings, codec="source")
+    text = worded(prompt, settings, running.service.prompt_set)
+    request = GenerationRequest("compare", text, settings.negative, seed)
+    return running.host.generate(candidate, request, codec_free)
+
+
+def _previews() -> Previews:
+    return Previews(Path(runtime().service.library.folder) / "previews.json")

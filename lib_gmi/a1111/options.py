@@ -1,0 +1,110 @@
+"""Our section of the web UI's settings page; the web UI saves what is chosen there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SECTION = ("gmi", "Find Best Model")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose.
+
+    Attributes:
+        library: the library's folder; ``None`` for the one in the web UI's data folder.
+        encoder: name of the image encoder.
+        device: that it runs on.
+        prompt_set: a file; ``None`` for the one that comes with this program.
+        idle_minutes: a build waits until nothing was generated for so long; 0 for never wait.
+        blur: samples are blurred until they are pointed at.
+        keep_samples: small copies of samples are kept.
+        sidecars: what lies beside a checkpoint's file tells which settings suit it.
+    """
+
+    library: Path | None
+    encoder: str
+    device: str
+    prompt_set: Path | None
+    idle_minutes: float
+    blur: bool
+    keep_samples: bool
+    sidecars: bool
+
+
+def register() -> None:
+    """Add our options. The web UI calls this when it makes its settings page."""
+    import gradio as gr
+    from modules import shared
+
+    from ..encoders import DEFAULT, registry
+
+    names = [info.name for info in registry.images()]
+
+    def add(key: str, default: Any, label: str, component: Any = None, **arguments: Any) -> Any:
+        info = shared.OptionInfo(default, label, component, arguments or None, section=SECTION)
+        shared.opts.add_option(f"gmi_{key}", info)
+        return info
+
+    def note(info: Any, text: str) -> None:
+        if hasattr(info, "info"):  # an older web UI shows the label only
+            info.info(text)
+
+    note(
+        add("pause_while_i_work", True, "Pause builds while I work"),
+        "a build goes on when nothing was generated for the minutes below",
+    )
+    add(
+        "idle_minutes", 3, "Minutes without a generation before a build goes on",
+        gr.Slider, minimum=1, maximum=60, step=1,
+    )  # fmt: skip
+    add("blur", True, "Blur sample images until I point at them")
+    note(
+        add("keep_samples", True, "Keep sample images"),
+        "small copies, about 40 kB each; without them, rankings show no pictures",
+    )
+    note(
+        add("sidecars", True, "Presets read the files beside a checkpoint"),
+        "its .civitai.info and .json tell which settings suit it; change them in the tab",
+    )
+    note(
+        add("library_folder", "", "Library folder"),
+        "empty: the folder 'gmi' beside the web UI's outputs; takes effect after a restart",
+    )
+    note(
+        add("prompt_set", "", "Prompt set (a JSON file)"),
+        "empty: the 55 prompts that come with this extension; takes effect after a restart",
+    )
+    note(
+        add("encoder", DEFAULT, "Encoder", gr.Dropdown, choices=names),
+        "takes effect after a restart; specifications of one encoder cannot be ranked by another",
+    )
+    note(
+        add("encoder_device", "cpu", "The encoder runs on", gr.Dropdown, choices=["cpu", "cuda"]),
+        "a checkpoint needs the graphics card more",
+    )
+
+
+def chosen() -> Options:
+    """What the user chose, as it is now."""
+    from modules import shared
+
+    from ..encoders import DEFAULT
+
+    def get(key: str, default: Any) -> Any:
+        value = getattr(shared.opts, f"gmi_{key}", default)
+        return default if value is None else value
+
+    library, prompt_set = str(get("library_folder", "")), str(get("prompt_set", ""))
+    return Options(
+        library=Path(library).expanduser() if library.strip() else None,
+        encoder=str(get("encoder", DEFAULT)) or DEFAULT,
+        device=str(get("encoder_device", "cpu")),
+        prompt_set=Path(prompt_set).expanduser() if prompt_set.strip() else None,
+        idle_minutes=float(get("idle_minutes", 3)) if get("pause_while_i_work", True) else 0.0,
+        blur=bool(get("blur", True)),
+        keep_samples=bool(get("keep_samples", True)),
+        sidecars=bool(get("sidecars", True)),
+    )

@@ -1,0 +1,36 @@
+"""The API on the web UI's server, behind the login that the web UI was started with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..web import Guard
+from ..web import register as add_routes
+from .runtime import runtime
+
+
+def register(app: Any) -> None:
+    """Add the routes.
+
+    Args:
+        app: the web UI's FastAPI app.
+    """
+    add_routes(app, lambda: runtime().api, guard(app))
+
+
+def guard(app: Any) -> Guard:
+    """Whom the routes serve, from the flags that the web UI was started with."""
+    from modules import shared
+
+    flags = shared.cmd_opts
+
+    def flag(name: str) -> Any:
+        return getattr(flags, name, None)
+
+    tunnelled = bool(flag("share") or flag("ngrok") or flag("cloudflared"))
+    return Guard(
+        gradio_app=app,
+        api_auth=[pair.strip() for pair in str(flag("api_auth") or "").split(",") if pair.strip()],
+        public=tunnelled or bool(flag("listen") or flag("server_name")),
+        tunnelled=tunnelled,
+    )

@@ -1,0 +1,120 @@
+"""The one service of a running web UI, made when something first needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..api import Api
+from ..background import Background
+from ..builds import RUNNING, Builds, Job
+from ..errors import HostError
+from ..hosts.a1111 import JOB, A1111Host
+from ..library import Library
+from ..prompts import PromptSet
+from ..service import Service
+from ..worker import StoppedError, WorkerQueue
+from . import options
+from .politeness import Politeness
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the tab, the routes and the scripts share."""
+
+    host: A1111Host
+    service: Service
+    queue: WorkerQueue
+    builds: Builds
+    api: Api
+    politeness: Politeness
+
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+
+
+def runtime() -> Runtime:
+    """The runtime of this process. Loads no model.
+
+    Raises:
+        GMIError: the library's folder or the prompt set cannot be used.
+    """
+    global _runtime  # noqa: PLW0603  one process is one web UI
+    with _lock:
+        if _runtime is None:
+            _runtime = _make()
+        return _runtime
+
+
+def library_folder() -> Path:
+    """From the settings, ``$GMI_LIBRARY``, or ``gmi`` in the web UI's data folder."""
+    import os
+
+    from modules import paths_internal
+
+    from ..paths import LIBRARY_VARIABLE, default_library_folder
+
+    chosen = options.chosen().library
+    if chosen is not None:
+        return chosen
+    if os.environ.get(LIBRARY_VARIABLE):
+        return default_library_folder()
+    return Path(paths_internal.data_path) / "gmi"
+
+
+def _make() -> Runtime:
+    chosen = options.chosen()
+    library = Library(library_folder())
+    host = A1111Host(library.folder)
+    prompt_set = None if chosen.prompt_set is None else PromptSet.load(chosen.prompt_set)
+    service = Service(host, library, prompt_set, chosen.encoder)
+    service.device = chosen.device
+    service.keep_samples = lambda: options.chosen().keep_samples
+    host.sidecars = lambda: options.chosen().sidecars
+    service.advance_soon = Background(service.advance)
+    politeness = Politeness(somebody_works, lambda: options.chosen().idle_minutes * 60)
+    queue = WorkerQueue(stop=host.interrupt, gate=politeness.look)
+    builds = Builds(service, queue, lambda state: None)
+
+    def wait_for_turn() -> None:
+        if not politeness.wait(lambda: builds.state().state == RUNNING and not host.interrupted()):
+            raise StoppedError
+
+    def work(job: Job) -> None:
+        host.begin()
+        with contextlib.suppress(HostError):  # the build finds out as well, and reports it
+            host.calculate_hash(job.name)
+            service.settle()
+        host.before_image = wait_for_turn
+        try:
+            builds.run(job)
+        finally:
+            host.before_image = lambda: None
+
+    queue.work = work
+    queue.after = host.put_back
+    return Runtime(host, service, queue, builds, Api(service, builds), politeness)
+
+
+def somebody_works() -> bool:
+    """Whether the web UI is busy with something that is not ours."""
+    from modules import call_queue, shared
+
+    if shared.state.job:
+        return str(shared.state.job) != JOB
+    # a checkpoint that is being loaded, for instance
+    lock = getattr(call_queue.queue_lock, "_lock", None)
+    return lock is not None and bool(lock.locked())
+
+
+def running_builds() -> Builds | None:
+    """The builds, if anything has needed them yet."""
+    return None if _runtime is None else _runtime.builds
+
+
+def running_politeness() -> Politeness | None:
+    """The politeness, if anything has needed it yet."""
+    return None if _runtime is None else _runtime.politeness
