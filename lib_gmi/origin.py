@@ -47,6 +47,14 @@ def refusal(headers: Mapping[str, str], local: str | None) -> str | None:
     return None
 
 
+def is_allowed_host(host: str) -> bool:
+    """Whether the user named the host of a ``Host`` header in :data:`HOSTS_VARIABLE`."""
+    try:
+        return _address("//" + host)[0] in _allowed()
+    except ValueError:
+        return False
+
+
 def _address(url: str) -> tuple[str, int | None]:
     """Host name and port of an address.
 

@@ -1,0 +1,211 @@
+"""What the routes tell about themselves at ``/docs``: OpenAPI, without a model of any library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .api import MAX_IMAGES, MAX_PROMPT
+from .service import ANY, RANKERS
+
+TAG = "Find Best Model"
+Schema = Mapping[str, Any]
+
+_OBJECT: Schema = {"type": "object"}
+_STRING = {"schema": {"type": "string"}}
+_TEXT: Schema = {"type": "string"}
+_NAME: Schema = {"type": "string", "description": "of a checkpoint, as `library` lists it"}
+_NAMES: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
+_LIMIT: Schema = {
+    "type": "integer",
+    "minimum": 1,
+    "nullable": True,
+    "description": "images of each checkpoint, for instance 4; null for all prompts",
+}
+_ERROR = {"type": "object", "properties": {"error": _TEXT}, "required": ["error"]}
+
+
+@dataclass(frozen=True)
+class Described:
+    """One route.
+
+    Attributes:
+        summary: a few words.
+        description: whole sentences, as Markdown.
+        answer: what comes back.
+        body: properties of the JSON object to send; ``None`` where nothing is sent.
+        required: of those.
+        query: names of parameters in the address, and what they are.
+        kind: media type of the answer.
+    """
+
+    summary: str
+    description: str
+    answer: str
+    body: Mapping[str, Schema] | None = None
+    required: tuple[str, ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
+    kind: str = "application/json"
+
+    def request(self) -> dict[str, Any]:
+        """What FastAPI cannot read off the handler."""
+        found: dict[str, Any] = {}
+        if self.query:
+            found["parameters"] = [
+                {
+                    "name": name,
+                    "in": "query",
+                    "required": True,
+                    "description": what,
+                    "schema": _TEXT,
+                }
+                for name, what in self.query
+            ]
+        if self.body is not None:
+            schema: dict[str, Any] = {"type": "object", "properties": dict(self.body)}
+            if self.required:
+                schema["required"] = list(self.required)
+            content = {"application/json": {"schema": schema}}
+            found["requestBody"] = {"required": True, "content": content}
+        return found
+
+
+def described(about: Described) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route."""
+    problem = {"content": {"application/json": {"schema": _ERROR}}}
+    schema = _OBJECT if about.kind == "application/json" else {"type": "string", "format": "binary"}
+    return {
+        200: {"description": about.answer, "content": {about.kind: {"schema": schema}}},
+        400: {"description": "The request cannot be done; `error` says why.", **problem},
+        401: {"description": "Nobody is logged in.", **problem},
+        403: {"description": "The request comes from another machine or website.", **problem},
+        500: {"description": "The library cannot be used; `error` says why.", **problem},
+    }
+
+
+_BUILD = (
+    "The build: `state` (idle, running or paused), `done` of `total` images, `current`, "
+    "`seconds_left`, `message`, `problems`."
+)
+
+#: Routes that change nothing, by path.
+LOOKS: dict[str, Described] = {
+    "library": Described(
+        "Checkpoints and their states",
+        "Every installed checkpoint with its state, samples and settings, and the build.",
+        "`checkpoints` (rows with `name`, `title`, `state`, `samples`, `settings`, `previews` …), "
+        "`gone`, `groups` of near-duplicates, `build`, and what can be chosen from.",
+    ),
+    "build": Described("The build as it is now", "How far the build is.", _BUILD),
+    "recipe": Described(
+        "The workflow of a recipe",
+        "The workflow that a candidate of ComfyUI was generated with.",
+        "`graph`: the workflow.",
+        query=(("name", "of the candidate"),),
+    ),
+}
+SAMPLE = Described(
+    "A sample",
+    "The picture of a sample. `library` and `rank` give the addresses.",
+    "The picture.",
+    kind="image/webp",
+)
+#: Routes that change something or take long, by path.
+CHANGES: dict[str, Described] = {
+    "rank": Described(
+        "Rank the checkpoints for images",
+        f"Sends 1 to {MAX_IMAGES} images that are examples of one wish; returns which "
+        "checkpoints make images like them.",
+        "`verdict` (a sentence), `candidates` (best first, with `name`, `probability`, "
+        "`score`, `samples` and `evidence`), `foreign`, `notes`, `prompt`, `missing`.",
+        {
+            "images": {
+                "type": "array",
+                "items": {"type": "string", "description": "base64, or a data URL"},
+                "minItems": 1,
+                "maxItems": MAX_IMAGES,
+            },
+            "prompt": {
+                "type": "string",
+                "maxLength": MAX_PROMPT,
+                "description": "what the images were, or could have been, made from",
+            },
+            "method": {"type": "string", "enum": list(RANKERS), "default": "auto"},
+            "architecture": {"type": "string", "default": ANY, "description": "only this one"},
+            "pattern": {
+                "type": "string",
+                "description": "only these names: `*` is a wildcard, commas separate, a "
+                "folder ends in `/`, a leading `!` takes away",
+            },
+            "favourites": {"type": "boolean", "default": False},
+            "top": {"type": "integer", "minimum": 1, "maximum": 200, "default": 12},
+        },
+        ("images",),
+    ),
+    "build": Described(
+        "Build specifications",
+        "Generates the images that are missing, one after the other, behind what people do.",
+        _BUILD,
+        {
+            "names": {**_NAMES, "nullable": True, "description": "null for all"},
+            "pattern": {"type": "string", "description": "in place of names; see `rank`"},
+            "limit": _LIMIT,
+        },
+    ),
+    "build/pause": Described(
+        "Pause the build", "Stops after the image that is being generated.", _BUILD, {}
+    ),
+    "build/resume": Described("Resume the build", "Goes on where it was paused.", _BUILD, {}),
+    "build/cancel": Described(
+        "Cancel the build", "Stops at once; every finished image is kept.", _BUILD, {}
+    ),
+    "settings": Described(
+        "Change a checkpoint's settings",
+        "Changes what its samples are generated with.",
+        "The checkpoint's row, as in `library`.",
+        {
+            "name": _NAME,
+            "settings": {
+                "type": "object",
+                "nullable": True,
+                "description": "what differs from the preset, for instance "
+                '`{"steps": 8, "cfg": 2}`; null goes back to the preset',
+            },
+        },
+        ("name",),
+    ),
+    "favourite": Described(
+        "Mark a favourite",
+        "Marks a checkpoint as a favourite, or takes the mark away.",
+        "`name` and `marked`.",
+        {"name": _NAME, "marked": {"type": "boolean"}},
+        ("name", "marked"),
+    ),
+    "remove": Described(
+        "Remove specifications",
+        "Takes specifications out of the library; they are kept in its folder `removed`.",
+        "`removed`: how many.",
+        {
+            "names": {**_NAMES, "description": "of checkpoints; with `gone`, identities"},
+            "gone": {
+                "type": "boolean",
+                "description": "of checkpoints that are not installed any more",
+            },
+        },
+        ("names",),
+    ),
+    "rebuild": Described(
+        "Build specifications anew",
+        "Takes specifications out of the library and generates their images again.",
+        _BUILD,
+        {"names": {**_NAMES, "description": "of checkpoints"}, "limit": _LIMIT},
+        ("names",),
+    ),
+    "verify": Described(
+        "Check the library",
+        "Reads every specification whole; damaged ones are set aside.",
+        "`good`: how many; `damaged` and `unreadable`: which, and why.",
+        {},
+    ),
+}
