@@ -92,6 +92,23 @@ class Bridge(Protocol):
     def infotext(self, name: str, prompt: str) -> str:
         """A prompt with the settings that suit a checkpoint, in the form that txt2img reads."""
 
+    def preview_exists(self, name: str) -> bool:
+        """Whether a picture lies beside a checkpoint's file already."""
+
+    def make_preview(self, name: str) -> None:
+        """Put a checkpoint's best sample beside its file, where there is no picture yet.
+
+        Raises:
+            HostError: there is one, there is no sample, or it cannot be written.
+        """
+
+    def undo_preview(self, name: str) -> None:
+        """Take away what :meth:`make_preview` made.
+
+        Raises:
+            HostError: the picture is not one that was made here, or it cannot be removed.
+        """
+
     def connect_send(self, button: Any, text: Any) -> None:
         """Let a (hidden) gradio button paste the infotext of a (hidden) textbox into txt2img."""
 

@@ -1,0 +1,239 @@
+"""Answers the page's questions: JSON text in, JSON text out, no gradio in sight."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import GMIError
+from . import panels, rows
+from .bridge import Bridge
+from .cards import trouble
+from .compare import BROKEN
+from .finding import Finding, text
+from .markup import Html, digest, tag
+from .thumbs import Thumbs
+from .uploads import UnknownImageError
+
+Handler = Callable[[Mapping[str, Any]], dict[str, Any]]
+_COMPARING = "Comparing. The checkpoints are loaded one after the other, so this takes a while."
+
+
+class Desk:
+    """One for each tab that is built. For any thread; it keeps nothing about who asks.
+
+    Args:
+        bridge: to the program.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+        self.finding = finding = Finding(bridge, Thumbs())
+        self._made_previews: set[str] = set()
+        api = bridge.api
+        self._handlers: dict[str, Handler] = {
+            "state": self.state,
+            "rank": finding.rank,
+            "describe": finding.describe,
+            "load": finding.load,
+            "samples": finding.samples,
+            "pictures": finding.pictures,
+            "compare": finding.compare,
+            "share": finding.share,
+            "settings": self.settings,
+            "settings-save": api.set_settings,
+            "favourite": api.set_favourite,
+            "build": api.start_build,
+            "build-pause": api.pause_build,
+            "build-resume": api.resume_build,
+            "build-cancel": api.cancel_build,
+            "build-now": self.build_now,
+            "rebuild": api.rebuild,
+            "delete": api.remove,
+            "verify": self.verify,
+            "preview-make": self.make_preview,
+            "preview-undo": self.undo_preview,
+        }
+
+    def answer(self, question: str) -> str:
+        """A question of the page, which names a handler with ``do``.
+
+        Returns:
+            JSON with the question's ``id``, and ``error`` and its HTML where something is wrong.
+        """
+        return self._answered(question, lambda body: self._handler(body)(body))
+
+    def send(self, question: str) -> tuple[str, str]:
+        """The same for what goes to txt2img; the infotext comes second, empty if there is none."""
+        infotext: list[str] = []
+
+        def handler(body: Mapping[str, Any]) -> dict[str, Any]:
+            infotext.append(self.finding.infotext(body))
+            return {}
+
+        return self._answered(question, handler), (infotext or [""])[0]
+
+    def _handler(self, body: Mapping[str, Any]) -> Handler:
+        wanted = str(body.get("do"))
+        if wanted not in self._handlers:
+            raise GMIError("The page and the program do not fit together. Reload the page.")
+        return self._handlers[wanted]
+
+    def _answered(self, question: str, handler: Handler) -> str:
+        number: Any = None
+        try:
+            body = json.loads(question)
+            if not isinstance(body, dict):
+                raise GMIError("The question is malformed. Reload the page.")
+            number = body.get("id")
+            found = handler(body)
+        except UnknownImageError:
+            found = {"resend": True}
+        except GMIError as error:
+            found = {"error": str(error), "html": trouble(str(error))}
+        except Exception:
+            logging.exception("Find Best Model: the tab's question failed")
+            found = {"error": BROKEN, "html": trouble(BROKEN)}
+        return json.dumps({**found, "id": number})
+
+    # -- the page as it is now --------------------------------------------------------------------
+
+    def state(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything that is not a ranking, as far as the page does not have it yet.
+
+        ``known`` holds digests of the regions that the page shows, ``rows`` those of the table. As
+        long as a build is running, ``full: false`` asks for the build alone.
+        """
+        known = _digests(body, "known")
+        build = self.bridge.api.build()
+        if build["state"] == "idle" or body.get("full") is not False:
+            return self._full(body, known)
+        waiting = self._waiting(build)
+        regions = {
+            "strip": panels.strip(build, waiting),
+            "build": panels.build_panel({"build": build}, waiting, None),
+        }
+        return self._common(body, build) | {"regions": _changed(regions, known)}
+
+    def _full(self, body: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+        bridge = self.bridge
+        library = bridge.api.library()
+        build = library["build"]
+        waiting = self._waiting(build)
+        guess = None if library["seconds_per_sample"] else bridge.seconds_per_sample()
+        regions = {
+            "strip": panels.strip(build, waiting),
+            "first": panels.first_run(library, bridge.abilities.build, guess),
+            "filters": panels.filters(library),
+            "counts": panels.counts(library),
+            "states": panels.state_chips(library),
+            "build": panels.build_panel(library, waiting, guess),
+            "extras": rows.extras(library),
+        }
+        table = {
+            row["name"]: rows.row(row, bridge.abilities, self._preview(row))
+            for row in library["checkpoints"]
+        }
+        return self._common(body, build, library["fitting"]) | {
+            "regions": _changed(regions, known),
+            "rows": _changed(table, _digests(body, "rows")),
+            "order": list(table),
+            "first_run": library["first_run"],
+            "favourites": [row["name"] for row in library["checkpoints"] if row["favourite"]],
+            "snapshot": library["snapshot"],
+        }
+
+    def _common(
+        self, body: Mapping[str, Any], build: Mapping[str, Any], fitting: bool = False
+    ) -> dict[str, Any]:
+        outcome = self.finding.comparison.of(text(body, "query"))
+        comparing = outcome is not None and outcome.running
+        answer: dict[str, Any] = {
+            "busy": build["state"] == "running" or fitting or comparing,
+            "blur": self.bridge.preferences().blur,
+            "current": self.bridge.current(),
+            "building": (build["current"] or {}).get("name"),
+            "build_state": build["state"],
+        }
+        if outcome is not None:
+            key = f"{outcome.key} {outcome.running}"
+            if digest(key) != text(body, "comparison"):
+                answer["comparison"] = [digest(key), self._comparison(outcome)]
+        return answer
+
+    def _comparison(self, outcome: Any) -> Html:
+        if outcome.running:
+            return tag("p", {"class": "gmi-waiting"}, tag("span", None, _COMPARING))
+        if outcome.trouble is not None:
+            return trouble(outcome.trouble)
+        return panels.comparison(outcome.picture, list(outcome.titles))
+
+    def _waiting(self, build: Mapping[str, Any]) -> str | None:
+        return self.bridge.waiting_for() if build["state"] == "running" else None
+
+    def _preview(self, row: Mapping[str, Any]) -> str | None:
+        name = row["name"]
+        if not self.bridge.abilities.preview or row["kind"] != "checkpoint":
+            return None
+        if self.bridge.preview_exists(name):
+            return "undo" if name in self._made_previews else None
+        return "make" if row["previews"] else None
+
+    # -- what people do ---------------------------------------------------------------------------
+
+    def settings(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The form with a checkpoint's settings.
+
+        Raises:
+            GMIError: it has none.
+        """
+        library = self.bridge.api.library()
+        name = text(body, "name")
+        row = next((row for row in library["checkpoints"] if row["name"] == name), None)
+        if row is None or row["settings"] is None:
+            raise GMIError(f"'{name}' has no settings.")
+        return {"dialog": rows.settings_form(row, library)}
+
+    def build_now(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Do not wait for the user to be idle."""
+        self.bridge.build_now()
+        return {}
+
+    def verify(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Read every specification whole."""
+        return {"dialog": panels.verified(self.bridge.api.verify(body))}
+
+    def make_preview(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Put the best sample beside a checkpoint's file.
+
+        Raises:
+            HostError: see :meth:`.bridge.Bridge.make_preview`.
+        """
+        name = self.bridge.api.service.installed(text(body, "name")).name
+        self.bridge.make_preview(name)
+        self._made_previews.add(name)
+        return {}
+
+    def undo_preview(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Take it away again.
+
+        Raises:
+            HostError: see :meth:`.bridge.Bridge.undo_preview`.
+        """
+        name = self.bridge.api.service.installed(text(body, "name")).name
+        self.bridge.undo_preview(name)
+        self._made_previews.discard(name)
+        return {}
+
+
+def _digests(body: Mapping[str, Any], key: str) -> Mapping[str, str]:
+    found = body.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _changed(pieces: Mapping[str, Html], known: Mapping[str, str]) -> dict[str, list[str]]:
+    """Digest and HTML of what the page does not have."""
+    found = {name: [digest(html), html] for name, html in pieces.items()}
+    return {name: pair for name, pair in found.items() if known.get(name) != pair[0]}

@@ -1,0 +1,295 @@
+"""What the tab's first half asks for: rankings, and what hangs on them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ..api import MAX_PROMPT, RequestError
+from ..errors import GMIError
+from ..service import RANKERS, Filter
+from ..share import ShareRow, share_card, short_hash
+from . import cards, panels, words
+from .bridge import Bridge
+from .compare import Comparison
+from .thumbs import Thumbs, data_uri
+from .uploads import Upload, Uploads
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..protocols import Candidate
+
+TOP = 12
+_KEPT = 16
+_FORGOTTEN = "This ranking is not remembered any more. Rank again first."
+_MOST_COMPARED = 6
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and its answer, for what people do with it next."""
+
+    uploads: Sequence[Upload]
+    answer: dict[str, Any]
+
+    @property
+    def prompt(self) -> str:
+        """The (pseudo-)prompt, or an empty text."""
+        return str((self.answer["prompt"] or {}).get("text", ""))
+
+
+class Finding:
+    """Handlers, dict → dict. For any thread.
+
+    Args:
+        bridge: to the program.
+        thumbs: of samples.
+    """
+
+    def __init__(self, bridge: Bridge, thumbs: Thumbs) -> None:
+        self.bridge = bridge
+        self.thumbs = thumbs
+        self.comparison = Comparison()
+        self._uploads = Uploads()
+        self._asked: OrderedDict[str, Asked] = OrderedDict()
+        self._lock = Lock()
+
+    def rank(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Rank for images; loads nothing.
+
+        Raises:
+            RequestError: malformed.
+            UnknownImageError: an image has to be sent again.
+            GMIError: nothing can be ranked; the message says what to do.
+        """
+        uploads = self._uploads.read(body.get("images"))
+        prompt, typed = text(body, "prompt", MAX_PROMPT).strip(), body.get("typed") is True
+        found = None if typed else self._prompt_of(uploads)
+        prompt = prompt if typed else found or ""
+        method = text(body, "method") or "auto"
+        if method not in RANKERS:
+            raise RequestError(f"Unknown method. Known: {', '.join(RANKERS)}.")
+        wanted = self._wanted(body)
+        service = self.bridge.api.service
+        images = [upload.image for upload in uploads]
+        ranking = service.rank(images, prompt or None, method, wanted)
+        answer = self.bridge.api.ranking_json(ranking, TOP, prompt, wanted)
+        key = secrets.token_hex(16)
+        self._remember(key, Asked(uploads, answer))
+        query = cards.Query(
+            key, self.bridge.abilities, service.favourites.names(), self.bridge.current()
+        )
+        best = answer["candidates"][0] if answer["candidates"] else None
+        usable = best is not None and best["kind"] == "checkpoint" and not answer["foreign"]
+        return {
+            "html": cards.ranking(answer, query),
+            "query": key,
+            "prompt": found,
+            "foreign": answer["foreign"],
+            "best": best["name"] if best is not None and usable else None,
+            "best_title": best["title"] if best is not None and usable else None,
+            "current": query.current,
+        }
+
+    def _prompt_of(self, uploads: Sequence[Upload]) -> str | None:
+        """What the images' own metadata say; whatever is wrong with them is no reason to stop."""
+        for upload in uploads:
+            with contextlib.suppress(Exception):
+                prompt = self.bridge.prompt_of(upload.original())
+                if prompt and prompt.strip():
+                    return prompt.strip()[:MAX_PROMPT]
+        return None
+
+    def _wanted(self, body: Mapping[str, Any]) -> Filter:
+        service = self.bridge.api.service
+        architectures = texts(body, "architectures")
+        folders = texts(body, "folders")
+        favourites = service.favourites.names() if body.get("favourites") is True else None
+        if not architectures and not folders:
+            return Filter(names=favourites)
+
+        def passes(candidate: Candidate) -> bool:
+            name = candidate.name.replace("\\", "/")
+            return (
+                (not architectures or candidate.architecture in architectures)
+                and (not folders or any(name.startswith(folder) for folder in folders))
+                and (favourites is None or candidate.name in favourites)
+            )
+
+        return Filter(names=frozenset(c.name for c in service.candidates() if passes(c)))
+
+    def _remember(self, key: str, asked: Asked) -> None:
+        with self._lock:
+            self._asked[key] = asked
+            while len(self._asked) > _KEPT:
+                self._asked.popitem(last=False)
+
+    def _recall(self, body: Mapping[str, Any]) -> tuple[str, Asked]:
+        key = text(body, "query")
+        with self._lock:
+            asked = self._asked.get(key)
+        if asked is None:
+            raise RequestError(_FORGOTTEN)
+        return key, asked
+
+    def describe(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The first image in words.
+
+        Raises:
+            RequestError, UnknownImageError, HostError: as above.
+        """
+        uploads = self._uploads.read(body.get("images"))
+        return {"prompt": self.bridge.interrogate(uploads[0].image)}
+
+    def load(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Load a checkpoint; says which one was loaded before, for those who want it back.
+
+        Raises:
+            HostError: it is gone, or another one was loaded.
+        """
+        before = self.bridge.current()
+        self.bridge.load(self.bridge.api.service.installed(text(body, "name")).name)
+        return {"before": before, "current": self.bridge.current()}
+
+    def infotext(self, body: Mapping[str, Any]) -> str:
+        """Prompt and settings for txt2img.
+
+        Raises:
+            RequestError, HostError: as above.
+        """
+        name = self.bridge.api.service.installed(text(body, "name")).name
+        return self.bridge.infotext(name, self._recall(body)[1].prompt)
+
+    def samples(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """All samples of a checkpoint.
+
+        Raises:
+            RequestError: there is no checkpoint of that name.
+        """
+        service = self.bridge.api.service
+        name = text(body, "name")
+        candidate = next((c for c in service.candidates() if c.name == name), None)
+        if candidate is None:
+            raise RequestError(f"'{name}' is not an installed checkpoint.")
+        shown = service.state(candidate).shown
+        prompts = {prompt.id: prompt.text for prompt in service.prompt_set.prompts}
+        found = []
+        for prompt_id in () if shown is None else shown.described["prompt_ids"]:
+            path = None if shown is None else service.sample(shown, prompt_id)
+            if path is not None:
+                key = f"{path.parent.name}/{path.name}"
+                found.append((key, prompts.get(prompt_id, prompt_id)))
+        return {"dialog": cards.samples_grid(candidate.title, found)}
+
+    def pictures(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Samples as data URIs, by the keys that the page has; small, or ``whole``."""
+        make = self.thumbs.whole if body.get("whole") is True else self.thumbs.small
+        found = {}
+        for key in texts(body, "keys")[:64]:
+            folder, _, file = key.partition("/")
+            path = self.bridge.api.sample(folder, file)
+            found[key] = None if path is None else make(path)
+        return {"pictures": found}
+
+    def compare(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin to compare the best few; the page asks for the outcome.
+
+        Raises:
+            RequestError: malformed, or there is no prompt.
+            GMIError: another comparison is under way.
+        """
+        key, asked = self._recall(body)
+        count, seed = body.get("count"), body.get("seed")
+        if type(count) is not int or not 2 <= count <= _MOST_COMPARED:
+            raise RequestError(f"Choose 2 to {_MOST_COMPARED} checkpoints.")
+        if type(seed) is not int or not 0 <= seed < 1 << 32:
+            raise RequestError("The seed must be a whole number from 0 to 4294967295.")
+        if not asked.prompt:
+            raise RequestError("A comparison needs a prompt.")
+        rows = [row for row in asked.answer["candidates"] if row["kind"] == "checkpoint"][:count]
+        names, titles = [row["name"] for row in rows], [row["title"] for row in rows]
+
+        def work() -> str:
+            images = self.bridge.compare(names, asked.prompt, seed)
+            return self._sheet(asked, titles, images)
+
+        self.comparison.start(key, tuple(titles), work)
+        return {}
+
+    def _sheet(self, asked: Asked, titles: Sequence[str], images: Sequence[Image.Image]) -> str:
+        import io
+
+        from ..grids import side_by_side
+
+        pictures = [("Your image", asked.uploads[0].image), *zip(titles, images, strict=True)]
+        buffer = io.BytesIO()
+        columns = 4 if len(pictures) != 5 else 3
+        side_by_side(pictures, columns=columns).save(buffer, "WEBP", quality=88)
+        return data_uri(buffer.getvalue(), "webp")
+
+    def share(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The share card of a ranking.
+
+        Raises:
+            RequestError: the ranking is not remembered.
+        """
+        _, asked = self._recall(body)
+        service = self.bridge.api.service
+        identities = {c.name: c.identity for c in service.candidates()}
+        rows = [
+            ShareRow(
+                words.last_part(row["name"]),
+                row["probability"],
+                self._samples(row),
+                short_hash(identities.get(row["name"], "")),
+                words.architecture(row["architecture"]) if row["architecture"] else "",
+            )
+            for row in asked.answer["candidates"][:3]
+        ]
+        verdict = "Nothing fits well" if asked.answer["foreign"] else ""
+        images = [upload.image for upload in asked.uploads]
+        return {"dialog": panels.card_dialog(data_uri(share_card(images, rows, verdict), "png"))}
+
+    def _samples(self, row: Mapping[str, Any]) -> list[Image.Image]:
+        from ..images import open_image
+
+        found = []
+        for sample in row["evidence"][:2]:
+            if sample["image"] is None:
+                continue
+            folder, _, file = cards.sample_key(sample["image"]).partition("/")
+            path = self.bridge.api.sample(folder, file)
+            with contextlib.suppress(GMIError):
+                if path is not None:
+                    found.append(open_image(path))
+        return found
+
+
+def text(body: Mapping[str, Any], key: str, limit: int = 500) -> str:
+    """A text of a request; empty if it is not there.
+
+    Raises:
+        RequestError: it is something else, or too long.
+    """
+    value = body.get(key, "")
+    if not isinstance(value, str) or len(value) > limit:
+        raise RequestError(f"'{key}' must be a text of at most {limit} characters.")
+    return value
+
+
+def texts(body: Mapping[str, Any], key: str) -> list[str]:
+    """A list of texts of a request; empty if it is not there.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    value = body.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise RequestError(f"'{key}' must be a list of texts.")
+    return value

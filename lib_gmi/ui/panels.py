@@ -1,0 +1,408 @@
+"""Everything around the ranking and the table: first run, filters, the build."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import words
+from .cards import bar, button, fold, thumb
+from .markup import Html, icon, tag, together
+from .rows import SHOWN, STATES, buildable
+
+_WHAT = (
+    "Each checkpoint makes a few images of the same prompts, once. What is typical of them is kept "
+    "as its specification, and from then on any image you drop here is compared with all of them "
+    "at once."
+)
+_UNKNOWN = "How long that takes is known after the first image."
+_PAUSE = "You can pause it whenever you like; nothing is lost."
+
+
+def pace_of(library: dict[str, Any], guess: float | None) -> float | None:
+    """Seconds for one sample, as measured, or else a guess."""
+    measured = library["seconds_per_sample"]
+    return guess if measured is None else float(measured)
+
+
+def lacking(library: dict[str, Any], limit: int) -> tuple[int, int]:
+    """How many checkpoints lack samples of so many prompts, and how many samples that is."""
+    missing = [
+        row["missing"].get(str(limit), 0)
+        for row in library["checkpoints"]
+        if buildable(row) and row["state"] != "failed"
+    ]
+    wanted = [number for number in missing if number]
+    return len(wanted), sum(wanted)
+
+
+def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> Html:
+    """What is shown as long as there is no specification at all; empty when there is."""
+    if not library["first_run"]:
+        return together()
+    build = library["build"]
+    if build["state"] != "idle":
+        return tag(
+            "div",
+            {"class": "gmi-first", "id": "gmi_first"},
+            tag("h2", None, "Your checkpoints are being looked at"),
+            tag("p", None, "The first answers are there when each has made four images."),
+            _progress(build, None),
+            button("Show the build", "view-specifications"),
+        )
+    if not library["checkpoints"]:
+        return tag(
+            "div",
+            {"class": "gmi-first", "id": "gmi_first"},
+            tag("h2", None, "No checkpoint is installed"),
+            tag("p", None, "Put some where your program looks for them, then come back."),
+        )
+    passes = [size for size in library["passes"] if size < library["prompts"]] or library["passes"]
+    quick = passes[0]
+    checkpoints, samples = lacking(library, quick)
+    if not checkpoints or not can_build:
+        return tag(
+            "div",
+            {"class": "gmi-first", "id": "gmi_first"},
+            tag("h2", None, "No checkpoint has a specification yet"),
+            tag("p", None, "None can be built of what is installed. The list says why."),
+            button("Show the list", "view-specifications"),
+        )
+    pace = pace_of(library, guess)
+    time = _UNKNOWN if pace is None else f"That takes about {words.duration(samples * pace)}."
+    each = [
+        button(
+            f"Build quick specifications ({quick} each)",
+            "build-first",
+            "gmi-button gmi-primary gmi-large",
+            str(quick),
+        )
+    ]
+    each += [
+        button(f"{size} each", "build-first", "gmi-button gmi-plain gmi-large", str(size))
+        for size in passes[1:2]
+    ]
+    return tag(
+        "div",
+        {"class": "gmi-first", "id": "gmi_first"},
+        tag("h2", None, "Get to know your checkpoints"),
+        tag("p", None, _WHAT),
+        tag(
+            "p",
+            {"class": "gmi-first-time"},
+            tag(
+                "span",
+                None,
+                f"{words.counted(checkpoints, 'checkpoint')} × {quick} = {samples} images.",
+            ),
+            " ",
+            tag("strong", None, time),
+            " ",
+            tag("span", None, _PAUSE),
+        ),
+        tag("div", {"class": "gmi-line"}, each),
+    )
+
+
+def filters(library: dict[str, Any]) -> Html:
+    """Which checkpoints to rank, as chips."""
+    architectures = [
+        _toggle("architecture", key, words.architecture(key)) for key in library["architectures"]
+    ]
+    folders = [_toggle("folder", folder, folder.rstrip("/")) for folder in library["folders"]]
+    some = any(row["favourite"] for row in library["checkpoints"])
+    favourites = [_toggle("favourites", "1", "Favourites", icon("star"))] if some else []
+    groups = [
+        ("Base model", architectures if len(architectures) > 1 else []),
+        ("Folder", folders),
+        ("Only", favourites),
+    ]
+    return together(
+        [
+            tag(
+                "div",
+                {"class": "gmi-filter", "role": "group", "aria-label": label},
+                tag("span", {"class": "gmi-label"}, label),
+                tag("div", {"class": "gmi-toggles"}, chips),
+            )
+            for label, chips in groups
+            if chips
+        ]
+    )
+
+
+def _toggle(kind: str, value: str, label: str, mark: Html | None = None) -> Html:
+    return tag(
+        "button",
+        {
+            "type": "button",
+            "class": "gmi-toggle",
+            "data-gmi": "filter",
+            "data-filter": kind,
+            "data-value": value,
+            "aria-pressed": "false",
+        },
+        mark,
+        tag("span", None, label),
+    )
+
+
+def strip(build: dict[str, Any], waiting_for: str | None) -> Html:
+    """The build in one line, beside the tab's views; empty when there is none."""
+    if build["state"] == "idle":
+        return together()
+    paused = build["state"] == "paused"
+    share = build["done"] / build["total"] if build["total"] else 0.0
+    label = "Building is paused" if paused else "Waiting" if waiting_for else "Building"
+    return tag(
+        "button",
+        {
+            "type": "button",
+            "class": f"gmi-strip{' gmi-paused' if paused else ''}",
+            "data-gmi": "view-specifications",
+            "title": waiting_for or "Show the build",
+        },
+        tag("span", None, label),
+        bar(share, "Progress of building"),
+        tag("span", {"class": "gmi-strip-count"}, f"{build['done']} / {build['total']}"),
+    )
+
+
+def counts(library: dict[str, Any]) -> Html:
+    """How many checkpoints are in which state, and how large the library is."""
+    rows = library["checkpoints"]
+    have = sum(row["state"] in ("quick", "ready", "outdated", "suspect") for row in rows)
+    able = sum(row["state"] != "unsupported" for row in rows)
+    samples = sum(row["stored"] for row in rows) + sum(gone["samples"] for gone in library["gone"])
+    states = [
+        tag(
+            "span",
+            {"class": f"gmi-state gmi-state-{key}"},
+            tag("span", {"class": "gmi-dot"}),
+            tag("span", {"class": "gmi-count"}, number),
+            tag("span", None, label.lower()),
+        )
+        for key, label in STATES.items()
+        if (number := sum(row["state"] == key for row in rows))
+    ]
+    return tag(
+        "div",
+        {"class": "gmi-counts"},
+        tag(
+            "h2",
+            None,
+            f"{have} of {words.counted(able, 'checkpoint')}",
+            " ",
+            tag("span", None, "have a specification"),
+        ),
+        tag(
+            "p",
+            {"class": "gmi-hint"},
+            words.counted(samples, "sample"),
+            " ",
+            tag("span", None, "in the library, about"),
+            " ",
+            words.size(samples * 40_000) or "0 kB",
+        ),
+        tag("div", {"class": "gmi-states"}, states),
+    )
+
+
+def build_panel(library: dict[str, Any], waiting_for: str | None, guess: float | None) -> Html:
+    """The build that is under way, or what could be built."""
+    build = library["build"]
+    if build["state"] == "idle":
+        return _choose(library, guess)
+    paused = build["state"] == "paused"
+    steer = button("Resume", "build-resume", "gmi-button gmi-primary", mark="play")
+    if not paused:
+        steer = button("Pause", "build-pause", mark="pause")
+    cancel = button("Cancel", "build-cancel", "gmi-button gmi-quiet")
+    return tag(
+        "div",
+        {"class": f"gmi-building{' gmi-paused' if paused else ''}", "data-state": build["state"]},
+        _current(build),
+        _progress(build, waiting_for),
+        tag("div", {"class": "gmi-line"}, steer, cancel),
+        _problems(build),
+    )
+
+
+def _choose(library: dict[str, Any], guess: float | None) -> Html:
+    build, prompts = library["build"], library["prompts"]
+    options = []
+    for at, limit in enumerate(library["passes"]):
+        label = "All" if limit >= prompts else "Quick" if at == 0 else ""
+        number = tag("span", {"class": "gmi-count"}, limit)
+        choice = {"type": "radio", "name": "gmi_pass", "value": limit, "checked": at == 0}
+        options.append(
+            tag(
+                "label",
+                {"class": "gmi-segment"},
+                tag("input", choice | {"data-gmi": "pass"}),
+                tag("span", None, tag("span", None, label) if label else None, " ", number),
+            )
+        )
+    pace = pace_of(library, guess)
+    return tag(
+        "div",
+        {"class": "gmi-choose", "data-state": "idle", "data-pace": pace},
+        tag("p", {"class": "gmi-label"}, "Samples of each"),
+        tag("div", {"class": "gmi-segments", "role": "radiogroup"}, options),
+        tag("p", {"class": "gmi-hint gmi-estimate", "id": "gmi_estimate"}),
+        tag(
+            "div",
+            {"class": "gmi-line"},
+            tag(
+                "button",
+                {
+                    "type": "button",
+                    "class": "gmi-button gmi-primary",
+                    "data-gmi": "build-start",
+                    "id": "gmi_build_start",
+                },
+                icon("play"),
+                tag("span", {"id": "gmi_build_label"}, "Build missing"),
+            ),
+            button("Verify all", "verify", "gmi-button gmi-quiet", title="Reads every file whole"),
+        ),
+        tag("p", {"class": "gmi-note"}, icon("check"), tag("span", None, build["message"]))
+        if build["message"]
+        else None,
+        _problems(build),
+    )
+
+
+def _current(build: dict[str, Any]) -> Html:
+    current = build["current"]
+    if current is None:
+        text = build["message"] or "Loading the first checkpoint…"
+        return tag(
+            "div", {"class": "gmi-now"}, thumb(None, "", "gmi-thumb-now"), tag("p", None, text)
+        )
+    paused = build["state"] == "paused" and build["message"]
+    return tag(
+        "div",
+        {"class": "gmi-now", "data-gmi-set": "now"},
+        thumb(build["preview"], current["prompt"], "gmi-thumb-now"),
+        tag(
+            "div",
+            {"class": "gmi-now-text"},
+            words.elided(current["title"], current["name"], "h3"),
+            tag("p", {"class": "gmi-hint"}, f"{current['done']} of {current['of']} samples"),
+            tag("p", {"class": "gmi-quote"}, build["message"] if paused else current["prompt"]),
+        ),
+    )
+
+
+def _progress(build: dict[str, Any], waiting_for: str | None) -> Html:
+    share = build["done"] / build["total"] if build["total"] else 0.0
+    left = build["seconds_left"]
+    time = _UNKNOWN if left is None else f"about {words.duration(left)} left"
+    if build["state"] == "paused":
+        time = "paused"
+    return tag(
+        "div",
+        {"class": "gmi-progress"},
+        bar(share, f"{build['done']} of {build['total']} samples"),
+        tag(
+            "p",
+            {"class": "gmi-progress-line"},
+            tag("span", None, f"{build['done']} of {words.counted(build['total'], 'sample')}"),
+            tag("span", None, time),
+        ),
+        tag(
+            "p",
+            {"class": "gmi-note", "id": "gmi_waiting"},
+            icon("pause"),
+            tag("span", None, waiting_for),
+            button("Build now", "build-now", "gmi-link"),
+        )
+        if waiting_for
+        else None,
+    )
+
+
+def _problems(build: dict[str, Any]) -> Html | None:
+    problems = build["problems"]
+    if not problems:
+        return None
+    rows = [tag("p", None, tag("strong", None, p["title"]), " ", p["reason"]) for p in problems]
+    return fold("Problems", rows, count=len(rows))
+
+
+def state_chips(library: dict[str, Any]) -> Html:
+    """Which states the table shows."""
+    rows = library["checkpoints"]
+    return together(
+        [
+            tag(
+                "button",
+                {
+                    "type": "button",
+                    "class": "gmi-toggle",
+                    "data-gmi": "show",
+                    "data-value": key,
+                    "data-states": " ".join(states),
+                    "aria-pressed": "true" if key == "all" else "false",
+                },
+                tag("span", None, label),
+                tag("span", {"class": "gmi-count"}, sum(row["state"] in states for row in rows)),
+            )
+            for key, label, states in SHOWN
+        ]
+    )
+
+
+def verified(report: dict[str, Any]) -> Html:
+    """What reading every specification found."""
+    bad = [*report["damaged"], *report["unreadable"]]
+    lines = [tag("p", None, " · ".join(str(value) for value in row.values())) for row in bad]
+    good = report["good"]
+    return together(
+        tag("h2", None, "Every specification is sound" if not bad else "Some files are damaged"),
+        tag("p", None, tag("span", None, "Sound:"), " ", good),
+        lines,
+    )
+
+
+def comparison(picture: str, titles: list[str]) -> Html:
+    """The picture of a finished comparison."""
+    return tag(
+        "figure",
+        {"class": "gmi-wide"},
+        tag(
+            "button",
+            {
+                "type": "button",
+                "class": "gmi-picture",
+                "data-gmi": "enlarge",
+                "aria-label": "Enlarge the comparison",
+                "title": "Enlarge",
+            },
+            tag("img", {"src": picture, "alt": ", ".join(["Your image", *titles])}),
+        ),
+        tag("a", {"class": "gmi-link", "href": picture, "download": "comparison.webp"}, "Save"),
+    )
+
+
+def card_dialog(picture: str) -> Html:
+    """The share card, to look at and to save."""
+    return together(
+        tag("h2", None, "Share card"),
+        tag("p", {"class": "gmi-hint"}, "No path, no prompt and no metadata is in it."),
+        tag("img", {"class": "gmi-share", "src": picture, "alt": "Share card"}),
+        tag(
+            "div",
+            {"class": "gmi-line"},
+            tag(
+                "a",
+                {
+                    "class": "gmi-button gmi-primary",
+                    "href": picture,
+                    "download": "find-best-model.png",
+                    "id": "gmi_share_save",
+                },
+                "Save the picture",
+            ),
+        ),
+    )

@@ -1,0 +1,129 @@
+"""The gradio tab: a page that the script draws, and a few hidden wires to Python.
+
+The page (:mod:`.page`) is static. ``javascript/gmi.js`` asks questions over *channels*: it notes
+one, presses the hidden button ``#gmi_<channel>``, whose ``js`` puts the question into a hidden text box;
+Python answers into another, and a second ``js`` hands the answer to the script. Nothing waits in
+gradio's queue, so nothing waits behind a generation.
+
+Hooks that stay as they are, for tests and for people who style the tab:
+
+=============================  ==================================================================
+``#gmi_tab``                   gradio's block around everything
+``#gmi_root``                  the page; has the class ``gmi-blur`` where samples are blurred, and
+                               ``data-ready`` once the script has drawn it for the first time
+``#gmi_view_find``,            the buttons of the two halves, which are ``#gmi_find`` and
+``#gmi_view_specifications``   ``#gmi_specifications``
+``#gmi_file``                  the hidden file input; ``#gmi_drop`` the area, ``#gmi_tiles`` the
+                               images, each with a ``[data-gmi="remove-image"]``
+``#gmi_prompt``,               the prompt; a note that it came from metadata
+``#gmi_prompt_note``
+``#gmi_method``, ``#gmi_auto`` the method; the check box for switching by itself
+``#gmi_result``                the ranking; ``aria-busy`` while asking; ``#gmi_verdict`` its sentence
+``[data-gmi-card=NAME]``       a card, with ``data-gmi-rank``
+``[data-gmi=load]``, …         every button says with ``data-gmi`` what it does and with
+                               ``data-name`` to what: load, undo, send, samples, favourite, share,
+                               compare, enlarge, describe, find, filter, build-first, build-start,
+                               build-pause, build-resume, build-cancel, build-now, build-one,
+                               build-missing, rebuild, delete, delete-gone, settings, verify, …
+``[data-gmi-loaded=NAME]``     "Loaded", hidden unless it is
+``#gmi_first``                 the panel of the first run
+``#gmi_strip``                 the build in one line; ``#gmi_build`` the panel
+``#gmi_rows``                  the table; ``[data-gmi-row=NAME]`` a row, with ``data-state``
+``#gmi_dialog``,               overlays; ``[data-gmi=yes]`` confirms, ``[data-gmi=close]`` closes
+``#gmi_lightbox``
+``#gmi_compare``,              the comparison's form; the share card's link
+``#gmi_share_save``
+``#gmi_toast``                 a short message that goes away by itself
+``window.gmi``                 the one global: ``gmi.send(tabname)``, ``gmi.take``, ``gmi.answer``
+=============================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import compat
+from .bridge import Bridge
+from .desk import Desk
+from .page import skeleton
+
+TITLE = "Find Best Model"
+#: What must not wait for each other: a checkpoint loads for half a minute, a favourite does not.
+CHANNELS = ("ask", "act", "load", "poll", "pictures")
+_TAKE = "() => window.gmi ? window.gmi.take('{0}') : '{{}}'"
+_ANSWER = "(answer) => {{ if (window.gmi) window.gmi.answer('{0}', answer); }}"
+
+
+def build(bridge: Bridge, alone: bool = False) -> Any:
+    """The tab as a ``gradio.Blocks``.
+
+    Args:
+        bridge: to the program.
+        alone: it is a page of its own, and brings style and script along; gradio 6 wants them when
+            it is launched: pass :func:`launch_arguments` to ``launch``.
+    """
+    import gradio as gr
+
+    desk = Desk(bridge)
+    page: dict[str, Any] = {}
+    start = None
+    if alone:
+        page, _, start = compat.page_arguments(*assets())
+    with gr.Blocks(title=TITLE, analytics_enabled=False, **page) as blocks:
+        with gr.Column(elem_id="gmi_tab"):
+            blur = bridge.preferences().blur
+            gr.HTML(str(skeleton(bridge.abilities, blur)), elem_id="gmi_page")
+            with gr.Column(elem_id="gmi_channels", elem_classes=["gmi-channels"]):
+                for channel in CHANNELS:
+                    _channel(channel, desk.answer)
+                if bridge.abilities.send:
+                    infotext = _box("infotext")
+                    _channel("send", desk.send, infotext)
+                    bridge.connect_send(_button("paste"), infotext)
+        if start is not None:
+            compat.listen(blocks.load, None, [], [], js=start)
+    return blocks
+
+
+def launch_arguments() -> dict[str, Any]:
+    """What ``launch`` needs besides, when the tab is a page of its own."""
+    return compat.page_arguments(*assets())[1]
+
+
+def assets() -> tuple[str, str]:
+    """Style and script, for programs that do not load them by themselves.
+
+    Both lie at the repository's root, where A1111 looks for them; empty where they are missing.
+    """
+    root = Path(__file__).resolve().parents[2]
+    return _read(root / "style.css"), _read(root / "javascript" / "gmi.js")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _channel(name: str, handler: Callable[[str], Any], extra: Any = None) -> None:
+    question, answer = _box(f"{name}_question"), _box(f"{name}_answer")
+    outputs = [answer] if extra is None else [answer, extra]
+    asked = compat.listen(_button(name).click, handler, [question], outputs, js=_TAKE.format(name))
+    compat.listen(asked.then, None, [answer], [], js=_ANSWER.format(name))
+
+
+def _box(name: str) -> Any:
+    import gradio as gr
+
+    # visible to gradio, which leaves out what is not, and hidden by the style sheet
+    box = gr.Textbox(elem_id=f"gmi_{name}", show_label=False, max_lines=1, container=False)
+    return compat.unsaved(box)
+
+
+def _button(name: str) -> Any:
+    import gradio as gr
+
+    return compat.unsaved(gr.Button(name, elem_id=f"gmi_{name}"))

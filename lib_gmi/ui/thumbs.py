@@ -1,0 +1,73 @@
+"""Samples as data URIs, small or whole.
+
+Never as addresses: a program may want a login for those, or live below a path of a proxy.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from ..errors import GMIError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Pixels of the longer side, and how many are kept: about eight kilobytes each.
+SIDE = 208
+_KEPT = 1500
+_QUALITY = 74
+
+
+class Thumbs:
+    """Makes data URIs of files, and remembers the small ones. For any thread."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[tuple[str, int], str] = OrderedDict()
+        self._lock = Lock()
+
+    def small(self, path: Path) -> str | None:
+        """A thumbnail; ``None`` if the file is gone or no image."""
+        try:
+            key = (str(path), path.stat().st_mtime_ns)
+            with self._lock:
+                if key in self._made:
+                    self._made.move_to_end(key)
+                    return self._made[key]
+            from ..images import open_image
+
+            made = shrunk(open_image(path))
+        except (OSError, GMIError):
+            return None
+        with self._lock:
+            self._made[key] = made
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        return made
+
+    def whole(self, path: Path) -> str | None:
+        """The sample as it is kept; ``None`` if the file is gone."""
+        try:
+            return data_uri(path.read_bytes(), "webp")
+        except OSError:
+            return None
+
+
+def shrunk(image: Image.Image, side: int = SIDE) -> str:
+    """A small WebP of an image, without anything that the image knows about itself."""
+    from PIL import Image
+
+    small = image.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=_QUALITY)
+    return data_uri(buffer.getvalue(), "webp")
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """An image file as text."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,100 @@
+"""The images that people ask about: sent once, and remembered for the questions that follow."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ..api import MAX_IMAGES, MAX_UPLOAD, RequestError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_KEPT = 24
+_MAX_KEY = 64
+
+
+class UnknownImageError(Exception):
+    """An image is not remembered any more; the page has to send it again."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as it was sent, and as it is ranked.
+
+    Attributes:
+        image: RGB, upright.
+        content: the file.
+    """
+
+    image: Image.Image
+    content: bytes
+
+    def original(self) -> Image.Image:
+        """The image with its metadata; decoded only as far as that needs."""
+        from PIL import Image
+
+        return Image.open(io.BytesIO(self.content))
+
+
+class Uploads:
+    """See the module's docstring. For any thread."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Upload] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, sent: Any) -> list[Upload]:
+        """Images of a question.
+
+        Args:
+            sent: a list of ``{"key": …, "data": data URL}``; without data it is a known one.
+
+        Raises:
+            RequestError: malformed, or too much.
+            ImageError: an image cannot be read; the message says which.
+            UnknownImageError: see there.
+        """
+        if not isinstance(sent, list) or not 1 <= len(sent) <= MAX_IMAGES:
+            raise RequestError(f"Choose 1 to {MAX_IMAGES} images.")
+        if not all(isinstance(image, dict) for image in sent):
+            raise RequestError("The images are malformed.")
+        if sum(len(str(image.get("data", ""))) for image in sent) > MAX_UPLOAD * 4 // 3:
+            raise RequestError(f"The images are larger than {MAX_UPLOAD >> 20} MB together.")
+        return self._all(sent)
+
+    def _all(self, sent: Sequence[Mapping[str, Any]]) -> list[Upload]:
+        return [self._one(image, number) for number, image in enumerate(sent, 1)]
+
+    def _one(self, image: Mapping[str, Any], number: int) -> Upload:
+        key, data = image.get("key"), image.get("data")
+        if not isinstance(key, str) or not 16 <= len(key) <= _MAX_KEY:
+            raise RequestError("The images are malformed.")
+        if not isinstance(data, str):
+            with self._lock:
+                if key not in self._kept:
+                    raise UnknownImageError
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        upload = self._decoded(data, number)
+        with self._lock:
+            self._kept[key] = upload
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return upload
+
+    def _decoded(self, data: str, number: int) -> Upload:
+        from ..images import decode_image
+
+        _, comma, text = data.partition(",")
+        try:
+            content = base64.b64decode(text if comma else data, validate=True)
+        except (binascii.Error, ValueError):
+            raise RequestError(f"Image {number} is not valid base64.") from None
+        return Upload(decode_image(content, name=f"Image {number}"), content)

@@ -1,0 +1,118 @@
+"""Numbers, times and names as people read them."""
+
+from __future__ import annotations
+
+import datetime
+import time
+
+from .markup import Html, tag
+
+ARCHITECTURES = {
+    "sd1": "SD 1.5",
+    "sd2": "SD 2",
+    "sdxl": "SDXL",
+    "sd3": "SD 3",
+    "flux": "Flux",
+    "flux2": "Flux 2",
+    "chroma": "Chroma",
+    "auraflow": "AuraFlow",
+    "pixart": "PixArt",
+    "lumina2": "Lumina 2",
+    "z-image": "Z-Image",
+    "hunyuan-dit": "Hunyuan DiT",
+    "hunyuan-image": "Hunyuan Image",
+    "hidream": "HiDream",
+    "omnigen2": "OmniGen 2",
+    "qwen-image": "Qwen Image",
+    "cosmos-predict2": "Cosmos Predict 2",
+    "stable-cascade": "Stable Cascade",
+    "workflow": "Workflow",
+}
+#: People recognise a name by its end as well: versions, "pruned", "inpainting".
+_TAIL = 12
+_SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
+
+
+def architecture(key: str | None) -> str:
+    """Of a checkpoint, as its makers call it."""
+    return ARCHITECTURES.get(key or "", key or "Unknown")
+
+
+def percent(share: float) -> str:
+    """A share; small ones are not rounded to a confident zero, large ones not to certainty."""
+    if 0 < share < 0.01:
+        return "<1%"
+    if 0.99 < share < 1:
+        return ">99%"
+    return f"{share:.0%}"
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, roundly: nobody needs the seconds of an hour."""
+    if seconds < 50:
+        return f"{max(5, round(seconds / 5) * 5)} seconds"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return "1 minute" if minutes <= 1 else f"{minutes} minutes"
+    hours, rest = divmod(round(minutes / 10), 6)
+    if hours < 10 and rest:
+        return f"{hours} h {rest * 10} min"
+    hours = round(minutes / 60)
+    return "1 hour" if hours == 1 else f"{hours} hours"
+
+
+def size(count: int) -> str:
+    """Bytes; empty if unknown."""
+    if not count:
+        return ""
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def ago(moment: float, now: float | None = None) -> str:
+    """How long ago something was, in days."""
+    today = datetime.date.fromtimestamp(time.time() if now is None else now)
+    days = (today - datetime.date.fromtimestamp(moment)).days
+    if days < 2:
+        return "today" if days < 1 else "yesterday"
+    for unit, length in (("year", 365), ("month", 30), ("week", 7)):
+        if days >= 2 * length:
+            return f"{days // length} {unit}s ago"
+    return f"{days} days ago"
+
+
+def date(moment: float) -> str:
+    """Day and time, the same everywhere."""
+    return datetime.datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def last_part(name: str) -> str:
+    """A checkpoint's name without folders and file type."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    for suffix in _SUFFIXES:
+        if last.lower().endswith(suffix):
+            return last[: -len(suffix)] or last
+    return last
+
+
+def elided(title: str, name: str | None = None, element: str = "span") -> Html:
+    """A title that loses its middle where the place is too narrow for it.
+
+    Args:
+        title: in full; it is there in full for those who point at it and for screen readers.
+        name: what pointing at it shows, the title by default.
+        element: that holds it.
+    """
+    cut = max(len(title) - _TAIL, 0)
+    return tag(
+        element,
+        {"class": "gmi-title", "title": name or title},
+        tag("span", {"class": "gmi-title-start"}, title[:cut]) if cut else None,
+        tag("span", {"class": "gmi-title-end"}, title[cut:]),
+    )
