@@ -405,6 +405,22 @@ class Overrides:
                 data["checkpoints"][identity] = valid
             write_atomic(self.path, json.dumps(data, indent=2, sort_keys=True).encode())
 
+    def move(self, old: str, new: str) -> None:
+        """Give settings to the better identity of the same file, unless that has its own.
+
+        Raises:
+            PresetError: the file cannot be read or written by us now.
+            LibraryError: the file cannot be written; what was there before is unchanged.
+        """
+        if old not in self._load()["checkpoints"]:
+            return
+        with self._lock():
+            data = self._load()
+            known = data["checkpoints"]
+            if old in known:
+                known.setdefault(new, known.pop(old))
+                write_atomic(self.path, json.dumps(data, indent=2, sort_keys=True).encode())
+
     def apply(
         self, settings: GenerationSettings, overrides: Mapping[str, Any]
     ) -> GenerationSettings:

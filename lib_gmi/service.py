@@ -171,6 +171,7 @@ class Service:
         self.on_advance: Callable[[str], None] = lambda name: None
         self._snapshot: FittedSnapshot | None = None
         self._name: str | None = None
+        self._settled: set[tuple[str, str]] = set()
         self._fitting = threading.Lock()
 
     # -- candidates -------------------------------------------------------------------------------
@@ -212,8 +213,9 @@ class Service:
 
     def states(self, candidates: Sequence[Candidate] | None = None) -> list[CheckpointState]:
         """Candidates, all by default, and what the library has of them."""
-        entries = self._entries()
         chosen = self.candidates() if candidates is None else candidates
+        self.settle()
+        entries = self._entries()
         return [self._state(c, entries.get(c.identity, [])) for c in chosen]
 
     def missing(self, candidates: Sequence[Candidate]) -> int:
@@ -332,15 +334,22 @@ class Service:
         return self._name
 
     def settle(self) -> None:
-        """Let specifications follow checkpoints whose whole hash has become known.
+        """Let specifications and settings follow checkpoints whose whole hash has become known.
 
         Raises:
             LibraryError: a file cannot be written; nothing is lost.
+            PresetError: the user's settings cannot be read.
         """
+        hashed = self.host.hashed()
+        new_ones = hashed.items() - self._settled
+        if not new_ones:
+            return
         begun = {entry.identity for entry in self.library.entries()}
-        for old, new in self.host.hashed().items():
+        for old, new in new_ones:
+            self.host.overrides.move(old, new)
             if old in begun:
                 self.library.reidentify(old, new)
+        self._settled |= new_ones
 
     def advance(self) -> None:
         """Let answers follow the library as it is now. Takes a fit, so never inside a query."""

