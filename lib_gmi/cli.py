@@ -1,4 +1,4 @@
-"""The command line: ``gmi build``, ``rank``, ``library``, ``demo``, ``encoders``.
+"""The command line: ``gmi build``, ``rank``, ``library``, ``demo``, ``encoders``, ``ui``.
 
 Exit codes: 0 done; 1 done in part (some candidates failed or are damaged); 2 wrong usage or bad
 input, with a message that says what to do; 130 interrupted, with everything finished so far kept.
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_library(commands)
     _add_demo(commands)
     _add_encoders(commands)
+    _add_ui(commands)
     return parser
 
 
@@ -481,10 +482,37 @@ def _encoders(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+# -- ui -------------------------------------------------------------------------------------------
+
+
+def _add_ui(commands: Any) -> None:
+    from .standalone import command
+
+    ui = commands.add_parser(
+        "ui",
+        help="open the tab in a browser",
+        description="Open the tab in a browser, on this machine only. With a folder of images "
+        "(see gmi build) it builds from that; without one it ranks the library, or the 63 "
+        "embedded models if the library is empty.",
+    )
+    ui.add_argument("folder", nargs="?", type=Path, help="folder with images/ and prompts.json")
+    ui.add_argument("--port", type=command.port, help="of the page (default: a free one)")
+    ui.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="only print the address"
+    )
+    _add_library_option(ui)
+    ui.set_defaults(run=command.run)
+
+
 # -- shared ---------------------------------------------------------------------------------------
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
+    _add_library_option(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_library_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library",
         type=Path,
@@ -492,7 +520,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"the library's folder (default: %(default)s, or ${LIBRARY_VARIABLE})",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def positive(text: str) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from .api import MAX_PROMPT
-
 if TYPE_CHECKING:
     from PIL import Image
 
+#: Characters of a prompt, as the API takes it.
+MAX_PROMPT = 5000
 #: Characters of a text that are looked at, and bytes of the binary block that may hold one.
 _MAX_TEXT = 50_000
 _MAX_BYTES = 2 * _MAX_TEXT
@@ -33,7 +33,7 @@ def prompt_of(image: Image.Image) -> str | None:
         image: as it was opened; a copy in another mode has lost what the file said.
 
     Returns:
-        The prompt, at most :data:`.api.MAX_PROMPT` characters, or ``None`` if there is none.
+        The prompt, at most :data:`MAX_PROMPT` characters, or ``None`` if there is none.
     """
     return prompt_in(infotext_of(image) or "")
 

@@ -1,0 +1,1 @@
+"""The tab alone, without a program around it: ``gmi ui``."""

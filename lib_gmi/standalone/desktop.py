@@ -1,0 +1,160 @@
+"""What the tab talks to when it is alone: :class:`..ui.bridge.Bridge` without a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api import Api
+from ..app import embedded_library
+from ..background import Background
+from ..builds import Builds, BuildState
+from ..errors import HostError, LibraryError
+from ..favourites import Favourites
+from ..library import Library
+from ..metadata import prompt_of
+from ..presets import Overrides
+from ..service import CheckpointState, Service
+from ..ui.bridge import Abilities, Preferences
+from ..worker import WorkerQueue
+from .hosts import CANNOT_BUILD, FolderService, ImageFolder, ListedLibrary
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_NO_PROGRAM = "There is no program here that could do this."
+
+
+@dataclass
+class Desktop:
+    """The tab alone. See :class:`..ui.bridge.Bridge`.
+
+    Attributes:
+        program: for sentences.
+        abilities: ranks; builds where there is a folder of images.
+        api: of the service.
+        about: what is ranked, in a sentence.
+    """
+
+    api: Api
+    abilities: Abilities
+    about: str
+    program: str = "Find Best Model"
+
+    def preferences(self) -> Preferences:
+        # nobody generated these images by surprise
+        return Preferences(blur=False)
+
+    def current(self) -> str | None:
+        return None
+
+    def load(self, name: str) -> None:
+        raise HostError(_NO_PROGRAM)
+
+    def compare(self, names: Sequence[str], prompt: str, seed: int) -> list[Image.Image]:
+        raise HostError(_NO_PROGRAM)
+
+    def prompt_of(self, image: Image.Image) -> str | None:
+        return prompt_of(image)
+
+    def interrogate(self, image: Image.Image) -> str:
+        raise HostError(_NO_PROGRAM)
+
+    def infotext(self, name: str, prompt: str) -> str:
+        return prompt
+
+    def preview_exists(self, name: str) -> bool:
+        return False
+
+    def make_preview(self, name: str) -> None:
+        raise HostError(_NO_PROGRAM)
+
+    def undo_preview(self, name: str) -> None:
+        raise HostError(_NO_PROGRAM)
+
+    def connect_send(self, button: Any, text: Any) -> None:
+        return None
+
+    def waiting_for(self) -> str | None:
+        return None
+
+    def build_now(self) -> None:
+        return None
+
+    def seconds_per_sample(self) -> float | None:
+        return None
+
+
+class _NoBuilds(Builds):
+    """Builds of a host that cannot generate: nothing is missing, and nothing can be started."""
+
+    def start(self, names: Sequence[str] | None, limit: int | None) -> BuildState:
+        raise HostError(CANNOT_BUILD)
+
+    def resume(self) -> BuildState:
+        raise HostError(CANNOT_BUILD)
+
+    def missing(self, state: CheckpointState, limit: int | None) -> int:
+        return 0
+
+    def _save(self) -> None:
+        """Keep nothing: a program's build may wait in this library."""
+
+    def _restore(self) -> None:
+        """See :meth:`_save`."""
+
+
+class _LookingService(Service):
+    def remove(self, identities: Sequence[str]) -> int:
+        if self.library.read_only:
+            raise LibraryError("The models that ship with this program cannot be removed.")
+        return super().remove(identities)
+
+
+class _LookingApi(Api):
+    """An API that removes nothing for the sake of a build that cannot be."""
+
+    def rebuild(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        raise HostError(CANNOT_BUILD)
+
+    def set_settings(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        raise HostError(CANNOT_BUILD)
+
+
+def of_folder(folder: Path, library: Library) -> Desktop:
+    """The tab for a folder of images: builds from it, and ranks what is in it.
+
+    Raises:
+        HostError: the folder has no ``images``.
+        PromptSetError: ``prompts.json`` is missing or malformed.
+    """
+    host = ImageFolder(folder, Overrides(library.folder / "folder-settings.json"))
+    service = FolderService(host, library, host.prompt_set)
+    service.advance_soon = Background(service.advance)
+    queue = WorkerQueue()
+    builds = Builds(service, queue, lambda state: None)
+    queue.work = builds.run
+    service.advance_soon()
+    return Desktop(Api(service, builds), Abilities(build=True), f"the images in {host.folder}")
+
+
+def of_library(library: Library) -> Desktop:
+    """The tab for a library alone, or for the models that ship with this program if it is empty.
+
+    Raises:
+        LibraryError: the library cannot be read.
+        RankingError: it has nothing that this program can rank.
+    """
+    chosen, about = library, f"your library in {library.folder}"
+    if not library.entries():
+        chosen = embedded_library()
+        about = "the models that ship with this program, because your library is empty"
+    host = ListedLibrary(chosen, Overrides(library.folder / "settings.json"))
+    service = _LookingService(host, chosen, host.prompt_set, host.encoder)
+    service.advance_soon = Background(service.advance)
+    # what ships with this program is nobody's to write to
+    service.favourites = Favourites(library.folder / "favourites.json")
+    builds = _NoBuilds(service, WorkerQueue(), lambda state: None)
+    return Desktop(_LookingApi(service, builds), Abilities(), about)

@@ -1,0 +1,234 @@
+"""What stands behind the tab when there is no program: a folder of images, or a library alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..encoders import DEFAULT, registry
+from ..errors import GMIError, HostError, RankingError
+from ..hosts.folder import FolderHost
+from ..presets import CODEC, Overrides, Preset
+from ..prompts import Prompt, PromptSet, default_prompt_set
+from ..protocols import Candidate, GenerationRequest, GenerationSettings, Session
+from ..recorder import BASE_SEED
+from ..service import NOTHING, RECIPE, Service
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..identify import Ranking
+    from ..library import Entry, Library
+    from ..service import Filter
+
+#: Rows of a ranking whose pictures are made before it is shown.
+_SHOWN = 12
+
+
+class ImageFolder(FolderHost):
+    """A folder of images, with what a tab asks of a host besides.
+
+    Args:
+        folder: see :class:`.hosts.folder.FolderHost`.
+        overrides: the user's settings; there is nothing to set for images that exist.
+
+    Raises:
+        HostError: the folder has no ``images``.
+        PromptSetError: ``prompts.json`` is missing or malformed.
+    """
+
+    def __init__(self, folder: Path | str, overrides: Overrides) -> None:
+        super().__init__(folder)
+        self.overrides = overrides
+
+    def preset(self, candidate: Candidate) -> Preset:
+        """Nothing is known of how the images were made."""
+        architecture = candidate.architecture or "unknown"
+        return Preset(architecture, None, None, self.default_settings(candidate))
+
+    def choices(self) -> dict[str, list[str]]:
+        return {"samplers": [], "schedulers": []}
+
+    def hashed(self) -> dict[str, str]:
+        return {}
+
+
+class FolderService(Service):
+    """A service of an :class:`ImageFolder`, which has the pictures that a library lacks.
+
+    Specifications of images that exist keep no copies of them. The tab shows copies, so they are
+    made when they are first looked at.
+    """
+
+    def rank(
+        self,
+        images: Sequence[Image.Image],
+        prompt: str | None = None,
+        method: str = "auto",
+        wanted: Filter | None = None,
+    ) -> Ranking:
+        """See :meth:`.service.Service.rank`."""
+        ranking = super().rank(images, prompt, method, wanted)
+        for row in ranking.candidates[:_SHOWN]:
+            for entry in self.entries(row.candidate.identity)[:1]:
+                for prompt_id in row.evidence:
+                    self.copy(entry, prompt_id)
+        return ranking
+
+    def copy(self, entry: Entry, prompt_id: str) -> None:
+        """Keep a small copy of the image of a prompt, unless there is one or it cannot be."""
+        from ..images import stored_copy
+
+        library = self.library
+        if library.read_only or self.sample(entry, prompt_id) is not None:
+            return
+        ids = entry.described["prompt_ids"]
+        if prompt_id not in ids:
+            return
+        seed = int(entry.described["seeds"][ids.index(prompt_id)])
+        name = str(entry.described["candidate"]["name"])
+        candidate = Candidate(name, entry.identity, name)
+        request = GenerationRequest(prompt_id, "", "", seed)
+        with contextlib.suppress(GMIError), self.host.session(candidate) as session:
+            image = session.generate(request, entry.settings)
+            library.samples.write(entry.stem, prompt_id, seed, stored_copy(image, CODEC))
+
+    def copy_some(self, count: int = 4) -> None:
+        """Copies of the first images of every candidate, for the table."""
+        for candidate in self.candidates():
+            for entry in self.entries(candidate.identity)[:1]:
+                for prompt_id in entry.described["prompt_ids"][:count]:
+                    self.copy(entry, prompt_id)
+
+    def advance(self) -> None:
+        """See :meth:`.service.Service.advance`."""
+        super().advance()
+        self.copy_some()
+
+
+@dataclass(frozen=True)
+class StoredPromptSet(PromptSet):
+    """A prompt set of which a library knows the ids and the hash, but not the words."""
+
+    stored_hash: str = ""
+
+    @cached_property
+    def hash(self) -> str:
+        return self.stored_hash
+
+
+class ListedLibrary:
+    """A library as a host: it lists what it has, and cannot generate.
+
+    Args:
+        library: with specifications of at least one candidate.
+        overrides: the user's settings, which change nothing here.
+
+    Attributes:
+        prompt_set: that most of its specifications were built on.
+        encoder: that they were built with.
+
+    Raises:
+        RankingError: the library has nothing that this program knows the encoder of.
+    """
+
+    name = "library"
+
+    def __init__(self, library: Library, overrides: Overrides) -> None:
+        self.overrides = overrides
+        self._library = library
+        self.encoder, self.prompt_set = _most(library)
+
+    def list_checkpoints(self) -> list[Candidate]:
+        found: dict[str, Candidate] = {}
+        for entry in self._entries():
+            described = entry.described["candidate"]
+            if not entry.identity.startswith(RECIPE):
+                found[entry.identity] = Candidate(
+                    entry.title,
+                    entry.identity,
+                    str(described["name"]),
+                    size=int(described.get("size") or 0),
+                    architecture=described.get("architecture"),
+                    popularity=described.get("popularity"),
+                )
+        return sorted(found.values(), key=lambda candidate: candidate.title.lower())
+
+    def _entries(self) -> list[Entry]:
+        wanted = (registry.info(self.encoder).id, self.prompt_set.hash)
+        entries = self._library.entries()
+        return [entry for entry in entries if (entry.encoder_id, entry.prompt_set_hash) == wanted]
+
+    def preset(self, candidate: Candidate) -> Preset:
+        """What its samples were generated with.
+
+        Raises:
+            HostError: it is not in the library any more.
+        """
+        for entry in self._entries():
+            if entry.identity == candidate.identity:
+                architecture = candidate.architecture or "unknown"
+                return Preset(architecture, None, None, entry.settings)
+        raise HostError(f"{candidate.title}: is not in the library any more.")
+
+    def default_settings(self, candidate: Candidate) -> GenerationSettings:
+        return self.preset(candidate).settings
+
+    def choices(self) -> dict[str, list[str]]:
+        return {"samplers": [], "schedulers": []}
+
+    def hashed(self) -> dict[str, str]:
+        return {}
+
+    def session(self, candidate: Candidate) -> AbstractContextManager[Session]:
+        raise HostError(CANNOT_BUILD)
+
+    def switch(self, candidate: Candidate) -> None:
+        raise HostError("There is no program here that could load a checkpoint.")
+
+    def current(self) -> Candidate | None:
+        return None
+
+    def interrupted(self) -> bool:
+        return False
+
+
+CANNOT_BUILD = (
+    "There is no program here that could generate images. Build from a folder of images: "
+    "gmi ui FOLDER."
+)
+
+
+def _most(library: Library) -> tuple[str, PromptSet]:
+    """Encoder and prompt set of most specifications; rather of the default encoder."""
+    known = {info.id: info.name for info in registry.images()}
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in library.entries():
+        if entry.encoder_id in known:
+            groups.setdefault((entry.encoder_id, entry.prompt_set_hash), []).append(entry)
+    if not groups:
+        raise RankingError(NOTHING)
+    default = registry.info(DEFAULT).id
+    encoder_id, hash_ = max(groups, key=lambda key: (key[0] == default, len(groups[key])))
+    return known[encoder_id], _prompt_set(groups[encoder_id, hash_], hash_)
+
+
+def _prompt_set(entries: Sequence[Entry], hash_: str) -> PromptSet:
+    """The prompt set of these specifications, in its order as far as that can be known."""
+    shipped = default_prompt_set()
+    if shipped.hash == hash_:
+        return shipped
+    positions: dict[str, int] = {}
+    for entry in entries:
+        described = entry.described
+        for prompt_id, seed in zip(described["prompt_ids"], described["seeds"], strict=True):
+            positions[str(prompt_id)] = int(seed) - BASE_SEED
+    ids = sorted(positions, key=lambda prompt_id: positions[prompt_id])
+    prompts = tuple(Prompt(id_, {"natural": id_.replace("-", " ").strip() or id_}) for id_ in ids)
+    about = entries[0].described["prompt_set"]
+    return StoredPromptSet(str(about["name"]), str(about["version"]), prompts, stored_hash=hash_)

@@ -1,0 +1,264 @@
+"""A stand-in host whose images are worth looking at, with everything that a tab can ask of one.
+
+Real checkpoints cannot be had offline, and random weights make noise. Here a checkpoint is a small
+file whose header names a filter, and what it "generates" is a photograph that ships with
+scikit-image, seen through that filter. It serves the browser tests and the screenshots:
+
+    python -m standins.photo_host --port 7860       with tests/ on the path
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_gmi.api import Api
+from lib_gmi.background import Background
+from lib_gmi.builds import Builds
+from lib_gmi.errors import HostError
+from lib_gmi.library import Library
+from lib_gmi.metadata import prompt_of
+from lib_gmi.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.recorder import BASE_SEED
+from lib_gmi.service import Service
+from lib_gmi.ui.bridge import Abilities, Preferences
+from lib_gmi.worker import StoppedError, WorkerQueue
+from standins.host import StandInHost, write_checkpoint
+from standins.photo_filters import drawn, prompt_set
+
+#: File name → style; "XL" in a name makes it an SDXL file.
+CHECKPOINTS = {
+    "painterly/watercolourDreams_v7.safetensors": "watercolour",
+    "painterly/oilImpasto_v30.safetensors": "oil",
+    "drawn/inkSketch_v12.safetensors": "ink",
+    "drawn/halftonePop_v4.safetensors": "halftone",
+    "drawn/comicBold_v2.safetensors": "comic",
+    "neonNoirXL_v10.safetensors": "neon",
+    "blueprintXL_v3.safetensors": "blueprint",
+    "pixelWorlds_v4.safetensors": "pixels",
+    "analogFilm_v15.safetensors": "film",
+    "cleanStudio_v5.safetensors": "studio",
+    "cleanStudio_v5_pruned.safetensors": "studio-again",
+    "daylightXL_base.safetensors": "plain",
+}
+#: Installed as well, and not built at first.
+NOT_BUILT = {"softDream_v2.safetensors": "dream", "nightfallXL_turbo.safetensors": "night"}
+UNSUPPORTED = "vae/kl-f8-anime2.safetensors"
+#: What nobody should call a checkpoint, and some will.
+HOSTILE = {
+    "<img src=x onerror=window.hostile=1>.safetensors": "sepia",
+    "\"><svg onload=window.hostile=2>'`${window.hostile=3}&lt;b&gt;.safetensors": "sepia",
+}
+
+
+class PhotoHost(StandInHost):
+    """See the module's docstring.
+
+    Attributes:
+        delay: seconds that an image takes besides its drawing.
+        loading: seconds that loading takes.
+    """
+
+    name = "photographs"
+
+    def __init__(self, models: Path, folder: Path, delay: float = 0.0, loading: float = 0.0):
+        super().__init__(models, folder)
+        self.delay, self.loading = delay, loading
+        self._current: str | None = None
+        self._one = threading.RLock()  # it draws or loads one at a time
+
+    @contextmanager
+    def session(self, candidate: Candidate) -> Iterator[PhotoSession]:
+        with self._one:
+            yield PhotoSession(self, candidate)
+
+    def switch(self, candidate: Candidate) -> None:
+        if candidate.unsupported is not None:
+            raise HostError(f"{candidate.title}: {candidate.unsupported}")
+        with self._one:
+            time.sleep(self.loading)
+            self._current = candidate.name
+
+    def current(self) -> Candidate | None:
+        found = (c for c in self.list_checkpoints() if c.name == self._current)
+        return next(found, None)
+
+    def draw(self, candidate: Candidate, number: int) -> Image.Image:
+        """An image of a photograph; it can be interrupted while it waits."""
+        assert candidate.path is not None
+        until = time.monotonic() + self.delay
+        while True:
+            if self.interrupted():
+                self._interrupt = False
+                raise StoppedError
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(left, 0.02))
+        return drawn(self.files.facts(candidate.path).metadata["style"], number)
+
+
+@dataclass
+class PhotoSession:
+    """A checkpoint that the host has loaded."""
+
+    host: PhotoHost
+    candidate: Candidate
+
+    def prepare(self, requests: Sequence[GenerationRequest], settings: GenerationSettings) -> None:
+        return None
+
+    def generate(self, request: GenerationRequest, settings: GenerationSettings) -> Image.Image:
+        return self.host.draw(self.candidate, request.seed - BASE_SEED)
+
+
+@dataclass
+class PhotoBridge:
+    """Everything but sending somewhere. See :class:`lib_gmi.ui.bridge.Bridge`."""
+
+    api: Api
+    host: PhotoHost
+    abilities: Abilities = Abilities(  # noqa: RUF009  it never changes
+        load=True, build=True, compare=True, interrogate=True, preview=True
+    )
+    program: str = "the stand-in"
+    blur: bool = False
+    _previews: set[str] = field(default_factory=set)
+
+    def preferences(self) -> Preferences:
+        return Preferences(blur=self.blur)
+
+    def current(self) -> str | None:
+        found = self.host.current()
+        return None if found is None else found.name
+
+    def load(self, name: str) -> None:
+        self.host.switch(self.api.service.installed(name))
+
+    def compare(self, names: Sequence[str], prompt: str, seed: int) -> list[Image.Image]:
+        words = [known.text for known in self.api.service.prompt_set.prompts]
+        number = words.index(prompt) if prompt in words else seed % 1000
+        return [self.host.draw(c, number) for c in self.api.service.all_installed(list(names))]
+
+    def prompt_of(self, image: Image.Image) -> str | None:
+        return prompt_of(image)
+
+    def interrogate(self, image: Image.Image) -> str:
+        return "a photograph, seen through a filter"
+
+    def infotext(self, name: str, prompt: str) -> str:
+        return prompt
+
+    def preview_exists(self, name: str) -> bool:
+        return name in self._previews
+
+    def make_preview(self, name: str) -> None:
+        self._previews.add(name)
+
+    def undo_preview(self, name: str) -> None:
+        self._previews.discard(name)
+
+    def connect_send(self, button: Any, text: Any) -> None:
+        return None
+
+    def waiting_for(self) -> str | None:
+        return None
+
+    def build_now(self) -> None:
+        return None
+
+    def seconds_per_sample(self) -> float | None:
+        return 2.5
+
+
+@dataclass
+class Photos:
+    """The running host with everything that its faces share."""
+
+    host: PhotoHost
+    queue: WorkerQueue
+    service: Service
+    builds: Builds
+    bridge: PhotoBridge
+
+    def build(self, names: Sequence[str], limit: int) -> None:
+        """Build, and wait until that is done and answers have followed."""
+        self.builds.start(list(names), limit)
+        self.queue.join()
+        self.service.advance()
+
+
+def install(models: Path, checkpoints: dict[str, str]) -> None:
+    """Write checkpoint files."""
+    for name, style in checkpoints.items():
+        write_checkpoint(models / name, style, "sdxl" if "XL" in name else "sd1")
+
+
+def start(folder: Path, delay: float = 0.0, loading: float = 0.0) -> Photos:
+    """Start the host on a folder; starting it again there is a restart.
+
+    Args:
+        folder: has, or gets, ``models`` and ``library``.
+        delay: seconds that an image takes besides its drawing.
+        loading: seconds that loading takes.
+    """
+    library = Library(folder / "library")
+    host = PhotoHost(folder / "models", library.folder, delay, loading)
+    host.models.mkdir(parents=True, exist_ok=True)
+    service = Service(host, library, prompt_set())
+    service.advance_soon = Background(service.advance)
+    queue = WorkerQueue(stop=host.interrupt)
+    builds = Builds(service, queue, lambda state: None)
+    queue.work = builds.run
+    return Photos(host, queue, service, builds, PhotoBridge(Api(service, builds), host))
+
+
+def furnish(folder: Path, samples: int = 4, hostile: bool = False) -> None:
+    """Fill a folder with checkpoints and a library that is worth looking at."""
+    chosen = {**CHECKPOINTS, **(HOSTILE if hostile else {})}
+    install(folder / "models", {**chosen, **NOT_BUILT})
+    write_checkpoint(folder / "models" / UNSUPPORTED, "vae", "vae")
+    start(folder).build(list(chosen), samples)
+
+
+def query(name: str, number: int = 18) -> Image.Image:
+    """What a checkpoint makes of a photograph that no specification holds."""
+    return drawn({**CHECKPOINTS, **NOT_BUILT, **HOSTILE}[name], number)
+
+
+def main() -> None:
+    """Serve the tab."""
+    from lib_gmi.standalone.server import serve
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--folder", type=Path, help="kept; by default a new one each time")
+    parser.add_argument("--samples", type=int, default=4, help="of each checkpoint, if not there")
+    parser.add_argument("--delay", type=float, default=0.3, help="seconds an image takes")
+    parser.add_argument("--loading", type=float, default=0.5, help="seconds loading takes")
+    parser.add_argument("--hostile", action="store_true", help="also names that are an attack")
+    parser.add_argument("--blur", action="store_true")
+    arguments = parser.parse_args()
+    folder = arguments.folder or Path(tempfile.mkdtemp())
+    if not (folder / "models").is_dir():
+        furnish(folder, arguments.samples, arguments.hostile)
+    photos = start(folder, arguments.delay, arguments.loading)
+    photos.bridge.blur = arguments.blur
+    photos.service.advance()
+    page = serve(photos.bridge, arguments.port)
+    print(json.dumps({"address": page.address, "folder": str(folder)}), flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
