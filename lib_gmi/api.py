@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import recipes
-from .builds import Builds, BuildState
+from .builds import RUNNING, Builds, BuildState
 from .errors import GMIError
 from .images import decode_image
 from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
@@ -89,7 +89,9 @@ class Api:
 
     def build(self) -> dict[str, Any]:
         """The build as it is now."""
-        return build_json(self.builds.state())
+        state = self.builds.state()
+        waiting = self.builds.waiting_for() if state.state == RUNNING else None
+        return build_json(state, waiting)
 
     def sample(self, folder: str, file: str) -> Path | None:
         """The file of a sample; ``None`` for anything that the library did not write itself."""
@@ -215,6 +217,23 @@ class Api:
         self.service.host.overrides.set(candidate.identity, changes)
         self.service.failed.pop(candidate.identity, None)  # it may work now
         return self._row(self.service.state(candidate), {})
+
+    def load(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a checkpoint the host's current one.
+
+        Raises:
+            RequestError: malformed.
+            RankingError: the name is not installed.
+            HostError: the host has no such thing, or something else was loaded.
+        """
+        host = self.service.host
+        before = host.current()
+        host.switch(self.service.installed(_text(body, "name")))
+        after = host.current()
+        return {
+            "loaded": None if after is None else after.name,
+            "before": None if before is None else before.name,
+        }
 
     def set_favourite(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Mark a checkpoint as a favourite, or take the mark away.
@@ -354,8 +373,8 @@ class Api:
         return groups, group_of
 
 
-def build_json(state: BuildState) -> dict[str, Any]:
-    """What faces show of a build."""
+def build_json(state: BuildState, waiting: str | None = None) -> dict[str, Any]:
+    """What faces show of a build, and why it does nothing if it is running and does not."""
     current = None
     if state.name is not None:
         current = {
@@ -374,6 +393,7 @@ def build_json(state: BuildState) -> dict[str, Any]:
         "preview": None if state.sample is None else f"{PREFIX}/samples/{'/'.join(state.sample)}",
         "seconds_left": state.seconds_left,
         "message": state.message,
+        "waiting": waiting,
         "problems": [vars(problem) for problem in state.problems],
     }
 

@@ -114,6 +114,8 @@ class Builds:
         self.service = service
         self.queue = queue
         self.notify = notify
+        #: Why a running build does nothing at the moment, in a sentence for people, or ``None``.
+        self.waiting_for: Callable[[], str | None] = lambda: None
         self._file = service.library.folder / "build.json"
         self._lock = threading.RLock()
         self._telling = threading.RLock()

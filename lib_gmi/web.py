@@ -55,6 +55,7 @@ def register(app: "FastAPI", api: Callable[[], Api], guard: Guard) -> None:
         "build/resume": Api.resume_build,
         "build/cancel": Api.cancel_build,
         "settings": Api.set_settings,
+        "load": Api.load,
         "favourite": Api.set_favourite,
         "remove": Api.remove,
         "rebuild": Api.rebuild,

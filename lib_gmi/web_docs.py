@@ -175,6 +175,13 @@ CHANGES: dict[str, Described] = {
         },
         ("name",),
     ),
+    "load": Described(
+        "Load a checkpoint",
+        "Makes a checkpoint the program's current one, and sees that it was loaded.",
+        "`loaded` and `before`: names of checkpoints, or null.",
+        {"name": _NAME},
+        ("name",),
+    ),
     "favourite": Described(
         "Mark a favourite",
         "Marks a checkpoint as a favourite, or takes the mark away.",

@@ -112,7 +112,7 @@ class WebUIBridge:
     # -- builds -----------------------------------------------------------------------------------
 
     def waiting_for(self) -> str | None:
-        return runtime().queue.waiting_for or runtime().politeness.look()
+        return runtime().builds.waiting_for()
 
     def build_now(self) -> None:
         runtime().politeness.hurry()

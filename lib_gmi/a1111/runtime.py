@@ -94,6 +94,7 @@ def _make() -> Runtime:
         finally:
             host.before_image = lambda: None
 
+    builds.waiting_for = lambda: queue.waiting_for or politeness.look()
     queue.work = work
     queue.after = host.put_back
     return Runtime(host, service, queue, builds, Api(service, builds), politeness)

@@ -39,6 +39,10 @@ def register(routes: web.RouteTableDef, api: Callable[[], Api]) -> None:
         "build/resume": (lambda api, body: api.resume_build(body), MAX_BODY),
         "build/cancel": (lambda api, body: api.cancel_build(body), MAX_BODY),
         "settings": (lambda api, body: api.set_settings(body), MAX_BODY),
+        "load": (lambda api, body: api.load(body), MAX_BODY),
+        "favourite": (lambda api, body: api.set_favourite(body), MAX_BODY),
+        "rebuild": (lambda api, body: api.rebuild(body), MAX_BODY),
+        "verify": (lambda api, body: api.verify(body), MAX_BODY),
         "remove": (lambda api, body: api.remove(body), MAX_BODY),
     }
     for path, look in looks.items():

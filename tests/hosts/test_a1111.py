@@ -1,0 +1,346 @@
+"""This extension in a real AUTOMATIC1111 web UI, over HTTP, from the first start to a restart.
+
+The tests share one server and run in the order they are written, as one user's day would.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from a1111_server import MINIS, A1111Server, install_mini, quick_settings
+from mini_checkpoint import write_mini
+from PIL import Image
+
+#: How the web UI calls them.
+SHORT = {name: Path(name).stem for name in MINIS}
+
+
+def test_it_starts_without_a_word_of_trouble(a1111: A1111Server) -> None:
+    log = a1111.text()
+
+    assert "Find Best Model" not in log, "ours only speaks when something fails"
+    assert "Error loading script" not in log
+    titles = json.dumps(a1111.get("/config"))
+    assert "Find Best Model" in titles
+    assert set(a1111.samples()) == set(MINIS)
+    assert set(a1111.samples().values()) == {0}
+
+
+def test_the_routes_are_documented(a1111: A1111Server) -> None:
+    paths = a1111.get("/openapi.json")["paths"]
+
+    for name in (
+        "library",
+        "build",
+        "rank",
+        "load",
+        "settings",
+        "remove",
+        "samples/{folder}/{file}",
+    ):
+        operations = paths[f"/gmi/v1/{name}"]
+        assert all(operation["summary"] for operation in operations.values())
+
+
+def test_without_specifications_ranking_says_what_to_do(a1111: A1111Server) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 60).convert("RGB").save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+
+    status, answer = a1111.post("/gmi/v1/rank", {"images": [data]})
+
+    assert status == 400
+    assert "Build them first" in answer["error"]
+
+
+def test_a_quick_pass_leaves_no_trace_in_the_web_ui(a1111: A1111Server) -> None:
+    before = a1111.options()
+    assert a1111.stray_files() == []
+
+    state = a1111.build(4)
+
+    assert state["problems"] == []
+    assert a1111.samples() == dict.fromkeys(MINIS, 4)
+    assert a1111.stray_files() == []
+    changed = {k for k, v in a1111.options().items() if before.get(k) != v}
+    assert changed <= {"sd_checkpoint_hash"}
+    a1111.wait(lambda: a1111.loaded() == "mini-1", "the user's checkpoint did not come back")
+
+
+@pytest.mark.parametrize("name", MINIS)
+def test_the_checkpoint_that_made_an_image_wins(a1111: A1111Server, name: str) -> None:
+    image = a1111.generate(SHORT[name])
+
+    ranking = a1111.rank(image)
+
+    assert ranking["candidates"][0]["name"] == name, ranking["verdict"]
+    assert SHORT[name] in ranking["verdict"]
+
+
+def test_ranking_loads_nothing(a1111: A1111Server) -> None:
+    image = a1111.generate("mini-2")
+    assert a1111.loaded() == "mini-1"
+
+    assert a1111.rank(image)["candidates"][0]["name"] == "mini-2.safetensors"
+
+    assert a1111.loaded() == "mini-1"
+    assert a1111.options()["sd_model_checkpoint"].startswith("mini-1")
+
+
+def test_identities_are_the_web_uis_own_hashes(a1111: A1111Server) -> None:
+    found = {m["model_name"]: m["sha256"] for m in a1111.get("/sdapi/v1/sd-models")}
+    described = _identities(a1111.library / "catalogue.json")
+
+    assert sorted(described) == sorted(f"sha256:{sha256}" for sha256 in found.values())
+
+
+def test_the_build_goes_on_breadth_first_with_the_users_own_settings_aside(
+    a1111: A1111Server,
+) -> None:
+    a1111.set_options(CLIP_stop_at_last_layers=2, token_merging_ratio=0.5, eta_noise_seed_delta=9)
+    try:
+        state = a1111.build(8)
+        options = a1111.options()
+        assert options["CLIP_stop_at_last_layers"] == 2
+        assert options["token_merging_ratio"] == 0.5
+        assert options["eta_noise_seed_delta"] == 9
+    finally:
+        a1111.set_options(
+            CLIP_stop_at_last_layers=1, token_merging_ratio=0.0, eta_noise_seed_delta=0
+        )
+
+    assert state["problems"] == []
+    assert a1111.samples() == dict.fromkeys(MINIS, 8)
+
+
+def test_a_sample_is_what_the_web_uis_api_makes(a1111: A1111Server) -> None:
+    """Pixels of a build are txt2img's own, whatever the user's settings were at the time."""
+    row = a1111.rows()["mini-2.safetensors"]
+    sample = Image.open(io.BytesIO(a1111.content(row["previews"][0]))).convert("RGB")
+    seed = int(re.findall(r"-(\d+)\.webp", row["previews"][0])[0])
+    prompts = json.loads((Path(__file__).parents[2] / PROMPTS).read_text())["prompts"]
+    prompt = prompts[seed - 1000]["natural"]
+
+    made = a1111.generate(
+        "mini-2",
+        seed,
+        prompt=prompt,
+        negative_prompt=row["settings"]["negative"],
+        override_settings={"sd_model_checkpoint": "mini-2", "randn_source": "CPU"},
+    )
+
+    theirs = Image.open(io.BytesIO(made)).convert("RGB")
+    difference = [abs(a - b) for a, b in zip(sample.tobytes(), theirs.tobytes(), strict=True)]
+    assert sum(difference) / len(difference) < 4, "no more than WebP costs"
+
+
+PROMPTS = "lib_gmi/data/prompts/default.json"
+
+
+def test_load_switches_and_verifies(a1111: A1111Server) -> None:
+    answer = a1111.gmi("load", {"name": "styles/mini-3.safetensors"})
+
+    assert answer == {"loaded": "styles/mini-3.safetensors", "before": "mini-1.safetensors"}
+    assert a1111.loaded() == "mini-3"
+    assert "mini-3" in a1111.options()["sd_model_checkpoint"]
+    assert "mini-3" in json.loads((a1111.data / "config.json").read_text())["sd_model_checkpoint"]
+    assert a1111.gmi("load", {"name": answer["before"]})["loaded"] == "mini-1.safetensors"
+    assert a1111.loaded() == "mini-1"
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_told(a1111: A1111Server, minis: list[Path]) -> None:
+    broken = a1111.checkpoints / "broken.safetensors"
+    data = bytearray(minis[3].read_bytes())
+    header = int.from_bytes(data[:8], "little")
+    text = data[8 : 8 + header].replace(b"time_embed.0.weight", b"time_embed.0.weigth")
+    broken.write_bytes(bytes(data[:8]) + text + bytes(data[8 + header :]))
+    broken.with_suffix(".yaml").write_text((a1111.checkpoints / "mini-1.yaml").read_text())
+    a1111.post("/sdapi/v1/refresh-checkpoints", {})
+    try:
+        quick_settings(a1111, "broken.safetensors")
+        status, _ = a1111.post("/gmi/v1/load", {"name": "broken.safetensors"})
+        assert a1111.loaded() == ("broken" if status == 200 else "mini-1")
+    finally:
+        a1111.gmi("load", {"name": "mini-1.safetensors"})
+        broken.unlink()
+        broken.with_suffix(".yaml").unlink()
+        a1111.post("/sdapi/v1/refresh-checkpoints", {})
+
+
+def test_txt2img_works_during_a_build_which_then_waits(a1111: A1111Server) -> None:
+    a1111.set_options(gmi_pause_while_i_work=True, gmi_idle_minutes=1)
+    a1111.gmi("build", {"limit": 16})
+    a1111.wait(lambda: a1111.build_state()["done"] >= 1, "the build did not begin")
+
+    image = a1111.generate()
+
+    assert Image.open(io.BytesIO(image)).size == (64, 64)
+    assert a1111.loaded() == "mini-1"
+    state = a1111.build_state()
+    assert state["state"] == "running"
+    done = state["done"]
+    assert done < state["total"]
+    assert "Waiting until you have not generated anything for a minute" in str(state["waiting"])
+    a1111.set_options(gmi_pause_while_i_work=False)
+    a1111.wait(lambda: a1111.build_state()["done"] > done, "the build did not go on")
+    assert a1111.built()["problems"] == []
+    assert a1111.samples() == dict.fromkeys(MINIS, 16)
+
+
+def test_the_queue_is_free_between_images(a1111: A1111Server) -> None:
+    a1111.set_options(gmi_pause_while_i_work=False)
+    a1111.gmi("rebuild", {"names": ["mini-2.safetensors"], "limit": 16})
+    a1111.wait(lambda: a1111.build_state()["done"] >= 1, "the build did not begin")
+
+    a1111.generate()
+
+    state = a1111.build_state()
+    assert state["state"] == "running", "the user's image came before the build's end"
+    assert a1111.built()["problems"] == []
+
+
+def test_interrupting_keeps_what_is_finished(a1111: A1111Server) -> None:
+    quick_settings(a1111, "mini-2.safetensors", side=128, steps=30)
+    a1111.gmi("build", {"names": ["mini-2.safetensors"], "limit": 4})
+    a1111.wait(lambda: a1111.build_state()["done"] >= 1, "the build did not begin")
+    a1111.wait(lambda: a1111.get("/sdapi/v1/progress")["state"]["job"], "no image was begun")
+
+    status, _ = a1111.post("/sdapi/v1/interrupt", {})
+
+    assert status == 200
+    state = a1111.built("paused")
+    assert "interrupted" in state["message"]
+    kept = a1111.samples()["mini-2.safetensors"]
+    assert 1 <= kept < 4
+    a1111.wait(lambda: a1111.loaded() == "mini-1", "the user's checkpoint did not come back")
+    a1111.gmi("build/resume", {})
+    assert a1111.built()["problems"] == []
+    assert a1111.samples()["mini-2.safetensors"] == 4
+    a1111.gmi("settings", {"name": "mini-2.safetensors", "settings": None})
+    quick_settings(a1111, "mini-2.safetensors")
+    assert a1111.samples()["mini-2.safetensors"] == 16, "the earlier settings count again"
+
+
+def test_cancelling_stops_at_once(a1111: A1111Server) -> None:
+    quick_settings(a1111, "mini-2.safetensors", side=128, steps=60)
+    a1111.gmi("build", {"names": ["mini-2.safetensors"], "limit": 4})
+    a1111.wait(lambda: a1111.get("/sdapi/v1/progress")["state"]["job"], "no image was begun")
+
+    a1111.gmi("build/cancel", {})
+
+    assert a1111.built()["message"] == "Cancelled; what was finished is kept."
+    a1111.wait(lambda: a1111.loaded() == "mini-1", "the user's checkpoint did not come back")
+    quick_settings(a1111, "mini-2.safetensors")
+
+
+def test_what_the_user_chooses_during_an_image_of_ours_stays(a1111: A1111Server) -> None:
+    quick_settings(a1111, "styles/mini-3.safetensors", side=128, steps=60)
+    a1111.gmi("build", {"names": ["styles/mini-3.safetensors"], "limit": 2})
+    a1111.wait(lambda: a1111.get("/sdapi/v1/progress")["state"]["job"], "no image was begun")
+    title = next(
+        m["title"] for m in a1111.get("/sdapi/v1/sd-models") if m["model_name"] == "mini-2"
+    )
+    chosen = threading.Thread(target=a1111.set_options, kwargs={"sd_model_checkpoint": title})
+    chosen.start()
+    chosen.join()
+    a1111.built()
+
+    assert a1111.options()["sd_model_checkpoint"].startswith("mini-2")
+    assert a1111.loaded() == "mini-2"
+    a1111.gmi("load", {"name": "mini-1.safetensors"})
+    quick_settings(a1111, "styles/mini-3.safetensors")
+
+
+def test_img2img_uses_the_best_checkpoint_when_asked(a1111: A1111Server) -> None:
+    image = base64.b64encode(a1111.generate("mini-2", seed=5)).decode()
+    body = {"init_images": [image], "prompt": "", "steps": 1, "denoising_strength": 0.1}
+    body |= {"width": 64, "height": 64, "sampler_name": "Euler", "scheduler": "Normal"}
+
+    def used(arguments: list[Any] | None) -> dict[str, Any]:
+        scripts = {} if arguments is None else {"Find Best Model": {"args": arguments}}
+        status, answer = a1111.post("/sdapi/v1/img2img", body | {"alwayson_scripts": scripts})
+        assert status == 200, answer
+        found: dict[str, Any] = json.loads(answer["info"])
+        return found
+
+    assert used(None)["sd_model_name"] == "mini-1"
+    info = used([True, 0, ""])
+    assert info["sd_model_name"] == "mini-2"
+    assert "Best checkpoint: mini-2" in info["infotexts"][0]
+    assert used([True, 100, ""])["sd_model_name"] == "mini-1", "not sure enough"
+    assert used([True, 0, "styles/"])["sd_model_name"] == "mini-3"
+    assert a1111.loaded() == "mini-1"
+
+
+def test_the_plot_has_an_axis_of_ranks(a1111: A1111Server) -> None:
+    a1111.rank(a1111.generate("mini-2", seed=6))
+    info = a1111.get("/sdapi/v1/script-info")
+    plot = next(row for row in info if row["name"] == "x/y/z plot" and not row["is_img2img"])
+    arguments = [argument.get("value") for argument in plot["args"]]
+    choices = plot["args"][0]["choices"]
+    arguments[0], arguments[1] = choices.index("GMI rank"), "1-2"
+    body = {"prompt": "", "steps": 1, "script_name": "x/y/z plot", "script_args": arguments}
+    body |= {"width": 64, "height": 64, "sampler_name": "Euler", "scheduler": "Normal"}
+
+    status, answer = a1111.post("/sdapi/v1/txt2img", body)
+
+    assert status == 200, answer
+    texts = json.loads(answer["info"])["infotexts"]
+    assert "Model: mini-2" in texts[1]
+    assert "Model: mini-2" not in texts[2]
+
+
+def test_other_websites_are_refused(a1111: A1111Server) -> None:
+    status, _ = a1111.post("/gmi/v1/build/cancel", {}, {"Origin": "https://example.com"})
+    assert status == 403
+    status, _ = a1111.post("/gmi/v1/build/cancel", {}, {"Content-Type": "text/plain"})
+    assert status == 415
+
+
+def test_a_restart_goes_on(a1111: A1111Server, minis: list[Path]) -> None:
+    install_mini(a1111, minis[3], "mini-4.safetensors")
+    a1111.post("/sdapi/v1/refresh-checkpoints", {})
+    quick_settings(a1111, "mini-4.safetensors")
+    a1111.gmi("build", {"limit": 16})
+    a1111.wait(lambda: a1111.build_state()["done"] >= 2, "the build did not begin")
+    a1111.stop()
+
+    a1111.start()
+
+    state = a1111.build_state()
+    assert state["state"] == "paused"
+    assert "Resume" in state["message"]
+    kept = a1111.samples()["mini-4.safetensors"]
+    assert 2 <= kept < 16
+    a1111.gmi("build/resume", {})
+    assert a1111.built()["problems"] == []
+    assert a1111.samples()["mini-4.safetensors"] == 16
+    assert a1111.rows()["mini-4.safetensors"]["stored"] == 16, "nothing was generated twice"
+
+
+def test_black_images_are_suspect(a1111: A1111Server, tmp_path: Path) -> None:
+    install_mini(a1111, write_mini(tmp_path / "black.safetensors", 1, True), "black.safetensors")
+    a1111.post("/sdapi/v1/refresh-checkpoints", {})
+    quick_settings(a1111, "black.safetensors")
+
+    state = a1111.build(4, ["black.safetensors"])
+
+    assert [problem["title"] for problem in state["problems"]] == ["black"]
+    assert a1111.rows()["black.safetensors"]["state"] == "suspect"
+
+
+def test_nothing_of_ours_was_written_among_the_users_images(a1111: A1111Server) -> None:
+    assert [f for f in a1111.stray_files() if f != "params.txt"] == []
+    assert "Find Best Model: " not in a1111.text()
+
+
+def _identities(catalogue: Path) -> list[str]:
+    rows = json.loads(catalogue.read_text())["files"].values()
+    return [str(row["described"]["candidate"]["identity"]) for row in rows]
