@@ -112,7 +112,7 @@ def finding(server: ComfyServer, rounds: int) -> list[Comparison]:
     """The node's execution, warm, and the encoder's bare network in the same interpreter."""
     seconds: dict[str, list[float]] = {"an image again": [], "a new image": []}
     for number in range(rounds * 5 + 1):
-        name = server.upload(_picture(number), f"query-{number}.png")
+        name = server.upload(picture(number), f"query-{number}.png")
         shown = {
             "image": node("LoadImage", image=name),
             "look": node("PreviewImage", images=["image", 0]),
@@ -136,7 +136,7 @@ def finding(server: ComfyServer, rounds: int) -> list[Comparison]:
     ]
 
 
-def _picture(number: int) -> bytes:
+def picture(number: int) -> bytes:
     """A smooth picture of 512 × 512 pixels: PNG and WebP find it as hard as a photograph."""
     noise = np.random.default_rng(number).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     buffer = io.BytesIO()

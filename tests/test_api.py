@@ -421,6 +421,7 @@ def test_a_build_is_started_shown_paused_resumed_and_cancelled(running: Running)
         "preview": None,
         "seconds_left": None,
         "message": "",
+        "waiting": None,
         "problems": [],
     }
     running.queue.run_next()

@@ -52,10 +52,15 @@ class Preferences:
 class Bridge(Protocol):
     """See the module's docstring. Everything raises ``GMIError`` with a message for people."""
 
-    #: Of the program, for sentences: "AUTOMATIC1111".
-    program: str
     abilities: Abilities
-    api: Api
+
+    @property
+    def program(self) -> str:
+        """Its name, for sentences: "AUTOMATIC1111"."""
+
+    @property
+    def api(self) -> Api:
+        """What every face asks."""
 
     def preferences(self) -> Preferences:
         """As they are now."""
