@@ -806,6 +806,7 @@
   const inside = (event) => root() && root().contains(event.target);
 
   document.addEventListener("click", (event) => {
+    if (event.target.closest && event.target.closest("#gmi_channels")) return; // our own
     for (const menu of all("details.gmi-menu[open], details.gmi-compare[open]")) {
       if (!menu.contains(event.target) || event.target.closest(".gmi-menu-entry")) menu.open = false;
     }
@@ -937,12 +938,12 @@
 
   window.gmi = { take, answer, send };
 
-  function start() {
-    addSendButtons();
+  function look() {
     tick();
-    setInterval(() => { tick(); addSendButtons(); }, 1000);
+    addSendButtons();
   }
-  if (typeof onUiLoaded === "function") onUiLoaded(start);
-  else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
-  else start();
+
+  // The program may draw its page at any time, and draw it anew: so this keeps looking.
+  setInterval(look, 1000);
+  if (typeof onUiLoaded === "function") onUiLoaded(look);
 })();

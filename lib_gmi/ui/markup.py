@@ -21,7 +21,7 @@ class Html(str):
 
 
 #: What may stand inside a tag: text is escaped, ``None`` and ``False`` are nothing.
-Child: TypeAlias = Union[str, int, None, Iterable["Child"]]  # noqa: UP007  3.10 needs it
+Child: TypeAlias = Union[str, int, Iterable["Child"], None]  # noqa: UP007  3.10 needs it
 Attributes = Mapping[str, object]
 
 

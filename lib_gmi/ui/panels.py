@@ -360,7 +360,7 @@ def verified(report: dict[str, Any]) -> Html:
     good = report["good"]
     return together(
         tag("h2", None, "Every specification is sound" if not bad else "Some files are damaged"),
-        tag("p", None, tag("span", None, "Sound:"), " ", good),
+        tag("p", None, tag("span", None, "Sound specifications:"), " ", good),
         lines,
     )
 

@@ -80,7 +80,7 @@ def row(row: dict[str, Any], abilities: Abilities, preview: str | None = None) -
             "div",
             {"class": "gmi-cell-name"},
             words.elided(title, name),
-            tag("p", {"class": "gmi-reason"}, row["reason"]) if row["reason"] else None,
+            _reason(row["reason"]),
         ),
         tag("div", {"class": "gmi-cell-state"}, state_chip(row)),
         tag("div", {"class": "gmi-cell-kind gmi-chips"}, _kinds(row)),
@@ -96,6 +96,12 @@ def row(row: dict[str, Any], abilities: Abilities, preview: str | None = None) -
         tag("span", {"class": "gmi-cell-star"}, star(name, title, row["favourite"])),
         tag("div", {"class": "gmi-cell-menu"}, _menu(row, abilities, preview)),
     )
+
+
+def _reason(reason: str | None) -> Html | None:
+    if not reason:
+        return None
+    return tag("p", {"class": "gmi-reason", "title": reason}, reason[:1].upper() + reason[1:])
 
 
 def buildable(row: dict[str, Any]) -> bool:

@@ -1,9 +1,9 @@
 """The gradio tab: a page that the script draws, and a few hidden wires to Python.
 
 The page (:mod:`.page`) is static. ``javascript/gmi.js`` asks questions over *channels*: it notes
-one, presses the hidden button ``#gmi_<channel>``, whose ``js`` puts the question into a hidden text box;
-Python answers into another, and a second ``js`` hands the answer to the script. Nothing waits in
-gradio's queue, so nothing waits behind a generation.
+one and presses the hidden button ``#gmi_<channel>``, whose ``js`` puts the question into a hidden
+text box; Python answers into another, and a second ``js`` hands the answer to the script. Nothing
+waits in gradio's queue, so nothing waits behind a generation.
 
 Hooks that stay as they are, for tests and for people who style the tab:
 
@@ -18,7 +18,7 @@ Hooks that stay as they are, for tests and for people who style the tab:
 ``#gmi_prompt``,               the prompt; a note that it came from metadata
 ``#gmi_prompt_note``
 ``#gmi_method``, ``#gmi_auto`` the method; the check box for switching by itself
-``#gmi_result``                the ranking; ``aria-busy`` while asking; ``#gmi_verdict`` its sentence
+``#gmi_result``                the ranking, ``#gmi_verdict`` its sentence; ``aria-busy`` says when
 ``[data-gmi-card=NAME]``       a card, with ``data-gmi-rank``
 ``[data-gmi=load]``, …         every button says with ``data-gmi`` what it does and with
                                ``data-name`` to what: load, undo, send, samples, favourite, share,

@@ -109,10 +109,12 @@ def elided(title: str, name: str | None = None, element: str = "span") -> Html:
         name: what pointing at it shows, the title by default.
         element: that holds it.
     """
-    cut = max(len(title) - _TAIL, 0)
-    return tag(
-        element,
-        {"class": "gmi-title", "title": name or title},
-        tag("span", {"class": "gmi-title-start"}, title[:cut]) if cut else None,
-        tag("span", {"class": "gmi-title-end"}, title[cut:]),
+    folder_end = title.replace("\\", "/").rfind("/") + 1
+    cut = max(len(title) - _TAIL, folder_end)
+    pieces = (
+        ("folder", title[:folder_end]),
+        ("start", title[folder_end:cut]),
+        ("end", title[cut:]),
     )
+    shown = [tag("span", {"class": f"gmi-title-{key}"}, text) for key, text in pieces if text]
+    return tag(element, {"class": "gmi-title", "title": name or title}, shown)
