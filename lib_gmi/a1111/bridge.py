@@ -124,8 +124,7 @@ class WebUIBridge:
     # -- previews ---------------------------------------------------------------------------------
 
     def preview_exists(self, name: str) -> bool:
-        path = runtime().service.installed(name).path
-        return path is not None and _previews().exists(path)
+        return _previews().exists(runtime().host.path_of(name))
 
     def make_preview(self, name: str) -> None:
         running = runtime()
@@ -141,9 +140,7 @@ class WebUIBridge:
         _previews().make(path, sample)
 
     def undo_preview(self, name: str) -> None:
-        path = runtime().service.installed(name).path
-        if path is not None:
-            _previews().undo(path)
+        _previews().undo(runtime().host.path_of(name))
 
 
 def infotext(prompt: str, settings: GenerationSettings, candidate: Candidate) -> str:

@@ -138,6 +138,14 @@ class A1111Host:
         """
         return str(self._info(name).title)
 
+    def path_of(self, name: str) -> Path:
+        """The file of a checkpoint; cheap.
+
+        Raises:
+            HostError: it is gone.
+        """
+        return Path(self._info(name).filename)
+
     # -- generating -------------------------------------------------------------------------------
 
     @contextmanager
