@@ -6,18 +6,40 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint clean
+# Each generation of gradio, with what AUTOMATIC1111 and Forge ship beside it. The rest (torch and
+# so on) comes from the environment above, through a .pth file: same interpreter, installed once.
+GRADIO_3      := gradio==3.41.2 fastapi==0.94.0 'pydantic<2' 'starlette<0.27' httpx==0.24.1 \
+                 'numpy<2' 'huggingface_hub<0.26'
+GRADIO_4      := gradio==4.40.0 fastapi==0.104.1 pydantic==2.8.2 'huggingface_hub<0.26'
+GRADIO_NEWEST := gradio
+
+.PHONY: demo test lint gradio-venvs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/gmi demo
 
-test: $(VENV)/.installed-dev lint
+# The tests of the tab skip where there is no Chromium; .ci/run makes them fail instead.
+test: $(VENV)/.installed-dev lint gradio-venvs
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+gradio-venvs: .venv-gradio-3/.installed .venv-gradio-4/.installed .venv-gradio-newest/.installed
+
+.venv-gradio-3/.installed: WANTED = $(GRADIO_3)
+.venv-gradio-4/.installed: WANTED = $(GRADIO_4)
+.venv-gradio-newest/.installed: WANTED = $(GRADIO_NEWEST)
+
+.venv-gradio-%/.installed: Makefile $(VENV)/.installed-dev
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(WANTED)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > "$$( \
+		$(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz-main.pth"
+	touch $@
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,4 +52,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-gradio-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

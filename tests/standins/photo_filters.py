@@ -199,6 +199,7 @@ FILTERS: dict[str, Filter] = {
     "comic": _comic,
     "dream": _dream,
     "sepia": _tinted("#1b0f06", "#9b6b3d", "#fff3da"),
+    "cyanotype": _tinted("#06122b", "#2f6fb0", "#f4fbff"),
     "night": _night,
     "studio": _studio,
     "studio-again": _studio_again,

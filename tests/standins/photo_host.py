@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,11 @@ UNSUPPORTED = "vae/kl-f8-anime2.safetensors"
 #: What nobody should call a checkpoint, and some will.
 HOSTILE = {
     "<img src=x onerror=window.hostile=1>.safetensors": "sepia",
-    "\"><svg onload=window.hostile=2>'`${window.hostile=3}&lt;b&gt;.safetensors": "sepia",
+    "\"><svg onload=window.hostile=2>'`${window.hostile=3}&lt;b&gt;.safetensors": "cyanotype",
 }
+
+
+_SIZES = {"sd1": 2_132_625_644, "sdxl": 6_938_041_050}
 
 
 class PhotoHost(StandInHost):
@@ -76,6 +79,11 @@ class PhotoHost(StandInHost):
         self.delay, self.loading = delay, loading
         self._current: str | None = None
         self._one = threading.RLock()  # it draws or loads one at a time
+
+    def list_checkpoints(self) -> list[Candidate]:
+        # as large as such files are; these have a header alone
+        found = super().list_checkpoints()
+        return [replace(c, size=_SIZES.get(c.architecture or "", c.size)) for c in found]
 
     @contextmanager
     def session(self, candidate: Candidate) -> Iterator[PhotoSession]:
