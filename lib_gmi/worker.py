@@ -31,6 +31,7 @@ class WorkerQueue:
 
     Attributes:
         work: does one job; set to :meth:`.builds.Builds.run` once there is one.
+        before: called when somebody has asked for jobs.
         after: called when the queue has become empty, in the thread of the jobs.
     """
 
@@ -40,6 +41,7 @@ class WorkerQueue:
         gate: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.work: Callable[[Job], object] = lambda job: None
+        self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
         self._stop = stop
         self._gate = gate
@@ -56,6 +58,7 @@ class WorkerQueue:
             return self._waiting_for if self._jobs and self._running is None else None
 
     def submit(self, jobs: Sequence[Job]) -> None:
+        self.before()
         with self._changed:
             self._jobs.extend(jobs)
             self._changed.notify_all()

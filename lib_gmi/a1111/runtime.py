@@ -96,6 +96,7 @@ def _make() -> Runtime:
 
     builds.waiting_for = lambda: queue.waiting_for or politeness.look()
     queue.work = work
+    queue.before = politeness.hurry  # who asks for a build wants it now
     queue.after = host.put_back
     return Runtime(host, service, queue, builds, Api(service, builds), politeness)
 

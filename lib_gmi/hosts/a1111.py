@@ -197,11 +197,12 @@ class A1111Host:
             )
 
     def current(self) -> Candidate | None:
-        """The checkpoint that is loaded, if any."""
-        loaded = self.current_file()
-        if loaded is None:
-            return None
-        infos = [info for info in _infos() if info.filename == loaded]
+        """The checkpoint that the user's next image is made with, if any.
+
+        Something else may be loaded meanwhile, by a build for instance.
+        """
+        chosen = _chosen() or self.current_file()
+        infos = [info for info in _infos() if info.filename == chosen]
         return self._candidate(infos[0]) if infos else None
 
     def current_file(self) -> str | None:
@@ -275,6 +276,7 @@ class A1111Host:
         wanted = {**_options(settings), "sd_model_checkpoint": info.title}
         with (
             _options_borrowed(wanted) as overrides,
+            forks.options_left_alone(),
             _no_prompt_history(),
             _as_host_error(candidate.title),
             closing(
@@ -376,9 +378,15 @@ def _infos() -> list[Any]:
 
 def _chosen() -> str | None:
     """The file that the user has chosen, whether or not it is loaded."""
-    from modules import sd_models, shared
+    from modules import shared
 
-    info = sd_models.checkpoint_aliases.get(shared.opts.data.get("sd_model_checkpoint"))
+    return _file_of(shared.opts.data.get("sd_model_checkpoint"))
+
+
+def _file_of(title: Any) -> str | None:
+    from modules import sd_models
+
+    info = sd_models.checkpoint_aliases.get(title)
     return None if info is None else str(info.filename)
 
 
@@ -447,13 +455,20 @@ def _options_borrowed(wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
     try:
         yield overrides
     finally:
-        ours = {key for key in overrides if key in data and data[key] == overrides[key]}
+        ours = {key for key in overrides if key in data and _same(key, data[key], overrides[key])}
         changed = {key: value for key, value in before.items() if key in ours}
         changed = {key: value for key, value in changed.items() if value != overrides[key]}
         forks.restore_options(changed, absent & ours)
 
 
 _ABSENT = object()
+
+
+def _same(key: str, left: Any, right: Any) -> bool:
+    """Whether two values of an option mean the same; a checkpoint has several titles."""
+    if key != "sd_model_checkpoint" or left == right:
+        return bool(left == right)
+    return _file_of(left) is not None and _file_of(left) == _file_of(right)
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def a1111(
     for name, path in zip(a1111_server.MINIS, paths, strict=False):
         a1111_server.install_mini(server, path, name)
     server.start()
+    server.set_options(gmi_pause_while_i_work=False)
     for name in a1111_server.MINIS:
         a1111_server.quick_settings(server, name)
     yield server
