@@ -49,6 +49,14 @@ _NEUTRAL = {
 }
 
 
+#: How often an image is begun anew because the user changed a setting while it was generated.
+_ATTEMPTS = 3
+
+
+class ChangedMeanwhileError(HostError):
+    """The user changed a setting while an image was generated: the image is worth nothing."""
+
+
 class A1111Host:
     """The running web UI.
 
@@ -176,19 +184,16 @@ class A1111Host:
         """Make a checkpoint the web UI's own, for good, and see that it was loaded.
 
         Raises:
-            HostError: it is gone, or something else was loaded.
+            HostError: it is gone, or something else was loaded; what was chosen before still is.
         """
         info = self._info(candidate.name)
-        if self.current_file() == info.filename and _chosen() == info.filename:
-            return
         try:
-            forks.choose_checkpoint(info.title)
+            loaded = forks.choose_checkpoint(info.title)
         except HostError:
             raise
         except Exception as error:
             reason = _first_line(error)
             raise HostError(f"{candidate.title}: cannot be loaded ({reason}).") from error
-        loaded = self.current_file()
         if loaded != info.filename:
             name = "nothing" if loaded is None else f"'{Path(loaded).name}'"
             raise HostError(
@@ -207,11 +212,7 @@ class A1111Host:
 
     def current_file(self) -> str | None:
         """The file that is loaded; never loads anything itself."""
-        from modules import sd_models
-
-        model = sd_models.model_data.sd_model
-        info = getattr(model, "sd_checkpoint_info", None)
-        return None if info is None else str(info.filename)
+        return forks.loaded_file()
 
     def interrupt(self) -> None:
         """Stop the image that is being generated for us, and what would follow."""
@@ -247,6 +248,7 @@ class A1111Host:
 
         Raises:
             HostError: the web UI refused, or another checkpoint generated.
+            ChangedMeanwhileError: it was made with what the user chose at that moment.
             StoppedError: somebody interrupted it, or it is not wanted any more.
         """
         from modules import call_queue, shared
@@ -364,16 +366,29 @@ class A1111Session:
 
     def generate(self, request: GenerationRequest, settings: GenerationSettings) -> Image.Image:
         """See :meth:`A1111Host.generate`; waits while people work."""
-        host = self._host
+        host, candidate = self._host, self._candidate
+        for _ in range(_ATTEMPTS - 1):
+            host.before_image()
+            try:
+                return host.generate(candidate, request, settings, lambda: not host.interrupted())
+            except ChangedMeanwhileError:
+                continue  # what they chose is theirs to keep, and the build goes on
         host.before_image()
-        return host.generate(self._candidate, request, settings, lambda: not host.interrupted())
+        return host.generate(candidate, request, settings, lambda: not host.interrupted())
 
 
 def _infos() -> list[Any]:
-    """The web UI's checkpoints. A copy: other threads rename entries when they know a hash."""
+    """The web UI's checkpoints, the first of each name.
+
+    A copy: other threads rename entries when they know a hash. Names repeat where files of two
+    folders have the same one; whoever asks by name gets the first of them.
+    """
     from modules import sd_models
 
-    return list(dict(sd_models.checkpoints_list).values())
+    found: dict[str, Any] = {}
+    for info in dict(sd_models.checkpoints_list).values():
+        found.setdefault(info.name, info)
+    return list(found.values())
 
 
 def _chosen() -> str | None:
@@ -444,21 +459,34 @@ def _options_borrowed(wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     The web UI could do that itself, but would undo what the user chose meanwhile, and forget
     options that were never saved.
+
+    Raises:
+        ChangedMeanwhileError: the user chose something meanwhile; that is kept.
     """
     from modules import shared
 
-    data = shared.opts.data
-    before = {key: data[key] for key in wanted if key in data}
-    absent = frozenset(wanted) - before.keys()
-    overrides = {key: value for key, value in wanted.items() if before.get(key, _ABSENT) != value}
+    data, trouble = shared.opts.data, None
+    before = {key: data.get(key, _ABSENT) for key in wanted}
+    overrides = {key: value for key, value in wanted.items() if before[key] != value}
     overrides["sd_model_checkpoint"] = wanted["sd_model_checkpoint"]
+    title = overrides["sd_model_checkpoint"]
     try:
         yield overrides
+    except Exception as error:
+        trouble = error
     finally:
-        ours = {key for key in overrides if key in data and _same(key, data[key], overrides[key])}
-        changed = {key: value for key, value in before.items() if key in ours}
-        changed = {key: value for key, value in changed.items() if value != overrides[key]}
-        forks.restore_options(changed, absent & ours)
+        now = {key: data.get(key, _ABSENT) for key in wanted}
+        theirs = {k for k in wanted if not any(_same(k, now[k], v) for v in (before[k], wanted[k]))}
+        ours = {key for key in wanted.keys() - theirs if now[key] != before[key]}
+        absent = frozenset(key for key in ours if before[key] is _ABSENT)
+        forks.restore_options({key: before[key] for key in ours - absent}, absent)
+    if theirs:
+        names = ", ".join(sorted(theirs))
+        raise ChangedMeanwhileError(
+            f"{title}: settings were changed while it generated ({names}). Try again."
+        ) from trouble
+    if trouble is not None:
+        raise trouble
 
 
 _ABSENT = object()

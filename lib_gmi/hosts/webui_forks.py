@@ -6,8 +6,10 @@ The one place that knows about Forge, reForge and SD.Next. Nothing here compares
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -84,39 +86,93 @@ def in_main_thread(work: Callable[[], Result]) -> Result:
     return outcome[0]
 
 
-def choose_checkpoint(title: str) -> None:
+def loaded_file() -> str | None:
+    """The file of the checkpoint that is loaded; never loads anything itself."""
+    from modules import sd_models
+
+    info = getattr(sd_models.model_data.sd_model, "sd_checkpoint_info", None)
+    return None if info is None else str(info.filename)
+
+
+def choose_checkpoint(title: str) -> str | None:
     """Make a checkpoint the chosen one, for good, and load it. Takes the program's queue lock.
+
+    Returns:
+        The file that is loaded now.
 
     Raises:
         HostError: the program refused.
+        Exception: what the program raises when it cannot load it; the choice is as it was.
     """
+    from modules import call_queue, shared
+
+    if getattr(shared.cmd_opts, "freeze_settings", False):
+        raise HostError("The web UI runs with --freeze-settings: its checkpoint cannot be changed.")
+    # not the option's own callback: it does nothing where the option is right and the model is not
+    with call_queue.queue_lock:
+        before = shared.opts.data.get("sd_model_checkpoint")
+        try:
+            _choose(title)
+            in_main_thread(load_now)
+        except Exception:
+            _choose(before)
+            _forget_failure()
+            raise
+        shared.opts.save(shared.config_filename)
+        return loaded_file()
+
+
+def _choose(title: str | None) -> None:
     from modules import shared
 
     if loads_lazily():
-        from modules import call_queue, sd_models
         from modules_forge import main_entry
 
-        with call_queue.queue_lock:
-            main_entry.checkpoint_change(title)
-            in_main_thread(sd_models.forge_model_reload)
-        return
-    if getattr(shared.cmd_opts, "freeze_settings", False):
-        raise HostError("The web UI runs with --freeze-settings: its checkpoint cannot be changed.")
-    # what the settings page does: the option's own callback takes the lock and loads
-    shared.opts.set("sd_model_checkpoint", title)
-    shared.opts.save(shared.config_filename)
+        main_entry.checkpoint_change(title, save=False)
+    else:
+        shared.opts.sd_model_checkpoint = title
+
+
+def load_now() -> None:
+    """Load what is chosen, if something else is loaded. The caller holds the queue lock."""
+    from modules import sd_models
+
+    if loads_lazily():
+        sd_models.forge_model_reload()
+    else:
+        sd_models.reload_model_weights()
+
+
+def _forget_failure() -> None:
+    """Forge takes what it failed to load for loaded, and generates with nothing at all."""
+    from modules import sd_models
+
+    data = sd_models.model_data
+    if data.sd_model is None and hasattr(data, "forge_hash"):
+        data.forge_hash = ""
 
 
 def load_chosen() -> None:
     """Load what the user has chosen, if something else is loaded. The caller holds the lock."""
+    if not loads_lazily():  # Forge loads it when it is needed
+        load_now()
+
+
+def options_left_alone() -> AbstractContextManager[Any]:
+    """While a checkpoint is loaded for an image, its loader does not make it the chosen one.
+
+    The loader would also write over what the user chooses while it reads the file.
+    """
     from modules import sd_models
 
-    if not loads_lazily():  # Forge loads it when it is needed
-        sd_models.reload_model_weights()
+    found: Callable[[], AbstractContextManager[Any]] = getattr(
+        sd_models, "SkipWritingToConfig", nullcontext
+    )
+    return found()
 
 
 def restore_options(before: Mapping[str, Any], absent: frozenset[str]) -> None:
-    """Put options back, without a word to the settings file.
+    """Put options back, without a word to the settings file. Never raises.
 
     Args:
         before: what they were.
@@ -126,14 +182,28 @@ def restore_options(before: Mapping[str, Any], absent: frozenset[str]) -> None:
 
     for key in absent:
         shared.opts.data.pop(key, None)
-    if loads_lazily() and _has("modules.sysinfo"):
-        from modules import sysinfo
+    try:
+        _follow_options(before, absent)
+    except Exception:  # a VAE that is gone, for instance; the user's own next image tells them
+        logging.exception("Find Best Model: what the user has chosen could not be loaded")
+    finally:
+        shared.opts.data.update(before)
 
-        if hasattr(sysinfo, "set_config"):  # also tells Forge's loader
-            sysinfo.set_config(dict(before), save_config=False)
-            return
+
+def _follow_options(before: Mapping[str, Any], absent: frozenset[str]) -> None:
+    """Let the program notice that options are as before."""
+    from modules import sd_models, shared
+
+    if loads_lazily():
+        _forget_failure()
+        if _has("modules.sysinfo"):
+            from modules import sysinfo
+
+            if hasattr(sysinfo, "set_config"):  # also tells Forge's loader
+                sysinfo.set_config(dict(before), save_config=False)
+        return
     shared.opts.data.update(before)
-    if "sd_vae" in before or "sd_vae" in absent:
+    if ("sd_vae" in before or "sd_vae" in absent) and sd_models.model_data.sd_model is not None:
         from modules import sd_vae
 
         sd_vae.reload_vae_weights()
