@@ -145,6 +145,7 @@ class Service:
     Attributes:
         device: that the encoder runs on; as a rule the accelerator is the host's.
         keep_samples: whether small copies of samples are kept.
+        use_prior: see :func:`.app.open_fitted`.
     """
 
     def __init__(
@@ -162,6 +163,7 @@ class Service:
         self.encoder = encoder
         self.device = "cpu"
         self.keep_samples: Callable[[], bool] = lambda: True
+        self.use_prior = True
         self.favourites = Favourites(library.folder / "favourites.json")
         #: Candidates that failed in this process, by identity.
         self.failed: dict[str, str] = {}
@@ -392,7 +394,7 @@ class Service:
         try:
             if not self._entries():
                 raise RankingError(NOTHING)
-            fitted = open_fitted(self.library, self.encoder, selection=selection)
+            fitted = open_fitted(self.library, self.encoder, self.use_prior, selection=selection)
             snapshot = FittedSnapshot(name, Identifier(fitted, self.device))
         except RankingError as error:
             reason = error

@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     library = Library(arguments.library)
     folder: Path | None = arguments.folder
     bridge = desktop.of_library(library) if folder is None else desktop.of_folder(folder, library)
+    bridge.api.service.advance_soon()  # the first question shall not wait for it
     page = server.serve(bridge, arguments.port, arguments.browser)
     print(one_line(f"Ranks {bridge.about}."))
     print(f"Open {page.address} in a browser. Press Ctrl+C to stop.", flush=True)

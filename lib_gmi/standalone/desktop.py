@@ -13,6 +13,7 @@ from ..background import Background
 from ..builds import Builds, BuildState
 from ..errors import HostError, LibraryError
 from ..favourites import Favourites
+from ..fitted import Selection
 from ..library import Library
 from ..metadata import prompt_of
 from ..presets import Overrides
@@ -106,11 +107,14 @@ class _NoBuilds(Builds):
         """See :meth:`_save`."""
 
 
-class _LookingService(Service):
+class _ShippedService(Service):
+    """Of the models that ship with this program, which nobody can change."""
+
+    def _selection(self) -> Selection:
+        return Selection()  # all of them: what was found out about just these ships as well
+
     def remove(self, identities: Sequence[str]) -> int:
-        if self.library.read_only:
-            raise LibraryError("The models that ship with this program cannot be removed.")
-        return super().remove(identities)
+        raise LibraryError("The models that ship with this program cannot be removed.")
 
 
 class _LookingApi(Api):
@@ -147,14 +151,19 @@ def of_library(library: Library) -> Desktop:
         LibraryError: the library cannot be read.
         RankingError: it has nothing that this program can rank.
     """
-    chosen, about = library, f"your library in {library.folder}"
-    if not library.entries():
-        chosen = embedded_library()
+    overrides = Overrides(library.folder / "settings.json")
+    if library.entries():
+        about = f"your library in {library.folder}"
+        host = ListedLibrary(library, overrides)
+        service = Service(host, library, host.prompt_set, host.encoder)
+    else:
         about = "the models that ship with this program, because your library is empty"
-    host = ListedLibrary(chosen, Overrides(library.folder / "settings.json"))
-    service = _LookingService(host, chosen, host.prompt_set, host.encoder)
+        shipped = embedded_library()
+        host = ListedLibrary(shipped, overrides)
+        service = _ShippedService(host, shipped, host.prompt_set, host.encoder)
+        service.use_prior = False
+        # what ships with this program is nobody's to write to
+        service.favourites = Favourites(library.folder / "favourites.json")
     service.advance_soon = Background(service.advance)
-    # what ships with this program is nobody's to write to
-    service.favourites = Favourites(library.folder / "favourites.json")
     builds = _NoBuilds(service, WorkerQueue(), lambda state: None)
     return Desktop(_LookingApi(service, builds), Abilities(), about)
