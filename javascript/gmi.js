@@ -76,7 +76,8 @@
   // -- drawing: only what changed is touched, so focus, scroll and open folds stay ----------------
 
   const KEEP = new Set(["open", "src"]); // the page's own affair
-  const keyOf = (node) => node.nodeType === 1 && (node.getAttribute("data-gmi-row") || node.getAttribute("data-gmi-thumb"));
+  const chosenHere = (element, name) => name === "aria-pressed" && ["filter", "show"].includes(element.dataset.gmi);
+  const keyOf = (node) => node.nodeType === 1 && (node.getAttribute("data-gmi-row") || node.getAttribute("data-gmi-thumb") || node.getAttribute("data-value"));
   const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
 
   function morph(old, fresh) {
@@ -85,7 +86,7 @@
       return;
     }
     if (old.hasAttribute("data-gmi-region")) return;
-    for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value && !chosenHere(old, name)) old.setAttribute(name, value);
     for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !KEEP.has(name)) old.removeAttribute(name);
     morphChildren(old, fresh);
   }

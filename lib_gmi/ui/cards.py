@@ -9,6 +9,8 @@ from typing import Any
 from . import words
 from .bridge import Abilities
 from .markup import Html, icon, tag, together
+from .parts import bar, button, chip, fold, lesser_button, note, star, thumb
+from .tools import compare_form, share_button
 
 #: Fewer samples than this are said to be few.
 FEW = 8
@@ -53,9 +55,14 @@ def ranking(answer: dict[str, Any], query: Query) -> Html:
         "div",
         {"class": "gmi-ranking", "data-gmi-query": query.key},
         verdict(answer),
-        [_note("info", text) for text in answer["notes"]],
+        [note("info", text) for text in answer["notes"]],
         _missing(answer["missing"], query),
-        tag("div", {"class": "gmi-tools"}, _compare(answer, query), _share(rows)),
+        tag(
+            "div",
+            {"class": "gmi-tools"},
+            compare_form(answer) if query.abilities.compare else None,
+            share_button() if rows else None,
+        ),
         tag("div", {"data-gmi-region": "compare"}),
         tag("ol", {"class": "gmi-cards", "aria-label": "Ranking"}, cards),
         _conformal(answer),
@@ -138,13 +145,6 @@ def lead(share: float, following: dict[str, Any] | None) -> str:
     return next((text for least, text in _LEADS if ratio >= least), _LEVEL)
 
 
-def bar(share: float, label: str) -> Html:
-    """A share as a bar; a trace of it is always seen."""
-    width = f"width:{max(min(share, 1.0) * 100, 0.8):.1f}%"
-    filled = tag("span", {"class": "gmi-bar-fill", "style": width})
-    return tag("span", {"class": "gmi-bar", "role": "img", "aria-label": label}, filled)
-
-
 def evidence(row: dict[str, Any]) -> Html:
     """The samples that speak most for a candidate."""
     label = "Looks most like these samples"
@@ -154,57 +154,6 @@ def evidence(row: dict[str, Any]) -> Html:
         {"class": "gmi-samples", "role": "group", "aria-label": label, "data-gmi-set": row["name"]},
         found or thumb(None, ""),
     )
-
-
-def thumb(url: str | None, prompt: str, extra: str = "") -> Html:
-    """A sample that is enlarged when pressed; the script fetches it once it is in sight.
-
-    Args:
-        url: as the API names samples; ``None`` if none was kept.
-        prompt: that it was made of.
-        extra: another class.
-    """
-    if url is None:
-        empty = {"class": f"gmi-thumb gmi-thumb-none {extra}".strip()}
-        return tag("span", empty | {"title": "No image was kept"}, icon("image"))
-    return tag(
-        "button",
-        {
-            "type": "button",
-            "class": f"gmi-thumb {extra}".strip(),
-            "data-gmi": "enlarge",
-            "title": prompt,
-            "aria-label": f"Enlarge the sample: {prompt}",
-        },
-        tag("img", {"data-gmi-thumb": sample_key(url), "alt": ""}),
-    )
-
-
-def sample_key(url: str) -> str:
-    """Folder and file of a sample: what the script asks for."""
-    return "/".join(url.split("/")[-2:])
-
-
-def star(name: str, title: str, marked: bool) -> Html:
-    """Marks a favourite."""
-    return tag(
-        "button",
-        {
-            "type": "button",
-            "class": "gmi-icon-button gmi-star",
-            "data-gmi": "favourite",
-            "data-name": name,
-            "aria-pressed": "true" if marked else "false",
-            "aria-label": f"Favourite: {title}",
-            "title": "Favourite",
-        },
-        icon("star"),
-    )
-
-
-def chip(text: str, kind: str = "", title: str | None = None) -> Html:
-    """A small label."""
-    return tag("span", {"class": f"gmi-chip {kind}".strip(), "title": title}, text)
 
 
 def _chips(row: dict[str, Any]) -> Html:
@@ -259,59 +208,9 @@ def _actions(row: dict[str, Any], first: bool, query: Query) -> Html:
             button("Undo", "undo", "gmi-button gmi-plain", name, hidden=True),
         ]
     if query.abilities.send and row["kind"] == "checkpoint":
-        buttons.append(_lesser(*_SEND, name, first))
-    buttons.append(_lesser(*_SAMPLES, name, first))
+        buttons.append(lesser_button(*_SEND, name, first))
+    buttons.append(lesser_button(*_SAMPLES, name, first))
     return tag("div", {"class": "gmi-actions"}, buttons)
-
-
-def _lesser(label: str, action: str, mark: str, name: str, in_words: bool) -> Html:
-    """A button beside the one that matters; on the smaller cards it is a drawing."""
-    if in_words:
-        return button(label, action, "gmi-button gmi-plain", name, mark=mark)
-    return tag(
-        "button",
-        {
-            "type": "button",
-            "class": "gmi-icon-button",
-            "data-gmi": action,
-            "data-name": name,
-            "title": label,
-            "aria-label": label,
-        },
-        icon(mark),
-    )
-
-
-def button(  # noqa: PLR0913  what a button is, in one place
-    label: str,
-    action: str,
-    classes: str = "gmi-button gmi-plain",
-    name: str | None = None,
-    *,
-    title: str | None = None,
-    hidden: bool = False,
-    disabled: bool = False,
-    mark: str | None = None,
-) -> Html:
-    """A button that the script hears: ``data-gmi`` says what it does, ``data-name`` to what."""
-    return tag(
-        "button",
-        {
-            "type": "button",
-            "class": classes,
-            "data-gmi": action,
-            "data-name": name,
-            "title": title,
-            "hidden": hidden,
-            "disabled": disabled,
-        },
-        icon(mark) if mark else None,
-        tag("span", None, label),
-    )
-
-
-def _note(kind: str, *children: Html | str | None) -> Html:
-    return tag("p", {"class": "gmi-note"}, icon(kind), tag("span", None, children))
 
 
 def _missing(number: int, query: Query) -> Html | None:
@@ -327,75 +226,12 @@ def _missing(number: int, query: Query) -> Html | None:
     )
 
 
-def _compare(answer: dict[str, Any], query: Query) -> Html | None:
-    checkpoints = [row for row in answer["candidates"] if row["kind"] == "checkpoint"]
-    if not query.abilities.compare or len(checkpoints) < 2:
-        return None
-    most = min(6, len(checkpoints))
-    usual = min(4, most)
-    prompt = (answer["prompt"] or {}).get("text", "").strip()
-    reason = None if prompt else "Needs a prompt: write one on the left"
-    options = [
-        tag("option", {"value": number, "selected": number == usual}, number)
-        for number in range(2, most + 1)
-    ]
-    return tag(
-        "details",
-        {"class": "gmi-fold gmi-compare", "id": "gmi_compare"},
-        tag(
-            "summary", {"class": "gmi-button gmi-plain"}, icon("grid"), tag("span", None, "Compare")
-        ),
-        tag(
-            "div",
-            {"class": "gmi-compare-form"},
-            tag("p", {"class": "gmi-hint"}, "Makes one image of the prompt with each of the best."),
-            tag("p", {"class": "gmi-quote"}, prompt or reason),
-            tag(
-                "label",
-                {"class": "gmi-inline"},
-                tag("span", None, "How many"),
-                tag("select", {"class": "gmi-input", "id": "gmi_compare_count"}, options),
-            ),
-            tag(
-                "label",
-                {"class": "gmi-inline"},
-                tag("span", None, "Seed"),
-                tag(
-                    "input",
-                    {
-                        "class": "gmi-input",
-                        "id": "gmi_compare_seed",
-                        "type": "number",
-                        "min": 0,
-                        "max": 4294967295,
-                        "value": "1",
-                    },
-                ),
-            ),
-            button(
-                "Compare them",
-                "compare",
-                "gmi-button gmi-primary",
-                title=reason,
-                disabled=reason is not None,
-            ),
-        ),
-    )
-
-
-def _share(rows: Sequence[dict[str, Any]]) -> Html | None:
-    if not rows:
-        return None
-    title = "One picture of your image and the first three, to show to others"
-    return button("Share card", "share", "gmi-button gmi-plain", title=title, mark="share")
-
-
 def _conformal(answer: dict[str, Any]) -> Html | None:
     count = answer["conformal"]
     if answer["foreign"] or not 0 < count < len(answer["candidates"]):
         return None
     which = "first." if count == 1 else f"first {count}."
-    return _note("info", _CONFORMAL, " ", which)
+    return note("info", _CONFORMAL, " ", which)
 
 
 def _how(answer: dict[str, Any]) -> Html:
@@ -422,32 +258,6 @@ def _how(answer: dict[str, Any]) -> Html:
             tag("p", None, tag("span", None, source), " ", prompt["text"]) if prompt else None,
         ),
         fold("Left out", left_out, count=len(left_out)) if left_out else None,
-    )
-
-
-def fold(title: str, *children: Any, count: int | None = None) -> Html:
-    """Something that opens when it is wanted."""
-    return tag(
-        "details",
-        {"class": "gmi-fold"},
-        tag(
-            "summary",
-            None,
-            icon("chevron"),
-            tag("span", None, title),
-            None if count is None else tag("span", {"class": "gmi-count"}, count),
-        ),
-        tag("div", {"class": "gmi-fold-body"}, children),
-    )
-
-
-def trouble(message: str, title: str = "That did not work") -> Html:
-    """What went wrong, for people."""
-    return tag(
-        "div",
-        {"class": "gmi-trouble", "role": "alert"},
-        icon("alert"),
-        tag("div", None, tag("p", {"class": "gmi-kicker"}, title), tag("p", None, message)),
     )
 
 

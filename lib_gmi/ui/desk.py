@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import GMIError
-from . import panels, rows
+from . import building, panels, rows
 from .bridge import Bridge
-from .cards import trouble
 from .compare import BROKEN
 from .finding import Finding, text
 from .markup import Html, digest, tag
+from .parts import trouble
+from .settings_form import settings_form
 from .thumbs import Thumbs
 from .uploads import UnknownImageError
 
@@ -112,8 +113,8 @@ class Desk:
             return self._full(body, known)
         waiting = self._waiting(build)
         regions = {
-            "strip": panels.strip(build, waiting),
-            "build": panels.build_panel({"build": build}, waiting, None),
+            "strip": building.strip(build, waiting),
+            "build": building.build_panel({"build": build}, waiting, None),
         }
         return self._common(body, build) | {"regions": _changed(regions, known)}
 
@@ -124,12 +125,12 @@ class Desk:
         waiting = self._waiting(build)
         guess = None if library["seconds_per_sample"] else bridge.seconds_per_sample()
         regions = {
-            "strip": panels.strip(build, waiting),
+            "strip": building.strip(build, waiting),
             "first": panels.first_run(library, bridge.abilities.build, guess),
             "filters": panels.filters(library),
             "counts": panels.counts(library),
             "states": panels.state_chips(library),
-            "build": panels.build_panel(library, waiting, guess),
+            "build": building.build_panel(library, waiting, guess),
             "extras": rows.extras(library),
         }
         table = {
@@ -194,7 +195,7 @@ class Desk:
         row = next((row for row in library["checkpoints"] if row["name"] == name), None)
         if row is None or row["settings"] is None:
             raise GMIError(f"'{name}' has no settings.")
-        return {"dialog": rows.settings_form(row, library)}
+        return {"dialog": settings_form(row, library)}
 
     def build_now(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Do not wait for the user to be idle."""

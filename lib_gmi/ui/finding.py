@@ -17,6 +17,7 @@ from ..share import ShareRow, share_card, short_hash
 from . import cards, panels, words
 from .bridge import Bridge
 from .compare import Comparison
+from .parts import sample_key
 from .thumbs import Thumbs, data_uri
 from .uploads import Upload, Uploads
 
@@ -263,7 +264,7 @@ class Finding:
         for sample in row["evidence"][:2]:
             if sample["image"] is None:
                 continue
-            folder, _, file = cards.sample_key(sample["image"]).partition("/")
+            folder, _, file = sample_key(sample["image"]).partition("/")
             path = self.bridge.api.sample(folder, file)
             with contextlib.suppress(GMIError):
                 if path is not None:

@@ -58,7 +58,11 @@ def _child(child: Child) -> str:
 
 
 def _attributes(attributes: Attributes) -> str:
-    shown = ((key, value) for key, value in attributes.items() if value not in (None, False))
+    shown = (
+        (key, value)
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
     return "".join(
         f" {key}" if value is True else f' {key}="{escape(str(value))}"' for key, value in shown
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..api import MAX_IMAGES, MAX_PROMPT
 from .bridge import Abilities
-from .cards import button
 from .markup import Html, icon, tag
+from .parts import button
 from .rows import SORTS
 
 METHODS = (

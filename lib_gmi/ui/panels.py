@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from . import words
-from .cards import bar, button, fold, thumb
+from .building import UNKNOWN, pace_of, progress
 from .markup import Html, icon, tag, together
+from .parts import button
 from .rows import SHOWN, STATES, buildable
 
 _WHAT = (
@@ -14,14 +15,8 @@ _WHAT = (
     "as its specification, and from then on any image you drop here is compared with all of them "
     "at once."
 )
-_UNKNOWN = "How long that takes is known after the first image."
+_EACH = tag("span", None, "each")
 _PAUSE = "You can pause it whenever you like; nothing is lost."
-
-
-def pace_of(library: dict[str, Any], guess: float | None) -> float | None:
-    """Seconds for one sample, as measured, or else a guess."""
-    measured = library["seconds_per_sample"]
-    return guess if measured is None else float(measured)
 
 
 def lacking(library: dict[str, Any], limit: int) -> tuple[int, int]:
@@ -46,7 +41,7 @@ def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> 
             {"class": "gmi-first", "id": "gmi_first"},
             tag("h2", None, "Your checkpoints are being looked at"),
             tag("p", None, "The first answers are there when each has made four images."),
-            _progress(build, None),
+            progress(build, None),
             button("Show the build", "view-specifications"),
         )
     if not library["checkpoints"]:
@@ -68,17 +63,19 @@ def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> 
             button("Show the list", "view-specifications"),
         )
     pace = pace_of(library, guess)
-    time = _UNKNOWN if pace is None else f"That takes about {words.duration(samples * pace)}."
+    time = UNKNOWN if pace is None else f"That takes about {words.duration(samples * pace)}."
     each = [
         button(
-            f"Build quick specifications ({quick} each)",
+            together(tag("span", None, "Build quick specifications"), f" ({quick} ", _EACH, ")"),
             "build-first",
             "gmi-button gmi-primary gmi-large",
             str(quick),
         )
     ]
     each += [
-        button(f"{size} each", "build-first", "gmi-button gmi-plain gmi-large", str(size))
+        button(
+            together(f"{size} ", _EACH), "build-first", "gmi-button gmi-plain gmi-large", str(size)
+        )
         for size in passes[1:2]
     ]
     return tag(
@@ -92,7 +89,10 @@ def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> 
             tag(
                 "span",
                 None,
-                f"{words.counted(checkpoints, 'checkpoint')} × {quick} = {samples} images.",
+                words.counted(checkpoints, "checkpoint"),
+                f" × {quick} = ",
+                words.counted(samples, "image"),
+                ".",
             ),
             " ",
             tag("strong", None, time),
@@ -146,27 +146,6 @@ def _toggle(kind: str, value: str, label: str, mark: Html | None = None) -> Html
     )
 
 
-def strip(build: dict[str, Any], waiting_for: str | None) -> Html:
-    """The build in one line, beside the tab's views; empty when there is none."""
-    if build["state"] == "idle":
-        return together()
-    paused = build["state"] == "paused"
-    share = build["done"] / build["total"] if build["total"] else 0.0
-    label = "Building is paused" if paused else "Waiting" if waiting_for else "Building"
-    return tag(
-        "button",
-        {
-            "type": "button",
-            "class": f"gmi-strip{' gmi-paused' if paused else ''}",
-            "data-gmi": "view-specifications",
-            "title": waiting_for or "Show the build",
-        },
-        tag("span", None, label),
-        bar(share, "Progress of building"),
-        tag("span", {"class": "gmi-strip-count"}, f"{build['done']} / {build['total']}"),
-    )
-
-
 def counts(library: dict[str, Any]) -> Html:
     """How many checkpoints are in which state, and how large the library is."""
     rows = library["checkpoints"]
@@ -190,7 +169,7 @@ def counts(library: dict[str, Any]) -> Html:
         tag(
             "h2",
             None,
-            f"{have} of {words.counted(able, 'checkpoint')}",
+            words.of(have, able, "checkpoints"),
             " ",
             tag("span", None, "have a specification"),
         ),
@@ -205,129 +184,6 @@ def counts(library: dict[str, Any]) -> Html:
         ),
         tag("div", {"class": "gmi-states"}, states),
     )
-
-
-def build_panel(library: dict[str, Any], waiting_for: str | None, guess: float | None) -> Html:
-    """The build that is under way, or what could be built."""
-    build = library["build"]
-    if build["state"] == "idle":
-        return _choose(library, guess)
-    paused = build["state"] == "paused"
-    steer = button("Resume", "build-resume", "gmi-button gmi-primary", mark="play")
-    if not paused:
-        steer = button("Pause", "build-pause", mark="pause")
-    cancel = button("Cancel", "build-cancel", "gmi-button gmi-quiet")
-    return tag(
-        "div",
-        {"class": f"gmi-building{' gmi-paused' if paused else ''}", "data-state": build["state"]},
-        _current(build),
-        _progress(build, waiting_for),
-        tag("div", {"class": "gmi-line"}, steer, cancel),
-        _problems(build),
-    )
-
-
-def _choose(library: dict[str, Any], guess: float | None) -> Html:
-    build, prompts = library["build"], library["prompts"]
-    options = []
-    for at, limit in enumerate(library["passes"]):
-        label = "All" if limit >= prompts else "Quick" if at == 0 else ""
-        number = tag("span", {"class": "gmi-count"}, limit)
-        choice = {"type": "radio", "name": "gmi_pass", "value": limit, "checked": at == 0}
-        options.append(
-            tag(
-                "label",
-                {"class": "gmi-segment"},
-                tag("input", choice | {"data-gmi": "pass"}),
-                tag("span", None, tag("span", None, label) if label else None, " ", number),
-            )
-        )
-    pace = pace_of(library, guess)
-    return tag(
-        "div",
-        {"class": "gmi-choose", "data-state": "idle", "data-pace": pace},
-        tag("p", {"class": "gmi-label"}, "Samples of each"),
-        tag("div", {"class": "gmi-segments", "role": "radiogroup"}, options),
-        tag("p", {"class": "gmi-hint gmi-estimate", "id": "gmi_estimate"}),
-        tag(
-            "div",
-            {"class": "gmi-line"},
-            tag(
-                "button",
-                {
-                    "type": "button",
-                    "class": "gmi-button gmi-primary",
-                    "data-gmi": "build-start",
-                    "id": "gmi_build_start",
-                },
-                icon("play"),
-                tag("span", {"id": "gmi_build_label"}, "Build missing"),
-            ),
-            button("Verify all", "verify", "gmi-button gmi-quiet", title="Reads every file whole"),
-        ),
-        tag("p", {"class": "gmi-note"}, icon("check"), tag("span", None, build["message"]))
-        if build["message"]
-        else None,
-        _problems(build),
-    )
-
-
-def _current(build: dict[str, Any]) -> Html:
-    current = build["current"]
-    if current is None:
-        text = build["message"] or "Loading the first checkpoint…"
-        return tag(
-            "div", {"class": "gmi-now"}, thumb(None, "", "gmi-thumb-now"), tag("p", None, text)
-        )
-    paused = build["state"] == "paused" and build["message"]
-    return tag(
-        "div",
-        {"class": "gmi-now", "data-gmi-set": "now"},
-        thumb(build["preview"], current["prompt"], "gmi-thumb-now"),
-        tag(
-            "div",
-            {"class": "gmi-now-text"},
-            words.elided(current["title"], current["name"], "h3"),
-            tag("p", {"class": "gmi-hint"}, f"{current['done']} of {current['of']} samples"),
-            tag("p", {"class": "gmi-quote"}, build["message"] if paused else current["prompt"]),
-        ),
-    )
-
-
-def _progress(build: dict[str, Any], waiting_for: str | None) -> Html:
-    share = build["done"] / build["total"] if build["total"] else 0.0
-    left = build["seconds_left"]
-    time = _UNKNOWN if left is None else f"about {words.duration(left)} left"
-    if build["state"] == "paused":
-        time = "paused"
-    return tag(
-        "div",
-        {"class": "gmi-progress"},
-        bar(share, f"{build['done']} of {build['total']} samples"),
-        tag(
-            "p",
-            {"class": "gmi-progress-line"},
-            tag("span", None, f"{build['done']} of {words.counted(build['total'], 'sample')}"),
-            tag("span", None, time),
-        ),
-        tag(
-            "p",
-            {"class": "gmi-note", "id": "gmi_waiting"},
-            icon("pause"),
-            tag("span", None, waiting_for),
-            button("Build now", "build-now", "gmi-link"),
-        )
-        if waiting_for
-        else None,
-    )
-
-
-def _problems(build: dict[str, Any]) -> Html | None:
-    problems = build["problems"]
-    if not problems:
-        return None
-    rows = [tag("p", None, tag("strong", None, p["title"]), " ", p["reason"]) for p in problems]
-    return fold("Problems", rows, count=len(rows))
 
 
 def state_chips(library: dict[str, Any]) -> Html:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from . import words
 from .bridge import Abilities
-from .cards import button, chip, star, thumb
 from .markup import Html, icon, tag, together
+from .parts import button, chip, star, thumb
 
 #: Words of :class:`..service.CheckpointState`, for people.
 STATES = {
@@ -227,92 +226,4 @@ def _gone(entry: dict[str, Any]) -> Html:
         words.elided(entry["title"], entry["name"]),
         tag("span", {"class": "gmi-hint"}, words.counted(entry["samples"], "sample")),
         button("Delete", "delete-gone", "gmi-button gmi-quiet", entry["identity"]),
-    )
-
-
-_NUMBERS = {
-    "width": (64, 2048, 8),
-    "height": (64, 2048, 8),
-    "steps": (1, 150, 1),
-    "cfg": (0, 30, 0.1),
-    "clip_skip": (1, 12, 1),
-}
-_LABELS = {
-    "width": "Width",
-    "height": "Height",
-    "steps": "Steps",
-    "cfg": "CFG",
-    "clip_skip": "Clip skip",
-    "sampler": "Sampler",
-    "scheduler": "Scheduler",
-    "dialect": "Prompt dialect",
-    "prefix": "Put before every prompt",
-    "negative": "Negative prompt",
-}
-
-
-def settings_form(row: dict[str, Any], library: dict[str, Any]) -> Html:
-    """The settings that a checkpoint's samples are made with, to look at and to change."""
-    settings = row["settings"]
-    choices = {
-        "sampler": library["samplers"],
-        "scheduler": library["schedulers"],
-        "dialect": library["dialects"],
-    }
-    fields = [_field(key, settings[key], choices.get(key)) for key in _LABELS]
-    because = [tag("li", None, reason) for reason in row["because"]]
-    return together(
-        tag("h2", None, words.elided(row["title"], row["name"])),
-        tag("p", {"class": "gmi-hint"}, "Its samples are made with these settings."),
-        tag(
-            "form",
-            {
-                "class": "gmi-form",
-                "id": "gmi_settings",
-                "novalidate": True,
-                "data-name": row["name"],
-                "data-edited": bool(row["edited"]),
-                "data-vae": settings.get("vae") if row["edited"] else None,
-            },
-            tag("div", {"class": "gmi-form-grid"}, fields),
-            tag(
-                "div",
-                {"class": "gmi-because"},
-                tag("p", {"class": "gmi-hint"}, "Recognised:"),
-                tag("ul", None, because),
-            )
-            if because
-            else None,
-            tag("div", {"data-gmi-region": "settings-answer", "role": "status"}),
-            tag(
-                "div",
-                {"class": "gmi-line"},
-                button("Save", "settings-save", "gmi-button gmi-primary", row["name"]),
-                button("Back to the preset", "settings-preset", name=row["name"])
-                if row["edited"]
-                else None,
-            ),
-        ),
-    )
-
-
-def _field(key: str, value: Any, choices: Sequence[str] | None) -> Html:
-    shown = "" if value is None else value
-    common: dict[str, object] = {"class": "gmi-input", "name": key, "data-was": shown}
-    if key in _NUMBERS:
-        low, high, step = _NUMBERS[key]
-        limits = {"type": "number", "min": str(low), "max": high, "step": step, "value": str(shown)}
-        control = tag("input", common | limits)
-    elif choices is not None:
-        # what is no longer offered stays visible instead of silently becoming another one
-        offered = [*choices] if shown in choices else [str(shown), *choices]
-        options = [tag("option", {"value": o, "selected": o == shown}, o) for o in offered]
-        control = tag("select", common, options)
-    else:
-        control = tag("textarea", common | {"rows": 2, "spellcheck": "false"}, str(shown))
-    return tag(
-        "label",
-        {"class": f"gmi-field gmi-field-{key}"},
-        tag("span", None, _LABELS[key]),
-        control,
     )

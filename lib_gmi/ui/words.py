@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 
-from .markup import Html, tag
+from .markup import Html, tag, together
 
 ARCHITECTURES = {
     "sd1": "SD 1.5",
@@ -30,6 +30,8 @@ ARCHITECTURES = {
 }
 #: People recognise a name by its end as well: versions, "pruned", "inpainting".
 _TAIL = 12
+#: A name of so many letters is not cut.
+_SHORT = 18
 _SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 
 
@@ -87,9 +89,16 @@ def date(moment: float) -> str:
     return datetime.datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M")
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def counted(number: int, one: str, many: str | None = None) -> Html:
+    """A number with its noun; the noun stands alone, so that it can be translated."""
+    noun = one if number == 1 else many or one + "s"
+    return together(tag("span", None, number), " ", tag("span", None, noun))
+
+
+def of(done: int, total: int, noun: str) -> Html:
+    """So many of so many."""
+    pieces = [tag("span", None, piece) for piece in (done, "of", total, noun)]
+    return together(pieces[0], " ", pieces[1], " ", pieces[2], " ", pieces[3])
 
 
 def last_part(name: str) -> str:
@@ -110,7 +119,8 @@ def elided(title: str, name: str | None = None, element: str = "span") -> Html:
         element: that holds it.
     """
     folder_end = title.replace("\\", "/").rfind("/") + 1
-    cut = max(len(title) - _TAIL, folder_end)
+    short = len(title) - folder_end <= _SHORT
+    cut = folder_end if short else max(len(title) - _TAIL, folder_end)
     pieces = (
         ("folder", title[:folder_end]),
         ("start", title[folder_end:cut]),
