@@ -71,12 +71,12 @@ class WebUIBridge:
     # -- prompts ----------------------------------------------------------------------------------
 
     def prompt_of(self, image: Image.Image) -> str | None:
-        from modules import images, infotext_utils
+        from modules import images
 
         with contextlib.suppress(Exception):  # strangers wrote it
             written, _ = images.read_info_from_image(image)
             if written:
-                prompt = infotext_utils.parse_generation_parameters(written).get("Prompt")
+                prompt = _infotexts().parse_generation_parameters(written).get("Prompt")
                 return prompt.strip() or None if isinstance(prompt, str) else None
         return None
 
@@ -100,11 +100,7 @@ class WebUIBridge:
         return infotext(text, settings, candidate)
 
     def connect_send(self, button: Any, text: Any) -> None:
-        try:
-            from modules import infotext_utils as paste
-        except ImportError:  # its older name
-            from modules import generation_parameters_copypaste as paste
-
+        paste = _infotexts()
         paste.register_paste_params_button(
             paste.ParamBinding(paste_button=button, tabname="txt2img", source_text_component=text)
         )
@@ -141,6 +137,14 @@ class WebUIBridge:
 
     def undo_preview(self, name: str) -> None:
         _previews().undo(runtime().host.path_of(name))
+
+
+def _infotexts() -> Any:
+    try:
+        from modules import infotext_utils as found
+    except ImportError:  # its older name
+        from modules import generation_parameters_copypaste as found
+    return found
 
 
 def infotext(prompt: str, settings: GenerationSettings, candidate: Candidate) -> str:

@@ -75,7 +75,10 @@ def _make() -> Runtime:
     service.keep_samples = lambda: options.chosen().keep_samples
     host.sidecars = lambda: options.chosen().sidecars
     service.advance_soon = Background(service.advance)
-    politeness = Politeness(somebody_works, lambda: options.chosen().idle_minutes * 60)
+    politeness = Politeness(
+        lambda: not host.working and somebody_works(),
+        lambda: options.chosen().idle_minutes * 60,
+    )
     queue = WorkerQueue(stop=host.interrupt, gate=politeness.look)
     builds = Builds(service, queue, lambda state: None)
 

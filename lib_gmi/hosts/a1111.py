@@ -6,6 +6,7 @@ lock; between two images people's own work has its turn. Importing this module i
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,9 @@ _NEUTRAL = {
 }
 
 
+#: Seconds after each turn. Whoever waits for the queue has to wake up to take theirs, and the web
+#: UI's lock goes to whoever asks first.
+_COURTESY = 0.02
 #: How often an image is begun anew because the user changed a setting while it was generated.
 _ATTEMPTS = 3
 
@@ -65,6 +69,7 @@ class A1111Host:
 
     Attributes:
         before_image: called before each image, without the queue lock; waits while people work.
+        working: whether the queue lock is held for us right now.
         sidecars: whether what lies beside a checkpoint's file tells which settings suit it.
     """
 
@@ -75,6 +80,7 @@ class A1111Host:
         self.overrides = Overrides(folder / "settings.json")
         self.before_image: Callable[[], None] = lambda: None
         self.sidecars: Callable[[], bool] = lambda: True
+        self.working = False
         self._hashes: dict[str, str] = {}
         self._borrowed = False
         self._stop = False
@@ -174,9 +180,7 @@ class A1111Host:
         """Load what the user has chosen, if a session left something else behind."""
         if not self._borrowed:
             return
-        from modules import call_queue
-
-        with call_queue.queue_lock:
+        with self._turn():
             self._borrowed = False
             forks.in_main_thread(forks.load_chosen)
 
@@ -251,9 +255,9 @@ class A1111Host:
             ChangedMeanwhileError: it was made with what the user chose at that moment.
             StoppedError: somebody interrupted it, or it is not wanted any more.
         """
-        from modules import call_queue, shared
+        from modules import shared
 
-        with call_queue.queue_lock:
+        with self._turn():
             if not wanted():
                 raise StoppedError
             self._borrowed = True
@@ -267,6 +271,19 @@ class A1111Host:
                 shared.state.end()
         return image
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The queue lock, held by us and not by anybody whom a build should wait for."""
+        from modules import call_queue
+
+        with call_queue.queue_lock:
+            self.working = True
+            try:
+                yield
+            finally:
+                self.working = False
+        time.sleep(_COURTESY)
+
     def _process(
         self, candidate: Candidate, request: GenerationRequest, settings: GenerationSettings
     ) -> Image.Image:
@@ -275,7 +292,8 @@ class A1111Host:
         from modules import processing, shared
 
         info = self._info(candidate.name)
-        wanted = {**_options(settings), "sd_model_checkpoint": info.title}
+        # first of all: a VAE is loaded into whatever is loaded, and that may be nothing
+        wanted = {"sd_model_checkpoint": info.title, **_options(settings)}
         with (
             _options_borrowed(wanted) as overrides,
             forks.options_left_alone(),
@@ -467,10 +485,12 @@ def _options_borrowed(wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     data, trouble = shared.opts.data, None
     before = {key: data.get(key, _ABSENT) for key in wanted}
-    overrides = {key: value for key, value in wanted.items() if before[key] != value}
-    overrides["sd_model_checkpoint"] = wanted["sd_model_checkpoint"]
-    title = overrides["sd_model_checkpoint"]
+    title = wanted["sd_model_checkpoint"]
+    changes = {key: value for key, value in wanted.items() if before[key] != value}
+    overrides = {"sd_model_checkpoint": title, **changes}
     try:
+        if "sd_vae" in overrides:  # or the user's own would be loaded with the checkpoint first
+            data["sd_vae"] = overrides["sd_vae"]
         yield overrides
     except Exception as error:
         trouble = error

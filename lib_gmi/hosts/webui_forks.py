@@ -203,7 +203,10 @@ def _follow_options(before: Mapping[str, Any], absent: frozenset[str]) -> None:
                 sysinfo.set_config(dict(before), save_config=False)
         return
     shared.opts.data.update(before)
-    if ("sd_vae" in before or "sd_vae" in absent) and sd_models.model_data.sd_model is not None:
+    chosen = sd_models.checkpoint_aliases.get(shared.opts.data.get("sd_model_checkpoint"))
+    concerned = "sd_vae" in before or "sd_vae" in absent
+    # another checkpoint brings its VAE along when it is loaded
+    if concerned and chosen is not None and loaded_file() == str(chosen.filename):
         from modules import sd_vae
 
         sd_vae.reload_vae_weights()
