@@ -1,0 +1,30 @@
+from modules.options import OptionInfo
+
+#: Of the real ones those that change images, and those that say what is saved.
+options_templates = {
+    "add_model_hash_to_info": OptionInfo(True, ""),
+    "always_discard_next_to_last_sigma": OptionInfo(False, infotext="Discard penultimate sigma"),
+    "CLIP_stop_at_last_layers": OptionInfo(1, "Clip skip", infotext="Clip skip"),
+    "comma_padding_backtrack": OptionInfo(20, ""),
+    "emphasis": OptionInfo("Original", "", infotext="Emphasis"),
+    "enable_pnginfo": OptionInfo(True, ""),
+    "enable_quantization": OptionInfo(False, ""),
+    "eta_ancestral": OptionInfo(1.0, "", infotext="Eta"),
+    "eta_ddim": OptionInfo(0.0, "", infotext="Eta DDIM"),
+    "eta_noise_seed_delta": OptionInfo(0, "", infotext="ENSD"),
+    "grid_save": OptionInfo(True, ""),
+    "infotext_skip_pasting": OptionInfo([], ""),
+    "randn_source": OptionInfo("GPU", "", infotext="RNG"),
+    "s_churn": OptionInfo(0.0, "", infotext="Sigma churn"),
+    "s_min_uncond": OptionInfo(0.0, "", infotext="NGMS"),
+    "s_noise": OptionInfo(1.0, "", infotext="Sigma noise"),
+    "s_tmin": OptionInfo(0.0, "", infotext="Sigma tmin"),
+    "samples_save": OptionInfo(True, ""),
+    "sd_checkpoint_hash": OptionInfo("", ""),
+    "sd_model_checkpoint": OptionInfo(None, "Stable Diffusion checkpoint", infotext="Model hash"),
+    "sd_noise_schedule": OptionInfo("Default", "", infotext="Noise Schedule"),
+    "sd_vae": OptionInfo("Automatic", "SD VAE", infotext="VAE"),
+    "sgm_noise_multiplier": OptionInfo(False, infotext="SGM noise multiplier"),
+    "skip_early_cond": OptionInfo(0.0, "", infotext="Skip Early CFG"),
+    "token_merging_ratio": OptionInfo(0.0, "", infotext="Token merging ratio"),
+}
