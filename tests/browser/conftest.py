@@ -40,6 +40,27 @@ def site(
     program.stop()
 
 
+@pytest.fixture
+def first_site(tmp_path: Path) -> Iterator[Site]:
+    """The tab of a host that has two checkpoints, and has built nothing yet."""
+    chromium()
+    photo_host.install(tmp_path / "models", photo_host.NOT_BUILT)
+    program = Program(
+        "newest", "standins.photo_host", "--folder", str(tmp_path), "--delay", "0.1", "--blur"
+    )
+    yield Site("newest", program.told["address"], tmp_path)
+    program.stop()
+
+
+@pytest.fixture
+def lone_site(tmp_path: Path) -> Iterator[Site]:
+    """The tab alone, with the models that ship with the program."""
+    chromium()
+    program = Program("newest", "standins.photo_host", "--folder", str(tmp_path), "--alone")
+    yield Site("newest", program.told["address"], tmp_path)
+    program.stop()
+
+
 @pytest.fixture(scope="module")  # for longer, other tests could not run an event loop
 def browser() -> Iterator[Any]:
     """Chromium, without a window."""

@@ -31,7 +31,7 @@ from lib_gmi.metadata import prompt_of
 from lib_gmi.protocols import Candidate, GenerationRequest, GenerationSettings
 from lib_gmi.recorder import BASE_SEED
 from lib_gmi.service import Service
-from lib_gmi.ui.bridge import Abilities, Preferences
+from lib_gmi.ui.bridge import Abilities, Bridge, Preferences
 from lib_gmi.worker import StoppedError, WorkerQueue
 from standins.host import StandInHost, write_checkpoint
 from standins.photo_filters import drawn, prompt_set
@@ -246,6 +246,7 @@ def query(name: str, number: int = 18) -> Image.Image:
 
 def main() -> None:
     """Serve the tab."""
+    from lib_gmi.standalone.desktop import of_library
     from lib_gmi.standalone.server import serve
 
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -254,16 +255,21 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=4, help="of each checkpoint, if not there")
     parser.add_argument("--delay", type=float, default=0.3, help="seconds an image takes")
     parser.add_argument("--loading", type=float, default=0.5, help="seconds loading takes")
+    parser.add_argument("--alone", action="store_true", help="no host: what ships with the program")
     parser.add_argument("--hostile", action="store_true", help="also names that are an attack")
     parser.add_argument("--blur", action="store_true")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp())
-    if not (folder / "models").is_dir():
-        furnish(folder, arguments.samples, arguments.hostile)
-    photos = start(folder, arguments.delay, arguments.loading)
-    photos.bridge.blur = arguments.blur
-    photos.service.advance()
-    page = serve(photos.bridge, arguments.port)
+    bridge: Bridge
+    if arguments.alone:
+        bridge = of_library(Library(folder / "library"))
+    else:
+        if not (folder / "models").is_dir():
+            furnish(folder, arguments.samples, arguments.hostile)
+        bridge = photos = start(folder, arguments.delay, arguments.loading).bridge
+        photos.blur = arguments.blur
+    bridge.api.service.advance()
+    page = serve(bridge, arguments.port)
     print(json.dumps({"address": page.address, "folder": str(folder)}), flush=True)
     threading.Event().wait()
 
