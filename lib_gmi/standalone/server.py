@@ -76,7 +76,7 @@ def serve(bridge: Bridge, port: int | None = None, browser: bool = False) -> Pag
     known = inspect.signature(blocks.launch).parameters
     options = {key: value for key, value in wanted.items() if key in known}
     try:
-        app, address, _ = blocks.launch(**options, **tab.launch_arguments())
+        app, address, _ = blocks.launch(**{**options, **tab.launch_arguments()})
     except OSError as error:
         raise HostError(f"The page cannot be served: {error}") from None
     _close_to_others(app)
