@@ -272,10 +272,12 @@
     const good = [...files].filter(isImage);
     if (good.length === 0) return toast("There is no image in that.");
     const read = await Promise.all(good.map(async (file) => ({ key: newKey(), data: await dataUrl(file), name: file.name })));
-    if (instead) {
+    if (instead) { // another wish: the words for the last one do not describe it
       images = [];
+      typed = false;
       resetPrompt();
     }
+    if (images.length === 0 && byId("gmi_prompt").value.trim() === "") typed = false;
     const fresh = read.filter((image) => !images.some((other) => other.data === image.data));
     if (images.length + fresh.length > most()) toast(`${most()} images at a time are the most.`);
     images = [...images, ...fresh].slice(0, most());
@@ -405,6 +407,8 @@
     loadedHere = undoing ? null : said.current;
     before = undoing || said.before === said.current ? null : said.before;
     showLoaded(said.current);
+    // the web UI's own list of checkpoints follows; what it names is loaded already
+    if (said.title && typeof window.selectCheckpoint === "function") window.selectCheckpoint(said.title);
     if (undoing) draw("switched", "");
     return true;
   }
@@ -511,7 +515,7 @@
     const search = byId("gmi_search");
     search.addEventListener("input", arrange);
     byId("gmi_prompt").addEventListener("input", () => {
-      typed = byId("gmi_prompt").value.trim() !== "";
+      typed = true;
       byId("gmi_prompt_note").hidden = true;
     });
     byId("gmi_prompt").addEventListener("change", () => {
@@ -835,7 +839,7 @@
     if (event.target.id === "gmi_prompt" && event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       event.stopPropagation();
-      if (event.target.value.trim()) typed = true;
+      typed = true;
       if (images.length > 0) rank();
       return;
     }

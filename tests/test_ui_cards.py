@@ -222,7 +222,7 @@ def test_what_was_left_out_is_in_a_fold() -> None:
     left_out = [{"title": "tiny", "reason": "it has too few samples"}]
     html = cards.ranking(answer(candidate(), excluded=left_out), query())
     assert "Left out" in html
-    assert "it has too few samples" in html
+    assert "It has too few samples" in html
 
 
 def test_nothing_ranked_is_no_error() -> None:

@@ -355,7 +355,7 @@ def test_a_build_that_waits_says_why_and_can_be_hurried(tab: Tab) -> None:
     tab.ask("build", limit=4)
     tab.bridge.waiting = "waiting until nobody generates <b>"
     said = tab.ask("state")
-    assert "nobody generates &lt;b&gt;" in said["regions"]["build"][1]
+    assert "Waiting until nobody generates &lt;b&gt;" in said["regions"]["build"][1]
     assert "Waiting" in said["regions"]["strip"][1]
     assert 'data-gmi="build-now"' in said["regions"]["build"][1]
     tab.ask("build-now")

@@ -75,6 +75,9 @@ class Bridge(Protocol):
             HostError: it is gone, or something else was loaded.
         """
 
+    def title_of(self, name: str) -> str | None:
+        """How the program's own list of checkpoints calls one, if it has such a list."""
+
     def compare(self, names: Sequence[str], prompt: str, seed: int) -> list[Image.Image]:
         """One image of each checkpoint, in this order, with settings that suit it.
 

@@ -52,7 +52,7 @@ def build_panel(library: dict[str, Any], waiting_for: str | None, guess: float |
     return tag(
         "div",
         {"class": f"gmi-building{' gmi-paused' if paused else ''}", "data-state": build["state"]},
-        _current(build),
+        _current(build, waiting_for),
         progress(build, waiting_for),
         tag("div", {"class": "gmi-line"}, steer, cancel),
         _problems(build),
@@ -104,10 +104,11 @@ def _choose(library: dict[str, Any], guess: float | None) -> Html:
     )
 
 
-def _current(build: dict[str, Any]) -> Html:
+def _current(build: dict[str, Any], waiting_for: str | None) -> Html:
     current = build["current"]
     if current is None:
-        text = build["message"] or "Loading the first checkpoint…"
+        loading = "Waiting for its turn." if waiting_for else "Loading the first checkpoint…"
+        text = build["message"] or loading
         return tag(
             "div", {"class": "gmi-now"}, thumb(None, "", "gmi-thumb-now"), tag("p", None, text)
         )
@@ -146,7 +147,7 @@ def progress(build: dict[str, Any], waiting_for: str | None) -> Html:
             "p",
             {"class": "gmi-note", "id": "gmi_waiting"},
             icon("pause"),
-            tag("span", None, waiting_for),
+            tag("span", None, words.sentence(waiting_for)),
             button("Build now", "build-now", "gmi-link"),
         )
         if waiting_for
@@ -158,5 +159,10 @@ def _problems(build: dict[str, Any]) -> Html | None:
     problems = build["problems"]
     if not problems:
         return None
-    rows = [tag("p", None, tag("strong", None, p["title"]), " ", p["reason"]) for p in problems]
+    rows = [
+        tag(
+            "p", None, tag("strong", None, p["title"]), " ", words.sentence(p["reason"], p["title"])
+        )
+        for p in problems
+    ]
     return fold("Problems", rows, count=len(rows))

@@ -240,7 +240,13 @@ def _how(answer: dict[str, Any]) -> Html:
     if prompt and prompt["source"] == "user":
         source = "Prompt, as it was given:"
     left_out = [
-        tag("p", None, tag("strong", None, row["title"]), " ", row["reason"])
+        tag(
+            "p",
+            None,
+            tag("strong", None, row["title"]),
+            " ",
+            words.sentence(row["reason"], row["title"]),
+        )
         for row in answer["excluded"]
     ]
     return together(

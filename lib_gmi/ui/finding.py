@@ -155,8 +155,10 @@ class Finding:
             HostError: it is gone, or another one was loaded.
         """
         before = self.bridge.current()
-        self.bridge.load(self.bridge.api.service.installed(text(body, "name")).name)
-        return {"before": before, "current": self.bridge.current()}
+        name = self.bridge.api.service.installed(text(body, "name")).name
+        self.bridge.load(name)
+        title = self.bridge.title_of(name)
+        return {"before": before, "current": self.bridge.current(), "title": title}
 
     def infotext(self, body: Mapping[str, Any]) -> str:
         """Prompt and settings for txt2img.

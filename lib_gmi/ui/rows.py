@@ -79,7 +79,7 @@ def row(row: dict[str, Any], abilities: Abilities, preview: str | None = None) -
             "div",
             {"class": "gmi-cell-name"},
             words.elided(title, name),
-            _reason(row["reason"]),
+            _reason(row["reason"], title),
         ),
         tag("div", {"class": "gmi-cell-state"}, state_chip(row)),
         tag("div", {"class": "gmi-cell-kind gmi-chips"}, _kinds(row)),
@@ -97,10 +97,10 @@ def row(row: dict[str, Any], abilities: Abilities, preview: str | None = None) -
     )
 
 
-def _reason(reason: str | None) -> Html | None:
+def _reason(reason: str | None, title: str) -> Html | None:
     if not reason:
         return None
-    return tag("p", {"class": "gmi-reason", "title": reason}, reason[:1].upper() + reason[1:])
+    return tag("p", {"class": "gmi-reason", "title": reason}, words.sentence(reason, title))
 
 
 def buildable(row: dict[str, Any]) -> bool:

@@ -101,6 +101,12 @@ def of(done: int, total: int, noun: str) -> Html:
     return together(pieces[0], " ", pieces[1], " ", pieces[2], " ", pieces[3])
 
 
+def sentence(text: str, title: str = "") -> str:
+    """A text beside a title: with a capital, and without that title at its beginning."""
+    text = text.removeprefix(f"{title}: ") if title else text
+    return text[:1].upper() + text[1:]
+
+
 def last_part(name: str) -> str:
     """A checkpoint's name without folders and file type."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
