@@ -71,6 +71,9 @@ class StandInBridge:
     def connect_send(self, button: Any, text: Any) -> None:
         raise AssertionError("there is no gradio here")
 
+    def title_of(self, name: str) -> str | None:
+        return None
+
     def waiting_for(self) -> str | None:
         return self.waiting
 

@@ -78,6 +78,9 @@ class Desktop:
     def connect_send(self, button: Any, text: Any) -> None:
         return None
 
+    def title_of(self, name: str) -> str | None:
+        return None
+
     def waiting_for(self) -> str | None:
         return None
 

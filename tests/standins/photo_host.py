@@ -179,6 +179,9 @@ class PhotoBridge:
     def connect_send(self, button: Any, text: Any) -> None:
         return None
 
+    def title_of(self, name: str) -> str | None:
+        return None
+
     def waiting_for(self) -> str | None:
         return None
 
