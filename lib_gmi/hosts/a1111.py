@@ -83,6 +83,8 @@ class A1111Host:
         self.working = False
         self._hashes: dict[str, str] = {}
         self._borrowed = False
+        #: While an image is generated: the file that is chosen for it, and the user's own choice.
+        self._lent: tuple[str, str | None] | None = None
         self._stop = False
 
     # -- what is installed ------------------------------------------------------------------------
@@ -210,7 +212,10 @@ class A1111Host:
 
         Something else may be loaded meanwhile, by a build for instance.
         """
-        chosen = _chosen() or self.current_file()
+        chosen, lent = _chosen(), self._lent
+        if lent is not None and chosen == lent[0]:
+            chosen = lent[1]
+        chosen = chosen or self.current_file()
         infos = [info for info in _infos() if info.filename == chosen]
         return self._candidate(infos[0]) if infos else None
 
@@ -261,6 +266,7 @@ class A1111Host:
             if not wanted():
                 raise StoppedError
             self._borrowed = True
+            self._lent = (str(self._info(candidate.name).filename), _chosen())
             shared.state.begin(job=JOB)
             shared.state.textinfo = f"{JOB}: {candidate.title}"
             try:
@@ -268,6 +274,7 @@ class A1111Host:
                 if shared.state.interrupted or _stopping(shared.state):
                     raise StoppedError  # the image is only half denoised
             finally:
+                self._lent = None
                 shared.state.end()
         return image
 
