@@ -158,13 +158,43 @@ def test_a_name_that_is_no_text_is_listed_and_says_so(webui: WebUI) -> None:
     assert {ALPHA, BETA, GAMMA} < set(names(webui))
 
 
-def test_what_is_loaded_is_told_and_nothing_is_loaded_for_that(empty_webui: WebUI) -> None:
+def test_what_the_user_works_with_is_told_and_nothing_is_loaded_for_that(
+    empty_webui: WebUI,
+) -> None:
     empty_webui.add(ALPHA, 1)
+    assert empty_webui.host.current() is None
+    empty_webui.opts.data["sd_model_checkpoint"] = "gone"
     assert empty_webui.host.current() is None
     assert empty_webui.seen.loads == []
     empty_webui.choose(ALPHA)
     assert empty_webui.host.current().name == ALPHA
     assert empty_webui.seen.loads == [ALPHA]
+
+
+def test_a_sample_does_not_change_what_the_user_works_with(webui: WebUI) -> None:
+    current = []
+
+    def look(_: Any) -> None:
+        current.append(webui.host.current().name)
+
+    webui.seen.while_sampling = look
+    generate(webui, BETA)
+    generate(webui, ALPHA)
+    current.append(webui.host.current().name)
+    assert current == [ALPHA, ALPHA, ALPHA]
+
+
+def test_what_the_user_chooses_while_a_sample_is_made_is_what_they_work_with(webui: WebUI) -> None:
+    current = []
+
+    def choose(_: Any) -> None:
+        webui.seen.while_sampling = lambda _: None
+        webui.opts.data["sd_model_checkpoint"] = webui.info(GAMMA).title
+        current.append(webui.host.current().name)
+
+    webui.seen.while_sampling = choose
+    generate(webui, BETA)
+    assert [*current, webui.host.current().name] == [GAMMA, GAMMA]
 
 
 def test_other_peoples_samplers_and_schedulers_can_be_chosen(webui: WebUI) -> None:

@@ -96,7 +96,7 @@ def forge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebUI]:
             found.change(name, **SMALL)
         thread = threading.Thread(target=main_thread.loop, daemon=True)
         thread.start()
-        main_entry.checkpoint_change(found.info(ALPHA).title)
+        main_entry.checkpoint_change(found.info(ALPHA).title, save=False)
         yield found
         running = found.runtime
         running.builds.cancel()

@@ -1,0 +1,390 @@
+"""What differs between AUTOMATIC1111's web UI, its forks, and its older versions."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from headers import FLUX_DEV, FLUX_REST, SD1, UNET, unet
+from headers import write as write_headers
+from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
+
+from lib_gmi.checkpoints import CheckpointFacts, inspect
+from lib_gmi.errors import HostError
+from lib_gmi.hosts import webui_forks as forks
+from lib_gmi.hosts.webui_samplers import (
+    host_sampler,
+    host_samplers,
+    host_scheduler,
+    host_schedulers,
+)
+from lib_gmi.presets import table
+from lib_gmi.protocols import GenerationRequest, GenerationSettings
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from standins.webui.webui import WebUI
+
+pytest_plugins = ["standins.webui.harness"]
+
+SETTINGS = GenerationSettings(64, 64, 3, 5.0, "euler", "karras")
+
+
+def generate(webui: WebUI, name: str = BETA, **settings: Any) -> Image.Image:
+    request = GenerationRequest("p01", "picture number 1", "", 7)
+    with webui.host.session(webui.candidate(name)) as session:
+        image: Image.Image = session.generate(request, replace(SETTINGS, **settings))
+    return image
+
+
+def module(folder: Path, name: str, text: str = "") -> None:
+    """A module of a fork."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    importlib.invalidate_caches()
+
+
+# -- which one it is ------------------------------------------------------------------------------
+
+
+def test_the_web_ui_itself(webui: WebUI) -> None:
+    assert forks.program() == "AUTOMATIC1111"
+    assert not forks.loads_lazily()
+
+
+def test_forge(forge: WebUI) -> None:
+    assert forks.program() == "Forge"
+    assert forks.loads_lazily()
+
+
+def test_reforge(webui: WebUI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(tmp_path, "modules_forge/__init__.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert forks.program() == "reForge"
+    assert not forks.loads_lazily()
+    generate(webui)
+    webui.host.switch(webui.candidate(GAMMA))
+    assert webui.loaded == GAMMA
+
+
+def test_sdnext(webui: WebUI, tmp_path: Path) -> None:
+    import modules
+
+    module(tmp_path, "sd_checkpoint.py")
+    modules.__path__.append(str(tmp_path))
+    assert forks.program() == "SD.Next"
+    assert not forks.loads_lazily()
+
+
+def test_outside_of_any_web_ui_nothing_is_found() -> None:
+    assert not {"modules", "modules_forge"} & sys.modules.keys()
+    assert not forks.loads_lazily()
+
+
+# -- Forge ----------------------------------------------------------------------------------------
+
+
+def test_forge_generates_in_its_own_thread_and_loads_only_what_is_asked_for(forge: WebUI) -> None:
+    threads = []
+    forge.seen.while_sampling = lambda _: threads.append(threading.current_thread())
+    generate(forge)
+    assert threads[0] is not threading.current_thread()
+    assert forge.seen.loads == [BETA]
+    assert forge.chosen == ALPHA
+    forge.host.put_back()
+    assert forge.seen.loads == [BETA], "it loads when it is needed"
+    assert forge.txt2img().sd_model_hash == forge.info(ALPHA).shorthash
+    assert forge.seen.loads == [BETA, ALPHA]
+
+
+def test_nothing_is_loaded_in_forge_before_the_first_image(forge: WebUI) -> None:
+    assert forge.host.current_file() is None
+    assert forge.host.current().name == ALPHA
+    assert forge.seen.loads == []
+
+
+def test_what_fails_in_forges_thread_is_not_swallowed(forge: WebUI) -> None:
+    forge.seen.memory = RuntimeError("CUDA out of memory")
+    with pytest.raises(HostError, match="not enough memory"):
+        generate(forge)
+    with pytest.raises(KeyboardInterrupt):
+        forks.in_main_thread(raises(KeyboardInterrupt()))
+    assert forks.in_main_thread(lambda: None) is None
+    assert sys.modules["modules_forge.main_thread"].last_exception is None
+
+
+def raises(error: BaseException) -> Any:
+    def function() -> None:
+        raise error
+
+    return function
+
+
+def test_a_broken_checkpoint_in_forge_spoils_nothing_for_the_user(forge: WebUI) -> None:
+    """Forge would take the one before it for loaded, and generate with nothing at all."""
+    forge.txt2img()
+    forge.add("broken.safetensors", 5)
+    forge.seen.unusable["broken.safetensors"] = ValueError("size mismatch")
+    with pytest.raises(HostError, match="Forge cannot use it"):
+        generate(forge, "broken.safetensors")
+    assert forge.chosen == ALPHA
+    assert forge.txt2img().sd_model_hash == forge.info(ALPHA).shorthash
+
+
+def test_a_switch_in_forge_lasts(forge: WebUI) -> None:
+    forge.host.switch(forge.candidate(BETA))
+    assert (forge.chosen, forge.loaded) == (BETA, BETA)
+    assert BETA in (forge.data / "config.json").read_text()
+    assert forge.txt2img().sd_model_hash == forge.info(BETA).shorthash
+
+
+def test_a_switch_in_forge_that_fails_leaves_the_choice_as_it_was(forge: WebUI) -> None:
+    forge.txt2img()
+    forge.add("broken.safetensors", 5)
+    forge.seen.unusable["broken.safetensors"] = ValueError("size mismatch")
+    with pytest.raises(HostError, match="size mismatch"):
+        forge.host.switch(forge.candidate("broken.safetensors"))
+    assert forge.chosen == ALPHA
+    assert not (forge.data / "config.json").exists()
+    assert forge.txt2img().sd_model_hash == forge.info(ALPHA).shorthash
+
+
+def test_a_choice_made_in_forge_meanwhile_is_kept(forge: WebUI) -> None:
+    def choose(_: Any) -> None:
+        forge.seen.while_sampling = lambda _: None
+        main_entry = importlib.import_module("modules_forge.main_entry")
+        main_entry.checkpoint_change(forge.info(GAMMA).title, save=False)
+
+    forge.opts.data["CLIP_stop_at_last_layers"] = 3
+    forge.seen.while_sampling = choose
+    generate(forge)
+    assert forge.chosen == GAMMA
+    assert forge.opts.data["CLIP_stop_at_last_layers"] == 3
+    assert forge.txt2img().sd_model_hash == forge.info(GAMMA).shorthash
+
+
+def test_a_choice_in_forge_that_is_gone_does_not_lose_the_other_options(forge: WebUI) -> None:
+    forge.opts.data["sd_model_checkpoint"] = "gone.safetensors"
+    forge.opts.data["CLIP_stop_at_last_layers"] = 3
+    generate(forge)
+    assert forge.opts.data["sd_model_checkpoint"] == "gone.safetensors"
+    assert forge.opts.data["CLIP_stop_at_last_layers"] == 3
+
+
+def test_guidance_of_flux_goes_to_forge(forge: WebUI) -> None:
+    generate(forge, extra={"guidance": 2.5})
+    generate(forge)
+    assert [made["p"].distilled_cfg_scale for made in forge.seen.generated] == [2.5, 3.5]
+
+
+def test_guidance_is_nothing_to_a_web_ui_that_has_no_such_thing(webui: WebUI) -> None:
+    generate(webui, extra={"guidance": 2.5})
+    assert not hasattr(webui.seen.generated[0]["p"], "distilled_cfg_scale")
+
+
+# -- what it can load -----------------------------------------------------------------------------
+
+
+def reason(path: Path) -> str | None:
+    return forks.unsupported(inspect(path), path)
+
+
+def test_files_without_text_encoder_need_forge_and_what_is_chosen_there(
+    forge: WebUI, tmp_path: Path
+) -> None:
+    gguf = tmp_path / "flux.gguf"
+    gguf.write_bytes(b"GGUF\3\0\0\0" + bytes(64))
+    bare = write_headers(tmp_path / "flux.safetensors", FLUX_DEV)
+    for path in (gguf, bare):
+        said = reason(path)
+        assert said is not None
+        assert "choose them under 'VAE / Text Encoder'" in said
+    forge.opts.data["forge_additional_modules"] = ["/text_encoder/clip_l.safetensors"]
+    assert reason(gguf) is None
+    assert reason(bare) is None
+
+
+def test_gguf_is_refused_by_name_where_it_cannot_be_loaded(webui: WebUI, tmp_path: Path) -> None:
+    path = tmp_path / "flux.gguf"
+    path.write_bytes(b"GGUF\3\0\0\0" + bytes(64))
+    assert reason(path) == "AUTOMATIC1111 cannot load GGUF files"
+
+
+def test_flux_is_refused_by_the_web_ui_and_not_by_forge(webui: WebUI, tmp_path: Path) -> None:
+    path = write_headers(tmp_path / "flux.safetensors", FLUX_DEV | FLUX_REST)
+    assert reason(path) == "AUTOMATIC1111 cannot load checkpoints of the kind flux"
+    assert reason(write_headers(tmp_path / "sd.safetensors", SD1)) is None
+    assert forks.unsupported(CheckpointFacts(), tmp_path / "old.ckpt") is None
+
+
+def test_flux_is_loaded_by_forge(forge: WebUI, tmp_path: Path) -> None:
+    assert reason(write_headers(tmp_path / "flux.safetensors", FLUX_DEV | FLUX_REST)) is None
+
+
+def test_advice_about_workflows_is_no_use_here(webui: WebUI, tmp_path: Path) -> None:
+    bare = write_headers(tmp_path / "unet.safetensors", unet(768))
+    said = reason(bare)
+    assert said
+    assert "workflow" not in said.lower()
+    inpainting = write_headers(
+        tmp_path / "inpaint.safetensors", SD1 | {f"{UNET}input_blocks.0.0.weight": (320, 9, 3, 3)}
+    )
+    said = reason(inpainting)
+    assert said
+    assert "workflow" not in said.lower()
+
+
+def test_unsupported_files_are_listed_with_the_reason(webui: WebUI) -> None:
+    webui.add("vae.safetensors", 4, "vae")
+    row = webui.candidate("vae.safetensors")
+    assert row.unsupported
+    assert {c.name for c in webui.host.list_checkpoints() if not c.unsupported} == {
+        ALPHA,
+        BETA,
+        GAMMA,
+    }
+
+
+# -- samplers and schedulers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        (None, "Euler"),
+        ("euler", "Euler"),
+        ("euler_ancestral", "Euler a"),
+        ("dpmpp_2m", "DPM++ 2M"),
+        ("dpmpp_2m_sde", "DPM++ 2M SDE"),
+        ("dpmpp_2m_sde_gpu", "DPM++ 2M SDE"),
+        ("dpmpp_3m_sde", "DPM++ 3M SDE"),
+        ("dpmpp_sde", "DPM++ SDE"),
+        ("dpmpp_2s_ancestral", "DPM++ 2S a"),
+        ("dpm_2_ancestral", "DPM2 a"),
+        ("dpm_adaptive", "DPM adaptive"),
+        ("dpm_fast", "DPM fast"),
+        ("heun", "Heun"),
+        ("lms", "LMS"),
+        ("lcm", "LCM"),
+        ("uni_pc", "UniPC"),
+        ("ddim", "DDIM"),
+        ("Euler a", "Euler a"),
+        ("restart", "Restart"),
+        ("strange", None),
+    ],
+)
+def test_samplers_have_the_web_uis_names(webui: WebUI, name: str | None, label: str | None) -> None:
+    assert host_sampler(name) == label
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        (None, None),
+        ("karras", "Karras"),
+        ("Karras", "Karras"),
+        ("sgm_uniform", "SGM Uniform"),
+        ("SGM Uniform", "SGM Uniform"),
+        ("ddim_uniform", "DDIM"),
+        ("beta", "Beta"),
+        ("strange", "Normal"),
+    ],
+)
+def test_schedulers_have_the_web_uis_names(
+    webui: WebUI, name: str | None, label: str | None
+) -> None:
+    assert host_scheduler(name) == label
+
+
+def test_every_preset_can_be_sampled_here(webui: WebUI) -> None:
+    rows = [row for group in ("architectures", "families", "predictions", "accelerations")
+            for row in table()[group].values()]  # fmt: skip
+    layers = [*rows, *(layer for row in rows for layer in row.get("by_architecture", {}).values())]
+    samplers = {layer["sampler"] for layer in layers if layer.get("sampler")}
+    assert len(samplers) > 3
+    assert {name for name in samplers if host_sampler(name) is None} <= {"res_multistep"}
+    schedulers = {layer["scheduler"] for layer in layers if layer.get("scheduler")}
+    known = {name: host_scheduler(name) for name in schedulers}
+    assert None not in known.values()
+    assert known["karras"] == "Karras"
+
+
+def test_an_old_web_ui_has_schedulers_in_the_names_of_samplers(
+    webui: WebUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before 1.9: no module for schedulers, and no such field."""
+    import modules
+
+    samplers, processing = webui.module("sd_samplers"), webui.module("processing")
+    monkeypatch.setitem(sys.modules, "modules.sd_schedulers", None)
+    monkeypatch.delattr(modules, "sd_schedulers")
+    for label, alias in (("DPM++ 2M Karras", "k_dpmpp_2m_ka"), ("DPM++ 2M SDE Karras", "x")):
+        samplers.all_samplers.append(samplers._sampler(label, alias))
+    samplers.set_samplers()
+    monkeypatch.setattr(samplers, "fix_p_invalid_sampler_and_scheduler", lambda p: None)
+    fields = processing.StableDiffusionProcessing.__dataclass_fields__
+    monkeypatch.delitem(fields, "scheduler")
+    assert host_schedulers() == ["Exponential", "Karras"]
+    assert "DPM++ 2M Karras" in host_samplers()
+    generate(webui, sampler="dpmpp_2m", scheduler="karras")
+    generate(webui, sampler="euler", scheduler="karras")
+    generate(webui, sampler="dpmpp_2m", scheduler="sgm_uniform")
+    used = [made["p"].sampler_name for made in webui.seen.generated]
+    assert used == ["DPM++ 2M Karras", "Euler", "DPM++ 2M"]
+
+
+# -- SD.Next --------------------------------------------------------------------------------------
+
+
+def test_callbacks_that_take_no_name_are_registered_as_well(
+    webui: WebUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib_gmi.a1111 import start
+
+    callbacks = webui.module("script_callbacks")
+    got = []
+    for name in ("app_started", "ui_tabs", "ui_settings", "script_unloaded", "before_ui"):
+        monkeypatch.setattr(callbacks, f"on_{name}", got.append)
+    start()
+    assert len(got) == 5
+
+
+def test_a_fork_whose_lock_has_no_inside_is_not_taken_for_busy(
+    webui: WebUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib_gmi.a1111.runtime import somebody_works
+
+    monkeypatch.setattr(webui.module("call_queue"), "queue_lock", threading.RLock())
+    assert not somebody_works()
+    generate(webui)
+
+
+def test_a_loader_that_always_writes_the_choice_does_not_take_the_users(webui: WebUI) -> None:
+    """Before 1.6 nothing kept it from that; and the title changes with the hash meanwhile."""
+
+    class Useless:
+        skip = False
+
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *raised: object) -> None:
+            pass
+
+    webui.module("sd_models").SkipWritingToConfig = Useless
+    assert webui.info(BETA).shorthash is None
+    generate(webui)
+    assert webui.info(BETA).shorthash is not None
+    assert webui.chosen == ALPHA
+
+
+def test_waiting_threads_of_forge_end(forge: WebUI) -> None:
+    thread = forge.in_another_thread(lambda: generate(forge))
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
