@@ -104,6 +104,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "build/resume": {},
     "build/cancel": {},
     "settings": {"name": "beta.safetensors", "settings": {"steps": 9}},
+    "load": {"name": NAME},
     "favourite": {"name": NAME, "marked": True},
     "remove": {"names": ["alpha.safetensors"]},
     "rebuild": {"names": ["beta.safetensors"], "limit": 4},
@@ -287,6 +288,8 @@ def test_what_is_no_json_object_is_refused(servers: dict[str, Server], body: byt
         ("build", {"names": ["../../etc/passwd"]}),
         ("build", {"limit": 0}),
         ("settings", {"name": NAME, "settings": {"steps": -1}}),
+        ("load", {}),
+        ("load", {"name": "../gamma"}),
         ("favourite", {"name": NAME}),
         ("favourite", {"name": "nobody", "marked": True}),
         ("remove", {"names": []}),
@@ -310,6 +313,14 @@ def test_a_favourite_and_a_ranking(servers: dict[str, Server]) -> None:
         assert rows[NAME]["favourite"] is marked
     found = server.post("rank", {"images": [data_url()], "favourites": True}).json
     assert [row["name"] for row in found["candidates"]] == [NAME]
+
+
+def test_load(servers: dict[str, Server]) -> None:
+    server = servers["local"]
+    for before, name in ((None, NAME), (NAME, "beta.safetensors"), ("beta.safetensors", NAME)):
+        answer = server.post("load", {"name": name}).json
+        assert answer["loaded"] == name
+        assert before in (None, answer["before"])
 
 
 def test_a_sample_is_a_picture_and_nothing_else_is(servers: dict[str, Server]) -> None:
