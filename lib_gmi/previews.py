@@ -45,7 +45,8 @@ class Previews:
     def ours(self, checkpoint: Path) -> bool:
         """Whether its preview was made here and is unchanged."""
         path = _path(checkpoint)
-        return self._read().get(str(path)) == _hash(path)
+        made = self._read().get(str(path))
+        return made is not None and made == _hash(path)
 
     def make(self, checkpoint: Path, sample: Path) -> Path:
         """Put a copy of a sample beside a checkpoint.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,8 +84,12 @@ class WebUIBridge:
     def interrogate(self, image: Image.Image) -> str:
         from modules import call_queue, shared
 
+        text = None
         with call_queue.queue_lock:
-            text = shared.interrogator.interrogate(image.convert("RGB"))
+            try:
+                text = shared.interrogator.interrogate(image.convert("RGB"))
+            except Exception:  # it may lack a model, a package, memory
+                logging.exception("Find Best Model: the interrogator failed")
         if not text or text.strip() in ("", "<error>"):
             raise HostError(
                 f"{self.program}'s interrogator does not work here; its log says why. Describe "
