@@ -31,7 +31,12 @@ def quote(text):
 
 
 def unquote(text):
-    return json.loads(text) if text[:1] == text[-1:] == '"' else text
+    if text[:1] != '"' or text[-1:] != '"':
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def parse_generation_parameters(x, skip_fields=None):
