@@ -194,7 +194,7 @@ def test_the_best_sample_is_the_one_that_is_most_like_the_others() -> None:
     features = np.array([[0, 9.0, 5], [1, 0, 5], [2, -1, 5], [9, 1, 5]], np.float32)
     specification = make_specification(dim=3)
     assert best_sample(replace(specification, features=features)) == 1
-    spread = features * np.array([1, 1e6, 1], np.float32)
+    spread = features * np.array([1, 1e3, 1], np.float32)
     assert best_sample(replace(specification, features=spread)) == 1, "each feature counts alike"
     assert best_sample(replace(specification, features=features[:1])) == 0
     assert best_sample(replace(specification, features=features[:0])) is None
