@@ -29,16 +29,29 @@ if TYPE_CHECKING:
 JOB = "Find Best Model"
 #: Options that change images and are the user's own affair; samples are made without them.
 _NEUTRAL = {
+    "sd_vae_overrides_per_model_preferences": True,  # before the VAE, which follows it
     "sd_vae": "Automatic",
+    "sd_vae_decode_method": "Full",
     "CLIP_stop_at_last_layers": 1,
     "token_merging_ratio": 0.0,
     "eta_noise_seed_delta": 0,
     "eta_ancestral": 1.0,
     "eta_ddim": 0.0,
     "s_min_uncond": 0.0,
+    "s_min_uncond_all": False,
     "s_churn": 0.0,
     "s_tmin": 0.0,
+    "s_tmax": 0.0,
     "s_noise": 1.0,
+    "sigma_min": 0.0,
+    "sigma_max": 0.0,
+    "rho": 0.0,
+    "beta_dist_alpha": 0.6,
+    "beta_dist_beta": 0.6,
+    "uni_pc_variant": "bh1",
+    "uni_pc_skip_type": "time_uniform",
+    "uni_pc_order": 3,
+    "uni_pc_lower_order_final": True,
     "skip_early_cond": 0.0,
     "randn_source": "CPU",  # the same noise on every machine
     "sd_noise_schedule": "Default",
@@ -47,6 +60,14 @@ _NEUTRAL = {
     "sgm_noise_multiplier": False,
     "always_discard_next_to_last_sigma": False,
     "enable_quantization": False,
+    "sdxl_crop_top": 0,
+    "sdxl_crop_left": 0,
+    "use_downcasted_alpha_bar": False,
+    "use_old_emphasis_implementation": False,
+    "use_old_karras_scheduler_sigmas": False,
+    "use_old_scheduling": False,
+    "no_dpmpp_sde_batch_determinism": False,
+    "dont_fix_second_order_samplers_schedule": False,
 }
 
 
