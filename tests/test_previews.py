@@ -15,6 +15,7 @@ from PIL import Image
 
 from lib_gmi.errors import GMIError, LibraryError
 from lib_gmi.previews import Previews, best_sample
+from lib_gmi.specification import Specification
 
 
 @pytest.fixture
@@ -190,11 +191,15 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(
     assert not previews.exists(checkpoint)
 
 
+def specification(features: list[list[float]]) -> Specification:
+    array = np.array(features, np.float32).reshape(-1, 3)
+    return replace(make_specification(prompts=len(array), dim=3), features=array)
+
+
 def test_the_best_sample_is_the_one_that_is_most_like_the_others() -> None:
-    features = np.array([[0, 9.0, 5], [1, 0, 5], [2, -1, 5], [9, 1, 5]], np.float32)
-    specification = make_specification(dim=3)
-    assert best_sample(replace(specification, features=features)) == 1
-    spread = features * np.array([1, 1e3, 1], np.float32)
-    assert best_sample(replace(specification, features=spread)) == 1, "each feature counts alike"
-    assert best_sample(replace(specification, features=features[:1])) == 0
-    assert best_sample(replace(specification, features=features[:0])) is None
+    rows = [[0, 9.0, 5], [1, 0, 5], [2, -1, 5], [9, 1, 5]]
+    assert best_sample(specification(rows)) == 1
+    stretched = [[a, 1000 * b, c] for a, b, c in rows]
+    assert best_sample(specification(stretched)) == 1, "each feature counts alike"
+    assert best_sample(specification(rows[:1])) == 0
+    assert best_sample(specification([])) is None
