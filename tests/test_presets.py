@@ -676,3 +676,46 @@ def test_an_empty_prefix_is_no_prefix() -> None:
 
     assert apply(plain, {"prefix": ""}) == plain
     assert apply(prefixed, {"prefix": ""}) == GenerationSettings()
+
+
+# -- a better identity of the same file -----------------------------------------------------------
+
+
+def test_settings_move_to_the_better_identity(tmp_path: Path) -> None:
+    overrides = Overrides(tmp_path / "settings.json")
+    overrides.set("quick:a", {"steps": 9})
+    overrides.set("quick:b", {"steps": 3})
+    overrides.move("quick:a", "sha256:a")
+    assert overrides.get("quick:a") == {}
+    assert overrides.get("sha256:a") == {"steps": 9}
+    assert Overrides(overrides.path).get("sha256:a") == {"steps": 9}
+    assert overrides.get("quick:b") == {"steps": 3}
+
+
+def test_settings_that_the_better_identity_has_already_are_the_newer_ones(tmp_path: Path) -> None:
+    overrides = Overrides(tmp_path / "settings.json")
+    overrides.set("quick:a", {"steps": 9})
+    overrides.set("sha256:a", {"cfg": 2.0})
+    overrides.move("quick:a", "sha256:a")
+    assert overrides.get("quick:a") == {}
+    assert overrides.get("sha256:a") == {"cfg": 2.0}
+
+
+def test_moving_nothing_writes_nothing(tmp_path: Path) -> None:
+    overrides = Overrides(tmp_path / "settings.json")
+    overrides.move("quick:a", "sha256:a")
+    assert not overrides.path.exists()
+    overrides.set("quick:b", {"steps": 3})
+    before = overrides.path.stat().st_mtime_ns, overrides.path.stat().st_ino
+    overrides.move("quick:a", "sha256:a")
+    assert (overrides.path.stat().st_mtime_ns, overrides.path.stat().st_ino) == before
+
+
+def test_what_moves_is_not_looked_at(tmp_path: Path) -> None:
+    """A later version may have written settings that this one does not know."""
+    overrides = Overrides(tmp_path / "settings.json")
+    data = {"version": 1, "checkpoints": {"quick:a": {"of_tomorrow": 1}}}
+    overrides.path.write_text(json.dumps(data), encoding="utf-8")
+    overrides.move("quick:a", "sha256:a")
+    written = json.loads(overrides.path.read_text(encoding="utf-8"))
+    assert written["checkpoints"] == {"sha256:a": {"of_tomorrow": 1}}

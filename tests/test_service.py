@@ -16,7 +16,13 @@ from standins.host import BLACK, Running, drawn, start, write_checkpoint
 from support import make_stack, random_stack
 
 from lib_gmi import app, service
-from lib_gmi.errors import HostError, MissingExtraError, RankingError
+from lib_gmi.errors import (
+    HostError,
+    LibraryError,
+    MissingExtraError,
+    RankingError,
+    SpecificationError,
+)
 from lib_gmi.fitted import Findings, FittedLibrary
 from lib_gmi.protocols import Candidate, GenerationSettings
 from lib_gmi.recorder import BASE_SEED, Recorder, completed
@@ -778,3 +784,144 @@ def test_faces_hear_of_the_first_fit_although_the_name_was_known_before(running:
     again.service.advance()
 
     assert heard == [name]
+
+
+# -- hashes that become known ---------------------------------------------------------------------
+
+
+def known_hash(running: Running, name: str) -> tuple[str, str]:
+    """The host finds out a file's whole hash; its identity before and after."""
+    before = running.service.installed(name).identity
+    after = f"sha256:{name}"
+    identity = running.host.files.identity
+
+    def better(path: Path) -> str:
+        found = identity(path)
+        return running.host.hashes.get(found, found)
+
+    running.host.hashes[before] = after
+    running.host.files.identity = better  # type: ignore[method-assign]
+    assert running.service.installed(name).identity == after
+    return before, after
+
+
+def test_samples_and_settings_follow_a_hash(running: Running) -> None:
+    running.build(limit=4)
+    quick = running.service.installed(BETA).identity
+    running.host.overrides.set(quick, {"steps": 9})
+    running.build([BETA])
+    before, after = known_hash(running, BETA)
+    assert before == quick
+
+    states = {s.candidate.name: s for s in running.service.states()}
+
+    assert (states[BETA].state, states[BETA].edited) == ("ready", True)
+    assert states[BETA].settings is not None
+    assert states[BETA].settings.steps == 9
+    assert states[ALPHA].state == states[GAMMA].state == "quick"
+    assert running.service.gone() == []
+    assert running.host.overrides.get(before) == {}
+    assert running.host.overrides.get(after) == {"steps": 9}
+    assert running.library.verify().damaged == ()
+
+
+def test_a_hash_is_followed_once(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.build(limit=4)
+    known_hash(running, BETA)
+    running.service.settle()
+    monkeypatch.setattr(running.library, "reidentify", None)  # it would not survive a call
+    running.service.settle()
+    running.service.advance()
+    assert running.samples()[BETA] == 4
+
+
+def test_a_hash_without_samples_touches_nothing(running: Running) -> None:
+    running.build([ALPHA], limit=4)
+    files = sorted(running.library.folder.rglob("*.safetensors"))
+    known_hash(running, BETA)
+    running.service.settle()
+    assert sorted(running.library.folder.rglob("*.safetensors")) == files
+
+
+def test_a_library_that_cannot_be_written_follows_when_it_can(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.build(limit=4)
+    known_hash(running, BETA)
+
+    def full(old: str, new: str) -> int:
+        raise LibraryError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running.library, "reidentify", full)
+        with pytest.raises(LibraryError, match="the disk is full"):
+            running.service.settle()
+    running.service.settle()
+    assert running.samples()[BETA] == 4
+
+
+def test_answers_follow_a_hash_with_the_next_snapshot(running: Running) -> None:
+    running.build(limit=4)
+    known_hash(running, BETA)
+    running.service.advance()
+    ranking = running.service.rank([drawn(1, 77)])
+    assert ranking.candidates[0].candidate.identity == f"sha256:{BETA}"
+    assert running.service.ranked_checkpoints(ranking)[0][0].name == BETA
+
+
+# -- the last answer ------------------------------------------------------------------------------
+
+
+def test_the_last_ranking_is_the_newest_answer(running: Running) -> None:
+    assert running.service.last_ranking is None
+    with pytest.raises(RankingError):
+        running.service.rank([drawn(1, 77)])
+    assert running.service.last_ranking is None
+    running.build(limit=4)
+    first = running.service.rank([drawn(1, 77)])
+    second = running.service.rank([drawn(2, 77)])
+    assert running.service.last_ranking is second
+    assert second is not first
+    with pytest.raises(RankingError):
+        running.service.rank([drawn(1, 77)], wanted=Filter(pattern="nothing-like-it"))
+    assert running.service.last_ranking is second, "a question without an answer is none"
+
+
+def test_ranked_checkpoints_are_those_that_are_installed_now(running: Running) -> None:
+    running.build(limit=4)
+    ranking = running.service.rank([drawn(1, 77)])
+    rows = running.service.ranked_checkpoints(ranking)
+    assert rows[0][0].name == BETA
+    assert [row.rank for _, row in rows] == [1, 2, 3]
+    (running.host.models / BETA).rename(running.host.models / "renamed.safetensors")
+    (running.host.models / ALPHA).unlink()
+    names = [candidate.name for candidate, _ in running.service.ranked_checkpoints(ranking)]
+    assert names[0] == "renamed.safetensors", "the same file under the name that it has now"
+    assert ALPHA not in names
+    assert len(names) == 2
+
+
+def test_of_equal_files_the_first_is_ranked(running: Running) -> None:
+    running.install("zeta.safetensors", 1)  # equal to BETA
+    running.build(limit=4)
+    rows = running.service.ranked_checkpoints(running.service.rank([drawn(1, 77)]))
+    assert [candidate.name for candidate, _ in rows].count(BETA) == 1
+    assert "zeta.safetensors" not in [candidate.name for candidate, _ in rows]
+
+
+# -- reading one specification --------------------------------------------------------------------
+
+
+def test_a_specification_is_read_as_it_is_stored_now(running: Running) -> None:
+    running.build(limit=4)
+    entry = running.service.entries(running.service.installed(BETA).identity)[0]
+    assert running.library.read(entry).prompt_ids == tuple(entry.described["prompt_ids"])
+    running.build([BETA])
+    assert len(running.library.read(entry).prompt_ids) == 6, "it was extended since"
+    path = running.library.specifications_folder / entry.file
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SpecificationError):
+        running.library.read(entry)
+    path.unlink()
+    with pytest.raises(LibraryError, match="its specification is gone"):
+        running.library.read(entry)
