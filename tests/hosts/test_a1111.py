@@ -291,6 +291,7 @@ def test_the_plot_has_an_axis_of_ranks(a1111: A1111Server) -> None:
     legend, *flags, margin, csv = True, False, False, False, False, False, False, 0, False
     arguments = [rank, "1-2", [], *nothing, *nothing, legend, *flags, margin, csv]
     body = {"prompt": "", "steps": 1, "script_name": "x/y/z plot", "script_args": arguments}
+    body["override_settings"] = {"grid_save": False}
     body |= {"width": 64, "height": 64, "sampler_name": "Euler", "scheduler": "Normal"}
 
     status, answer = a1111.post("/sdapi/v1/txt2img", body)

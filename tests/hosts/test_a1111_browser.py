@@ -1,0 +1,218 @@
+"""The tab in a real web UI, in a real browser. ``GMI_SCREENSHOTS`` names a folder for pictures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from a1111_server import MINIS, A1111Server
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+OURS = "Find Best Model"
+#: What the web UI's own page complains of: no internet, and (without us as well) its own gallery.
+NOT_OURS = (
+    "ERR_NAME_NOT_RESOLVED",
+    "ERR_INTERNET_DISCONNECTED",
+    "ERR_CONNECTION",
+    "fonts.g",
+    "reading 'props'",
+)
+_WIDE = """() => {
+    const tab = document.querySelector('#gmi_tab').getBoundingClientRect();
+    const sticksOut = e => e.offsetParent && e.getBoundingClientRect().right > tab.right + 1;
+    return [...document.querySelectorAll('#gmi_tab *')].filter(sticksOut)
+        .map(e => e.outerHTML.slice(0, 90));
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no browser: Chromium is not installed")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=found, args=arguments)
+        yield opened
+        opened.close()
+
+
+class Front:
+    """One page of the web UI."""
+
+    def __init__(self, browser: Any, address: str, theme: str = "dark", width: int = 1280) -> None:
+        self.theme, self.width = theme, width
+        self.complaints: list[str] = []
+        self.page = browser.new_page(viewport={"width": width, "height": 1000})
+        self.page.set_default_timeout(40_000)
+        self.page.on("pageerror", lambda error: self._complain(str(error)))
+        self.page.on("console", self._heard)
+        self.page.goto(f"{address}/?__theme={theme}")
+        self.page.wait_for_selector("#tabs > .tab-nav > button")
+
+    def _heard(self, message: Any) -> None:
+        text = f"{message.text} {message.location.get('url', '')}"
+        if message.type == "error":
+            self._complain(text)
+
+    def _complain(self, text: str) -> None:
+        if not any(known in text for known in NOT_OURS):
+            self.complaints.append(text)
+
+    def tab(self, name: str = OURS) -> None:
+        """Go to one of the web UI's tabs."""
+        self.page.locator("#tabs > .tab-nav > button", has_text=name).click()
+        if name == OURS:
+            self.page.wait_for_selector("#gmi_root[data-ready]")
+
+    def find(self, image: bytes) -> None:
+        """Give the tab an image and wait for the ranking."""
+        file = {"name": "liked.png", "mimeType": "image/png", "buffer": image}
+        self.page.set_input_files("#gmi_file", file)
+        self.page.wait_for_selector("[data-gmi-card]")
+
+    def best(self) -> str:
+        """Name on the first card."""
+        return str(self.page.get_attribute("[data-gmi-rank='1']", "data-gmi-card"))
+
+    def picture(self, name: str) -> None:
+        """Keep a screenshot, if anybody wants one."""
+        folder = os.environ.get("GMI_SCREENSHOTS")
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            file = f"a1111-{name}-{self.theme}-{self.width}.png"
+            self.page.screenshot(path=str(Path(folder) / file))
+
+    def close(self) -> None:
+        """The page must have had nothing to complain of."""
+        self.page.close()
+        assert self.complaints == []
+
+
+@pytest.fixture
+def front(browser: Any, a1111: A1111Server) -> Iterator[Front]:
+    opened = Front(browser, a1111.address)
+    yield opened
+    opened.close()
+
+
+def test_a_first_visit_builds_and_finds(front: Front, a1111: A1111Server) -> None:
+    front.tab()
+    front.page.wait_for_selector("#gmi_first [data-gmi=build-first]")
+    front.picture("first")
+
+    front.page.locator("#gmi_first [data-gmi=build-first]").first.click()
+
+    a1111.wait(lambda: set(a1111.samples().values()) == {4}, "the quick pass did not end")
+    a1111.built()
+    front.page.wait_for_selector("#gmi_first [data-gmi=build-first]", state="hidden")
+    front.find(a1111.generate("mini-2"))
+    assert front.best() == "mini-2.safetensors"
+    assert "mini-2" in front.page.inner_text("#gmi_verdict")
+    front.picture("ranking")
+
+
+def test_load_and_undo_also_change_the_web_uis_own_list(front: Front, a1111: A1111Server) -> None:
+    chosen = front.page.locator("#setting_sd_model_checkpoint input")
+    front.tab()
+    front.find(a1111.generate("mini-2"))
+    assert a1111.loaded() == "mini-1", "ranking loads nothing"
+
+    front.page.locator("[data-gmi-rank='1'] [data-gmi=load]").click()
+
+    front.page.wait_for_selector("[data-gmi=undo]")
+    assert a1111.loaded() == "mini-2"
+    a1111.wait(lambda: "mini-2" in chosen.input_value(), "the list shows another checkpoint")
+    front.picture("loaded")
+    front.page.locator("[data-gmi=undo]").first.click()
+    a1111.wait(lambda: "mini-1" in chosen.input_value(), "the list shows another checkpoint")
+    assert a1111.loaded() == "mini-1"
+
+
+def test_a_prompt_goes_to_txt2img(front: Front, a1111: A1111Server) -> None:
+    front.tab()
+    front.find(a1111.generate("mini-2", prompt="a red fox in the snow"))
+    prompt = front.page.locator("#txt2img_prompt textarea")
+
+    front.page.locator("[data-gmi-rank='1'] [data-gmi=send]").click()
+
+    a1111.wait(lambda: "fox" in prompt.input_value(), "no prompt arrived")
+    front.page.wait_for_selector("#txt2img_prompt", state="visible")
+    assert front.page.locator("#txt2img_steps input[type=number]").input_value() == "2"
+
+
+def test_an_image_comes_from_txt2img(front: Front, a1111: A1111Server) -> None:
+    front.tab("txt2img")
+    front.page.fill("#txt2img_prompt textarea", "a red fox in the snow")
+    front.page.fill("#txt2img_steps input[type=number]", "2")
+    for side in ("width", "height"):
+        front.page.fill(f"#txt2img_{side} input[type=number]", "64")
+        front.page.keyboard.press("Tab")
+    front.page.click("#txt2img_generate")
+    front.page.wait_for_selector("#txt2img_gallery img")
+    front.page.wait_for_selector("#txt2img_generate", state="visible")
+
+    front.page.locator("#image_buttons_txt2img [title*='Find Best Model']").click()
+
+    front.page.wait_for_selector("[data-gmi-card]", state="visible")
+    assert front.best() == "mini-1.safetensors"
+    assert front.page.input_value("#gmi_prompt") == "a red fox in the snow"
+
+
+def test_a_build_shows_where_it_is_and_can_be_paused(front: Front, a1111: A1111Server) -> None:
+    front.tab()
+    front.page.click("#gmi_view_specifications")
+    front.page.locator("#gmi_build input[name=gmi_pass]").last.check(force=True)
+    front.page.click("#gmi_build [data-gmi=build-start]")
+    front.page.wait_for_selector("#gmi_build [data-gmi=build-pause]")
+    a1111.wait(lambda: a1111.build_state()["done"] >= 2, "the build did not begin")
+    front.picture("building")
+    front.page.click("#gmi_build [data-gmi=build-pause]")
+    front.page.wait_for_selector("#gmi_build [data-gmi=build-resume]")
+    done = a1111.build_state()["done"]
+    front.page.click("#gmi_build [data-gmi=build-resume]")
+    a1111.wait(lambda: a1111.build_state()["done"] > done, "the build did not go on")
+    front.page.click("#gmi_build [data-gmi=build-cancel]")
+    assert a1111.built()["message"].startswith("Cancelled")
+    assert min(a1111.samples().values()) >= 4
+
+
+def test_the_settings_page_and_img2img_have_our_sections(front: Front) -> None:
+    front.tab("Settings")
+    front.page.get_by_role("button", name="Find Best Model", exact=True).last.click()
+    front.page.wait_for_selector("#setting_gmi_pause_while_i_work", state="visible")
+    front.picture("settings")
+    front.tab("img2img")
+    section = front.page.locator("#img2img_script_container #gmi_i2i")
+    section.scroll_into_view_if_needed()
+    assert "Use the best checkpoint for this image" in section.inner_text()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("width", [800, 1280, 1920])
+def test_nothing_overflows(browser: Any, a1111: A1111Server, theme: str, width: int) -> None:
+    front = Front(browser, a1111.address, theme, width)
+    front.tab()
+    front.find(a1111.generate("mini-2"))
+    for view in ("find", "specifications"):
+        front.page.click(f"#gmi_view_{view}")
+        front.page.wait_for_timeout(300)
+        wide = front.page.evaluate(_WIDE)
+        assert wide == []
+        front.picture(view)
+    front.close()
+
+
+def test_every_checkpoint_is_listed(front: Front) -> None:
+    front.tab()
+    front.page.click("#gmi_view_specifications")
+    front.page.wait_for_selector("[data-gmi-row]")
+    rows = front.page.locator("[data-gmi-row]")
+    names = {rows.nth(n).get_attribute("data-gmi-row") for n in range(rows.count())}
+    assert names == set(MINIS)
