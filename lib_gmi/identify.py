@@ -275,7 +275,7 @@ def _groups(
 
 def _notes(wanted: Requirement, prompts: FloatArray | None) -> tuple[str, ...]:
     if wanted.prompt and prompts is None:
-        return ("The prompt was not used: this library was built without that text encoder (see README).",)
+        return ("The prompt was not used: the library was built without that text encoder.",)
     return ()
 
 
