@@ -105,7 +105,23 @@
   function parse(html) {
     const template = document.createElement("template");
     template.innerHTML = html;
+    translate(template.content);
     return template.content;
+  }
+
+  // The web UI translates what is added to its page, but neither what changes nor what is nested.
+  function said(text) {
+    const key = text.trim();
+    const translated = (window.localization || {})[key];
+    return translated ? text.replace(key, () => translated) : text;
+  }
+
+  function translate(root) {
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) walker.currentNode.nodeValue = said(walker.currentNode.nodeValue);
+    for (const name of ["title", "placeholder", "aria-label"]) {
+      for (const element of root.querySelectorAll(`[${name}]`)) element.setAttribute(name, said(element.getAttribute(name)));
+    }
   }
 
   function draw(name, html) {
@@ -123,7 +139,7 @@
       element.setAttribute("role", "status");
       document.body.append(element);
     }
-    element.textContent = text;
+    element.textContent = said(text);
     element.hidden = false;
     clearTimeout(toast.timer);
     toast.timer = setTimeout(() => { element.hidden = true; }, 6000);
@@ -508,6 +524,7 @@
     drawnRoot = fresh;
     for (const name of Object.keys(known)) delete known[name];
     for (const name of Object.keys(knownRows)) delete knownRows[name];
+    translate(fresh);
     emptyResult = region("result").innerHTML;
     wasVisible = false;
     drawImages();
