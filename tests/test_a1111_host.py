@@ -378,6 +378,17 @@ def test_the_users_checkpoint_comes_back(webui: WebUI) -> None:
     assert webui.seen.loads == [BETA, GAMMA, ALPHA]
 
 
+def test_who_has_nothing_to_put_back_does_not_wait_for_the_queue(webui: WebUI) -> None:
+    with webui.lock:
+        webui.host.put_back()
+    generate(webui, BETA)
+    webui.host.put_back()
+    with webui.lock:
+        thread = webui.in_another_thread(webui.host.put_back)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
 def test_a_user_who_generates_between_two_samples_gets_their_own_checkpoint(webui: WebUI) -> None:
     generate(webui, BETA)
     assert same(webui.txt2img(seed=5, width=64, height=64).images[0], 1, 5)

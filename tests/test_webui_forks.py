@@ -126,11 +126,17 @@ def raises(error: BaseException) -> Any:
     return function
 
 
-def test_a_broken_checkpoint_in_forge_spoils_nothing_for_the_user(forge: WebUI) -> None:
-    """Forge would take the one before it for loaded, and generate with nothing at all."""
-    forge.txt2img()
+def with_broken(forge: WebUI) -> None:
+    """There is a checkpoint that cannot be loaded, and the user's own is loaded."""
     forge.add("broken.safetensors", 5)
     forge.seen.unusable["broken.safetensors"] = ValueError("size mismatch")
+    importlib.import_module("modules_forge.main_entry").refresh_model_loading_parameters()
+    forge.txt2img()
+
+
+def test_a_broken_checkpoint_in_forge_spoils_nothing_for_the_user(forge: WebUI) -> None:
+    """Forge would take the one before it for loaded, and generate with nothing at all."""
+    with_broken(forge)
     with pytest.raises(HostError, match="Forge cannot use it"):
         generate(forge, "broken.safetensors")
     assert forge.chosen == ALPHA
@@ -145,9 +151,7 @@ def test_a_switch_in_forge_lasts(forge: WebUI) -> None:
 
 
 def test_a_switch_in_forge_that_fails_leaves_the_choice_as_it_was(forge: WebUI) -> None:
-    forge.txt2img()
-    forge.add("broken.safetensors", 5)
-    forge.seen.unusable["broken.safetensors"] = ValueError("size mismatch")
+    with_broken(forge)
     with pytest.raises(HostError, match="size mismatch"):
         forge.host.switch(forge.candidate("broken.safetensors"))
     assert forge.chosen == ALPHA
