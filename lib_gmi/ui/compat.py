@@ -48,7 +48,7 @@ def listen(
 
 
 def page_arguments(css: str, js: str) -> tuple[dict[str, Any], dict[str, Any], str | None]:
-    """Where a page of our own gets its style and script from.
+    """Where a page of our own gets its style, script and fonts from.
 
     A host that loads both files by itself needs none of this.
 
@@ -61,11 +61,30 @@ def page_arguments(css: str, js: str) -> tuple[dict[str, Any], dict[str, Any], s
     # not `css`: gradio 4 rewrites that, and does not know all of CSS
     inside = js.replace("</", "<\\/")  # or a text in it could end the script
     head = f"<style>{css}</style><script>{inside}</script>"
-    if "head" in _accepts(gr.Blocks.__init__):
-        return {"head": head}, {}, None
-    if "head" in _accepts(gr.Blocks.launch):
-        return {}, {"head": head}, None
-    return {"css": css}, {}, f"() => {{ {js} }}"
+    made, launched = _accepts(gr.Blocks.__init__), _accepts(gr.Blocks.launch)
+    theme = {"theme": system_theme()}
+    at_first = theme if "theme" in made else {}
+    later = theme if "theme" in launched and not at_first else {}
+    if "head" in made:
+        return at_first | {"head": head}, later, None
+    if "head" in launched:
+        return at_first, later | {"head": head}, None
+    return at_first | {"css": css}, later, f"() => {{ {js} }}"
+
+
+def system_theme() -> Any:
+    """Gradio's own theme with the fonts of the machine.
+
+    Its usual ones come from a server of Google's, or with gradio but without all of their letters
+    in bold.
+    """
+    import gradio as gr
+    from gradio.themes.utils.fonts import Font
+
+    return gr.themes.Default(
+        font=[Font(name) for name in ("ui-sans-serif", "system-ui", "sans-serif")],
+        font_mono=[Font(name) for name in ("ui-monospace", "Consolas", "monospace")],
+    )
 
 
 def unsaved(component: Any) -> Any:

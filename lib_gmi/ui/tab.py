@@ -40,16 +40,21 @@ Hooks that stay as they are, for tests and for people who style the tab:
 
 from __future__ import annotations
 
+import contextlib
+import site
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..errors import GMIError
 from . import compat
 from .bridge import Bridge
 from .desk import Desk
 from .page import skeleton
 
 TITLE = "Find Best Model"
+_SHARED = "find-best-model"
 #: What must not wait for each other: a checkpoint loads for half a minute, a favourite does not.
 CHANNELS = ("ask", "act", "load", "poll", "pictures")
 _TAKE = "() => window.gmi ? window.gmi.take('{0}') : '{{}}'"
@@ -63,6 +68,9 @@ def build(bridge: Bridge, alone: bool = False) -> Any:
         bridge: to the program.
         alone: it is a page of its own, and brings style and script along; gradio 6 wants them when
             it is launched: pass :func:`launch_arguments` to ``launch``.
+
+    Raises:
+        GMIError: it is alone, and style and script are missing.
     """
     import gradio as gr
 
@@ -88,24 +96,36 @@ def build(bridge: Bridge, alone: bool = False) -> Any:
 
 
 def launch_arguments() -> dict[str, Any]:
-    """What ``launch`` needs besides, when the tab is a page of its own."""
+    """What ``launch`` needs besides, when the tab is a page of its own.
+
+    Raises:
+        GMIError: style and script are missing.
+    """
     return compat.page_arguments(*assets())[1]
 
 
 def assets() -> tuple[str, str]:
     """Style and script, for programs that do not load them by themselves.
 
-    Both lie at the repository's root, where A1111 looks for them; empty where they are missing.
+    Both lie at the repository's root, where A1111 looks for them; a wheel puts them below the
+    environment's ``share``.
+
+    Raises:
+        GMIError: they are in neither place.
     """
     root = Path(__file__).resolve().parents[2]
-    return _read(root / "style.css"), _read(root / "javascript" / "gmi.js")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
+    places = [(root / "style.css", root / "javascript" / "gmi.js")]
+    # beside the packages where pip was given a --target, and where it was given --user
+    bases = [Path(sys.prefix), root, Path(site.getuserbase())]
+    shared = [base / "share" / _SHARED for base in bases]
+    places += [(folder / "style.css", folder / "gmi.js") for folder in shared]
+    for style, script in places:
+        with contextlib.suppress(OSError):
+            return style.read_text(encoding="utf-8"), script.read_text(encoding="utf-8")
+    raise GMIError(
+        f"The page's style.css and gmi.js are missing; they should be in {shared[0]}. Install "
+        "Find Best Model again, or start it from its own folder."
+    )
 
 
 def _channel(name: str, handler: Callable[[str], Any], extra: Any = None) -> None:
