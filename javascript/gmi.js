@@ -328,8 +328,10 @@
   }
 
   function removeImage(key) {
+    const held = byId("gmi_images").contains(document.activeElement);
     images = images.filter((image) => image.key !== key);
     drawImages();
+    if (held) focusFirst('[data-gmi="remove-image"], [data-gmi="choose"]', byId("gmi_images"));
     if (images.length > 0) return soon();
     question += 1;
     query = "";
@@ -337,6 +339,12 @@
     resetPrompt();
     draw("switched", "");
     draw("result", emptyResult);
+  }
+
+  /** What had the focus is gone; the next best thing has it, rather than the page's beginning. */
+  function focusFirst(selector, from) {
+    const next = all(selector, from).find((element) => element.offsetParent && !element.disabled);
+    if (next) next.focus();
   }
 
   let emptyResult = "";
@@ -413,16 +421,22 @@
 
   async function load(name, undoing = false) {
     const buttons = all('[data-gmi="load"], [data-gmi="undo"]');
+    const held = buttons.find((button) => button === document.activeElement);
     for (const button of buttons) button.disabled = true;
     for (const card of named("data-gmi-card", name)) card.classList.add("gmi-loading");
     const said = await ask("load", { do: "load", name }, SLOW);
     for (const button of all('[data-gmi="load"], [data-gmi="undo"]')) button.disabled = false;
     for (const card of all(".gmi-loading")) card.classList.remove("gmi-loading");
     alarm(said);
-    if (said.error) return false;
+    const refocus = () => held && [document.body, held].includes(document.activeElement) && focusFirst("button", held.parentElement);
+    if (said.error) {
+      refocus();
+      return false;
+    }
     loadedHere = undoing ? null : said.current;
     before = undoing || said.before === said.current ? null : said.before;
     showLoaded(said.current);
+    refocus();
     // the web UI's own list of checkpoints follows; what it names is loaded already
     if (said.title && typeof window.selectCheckpoint === "function") window.selectCheckpoint(said.title);
     if (undoing) draw("switched", "");
@@ -453,6 +467,7 @@
   let compared = "";
   let working = false;
   let asking = false;
+  let inTrouble = false;
   let askedAt = 0;
   let fullAt = 0;
   let wasVisible = false;
@@ -471,8 +486,12 @@
     askedAt = Date.now();
     if (said.error) {
       working = false;
+      inTrouble = true;
+      root().dataset.ready = "true"; // with what is wrong
       return alarm(said);
     }
+    if (inTrouble) alarm(null);
+    inTrouble = false;
     if (full || said.rows) fullAt = askedAt;
     const moved = said.building !== lastBuilding;
     lastBuilding = said.building;
@@ -488,6 +507,7 @@
       draw("compare", said.comparison[1]);
     }
     root().classList.toggle("gmi-blur", said.blur);
+    if (said.pictured !== undefined) root().classList.toggle("gmi-no-pictures", !said.pictured);
     if (said.first_run !== undefined) root().classList.toggle("gmi-first-run", said.first_run);
     if (said.current !== current) showLoaded(said.current);
     markBuilding(said);
@@ -596,9 +616,10 @@
 
   function select() {
     for (const box of all('[data-gmi="select"]')) box.checked = selected.has(box.dataset.name);
+    const everything = byId("gmi_select_all");
+    if (!everything) return; // there is nothing here to do with several of them
     const able = shownRows().map((row) => row.querySelector('[data-gmi="select"]')).filter((box) => !box.disabled);
     const taken = able.filter((box) => box.checked).length;
-    const everything = byId("gmi_select_all");
     everything.checked = able.length > 0 && taken === able.length;
     everything.indeterminate = taken > 0 && taken < able.length;
     byId("gmi_selected").textContent = selected.size > 0 ? `${selected.size} selected` : "";
@@ -648,7 +669,11 @@
 
   function showView(name) {
     for (const section of all("[data-gmi-view]")) section.hidden = section.dataset.gmiView !== name;
-    for (const button of all('[data-gmi="view"]')) button.setAttribute("aria-selected", String(button.dataset.value === name));
+    for (const button of all('[data-gmi="view"]')) {
+      const chosen = button.dataset.value === name;
+      button.setAttribute("aria-selected", String(chosen));
+      button.tabIndex = chosen ? 0 : -1;
+    }
     fetchPictures();
   }
 
@@ -826,11 +851,28 @@
   // -- what people do -----------------------------------------------------------------------------
 
   const inside = (event) => root() && root().contains(event.target);
+  const openMenus = () => all("details.gmi-menu[open], details.gmi-compare[open]");
+
+  /** Close a menu; what had the focus in it is not there any more. */
+  function shut(menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+
+  /** Esc was pressed: whether it was meant for something of ours. The browser closes overlays. */
+  function escaped() {
+    if (!visible()) return false;
+    if (all("dialog[open]").length > 0) return true;
+    const menus = openMenus();
+    menus.forEach(shut);
+    return menus.length > 0;
+  }
 
   document.addEventListener("click", (event) => {
     if (event.target.closest && event.target.closest("#gmi_channels")) return; // our own
-    for (const menu of all("details.gmi-menu[open], details.gmi-compare[open]")) {
-      if (!menu.contains(event.target) || event.target.closest(".gmi-menu-entry")) menu.open = false;
+    for (const menu of openMenus()) {
+      if (!menu.contains(event.target)) menu.open = false;
+      else if (event.target.closest(".gmi-menu-entry")) shut(menu);
     }
     if (!inside(event)) return;
     if (event.target.nodeName === "DIALOG") return event.target.close(); // beside what it shows
@@ -852,6 +894,7 @@
 
   // In the capture phase: the program's own shortcuts must not fire while somebody works here.
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && escaped()) return event.stopPropagation();
     if (!inside(event)) return;
     if (event.target.id === "gmi_prompt" && event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
@@ -861,7 +904,6 @@
       return;
     }
     if (byId("gmi_lightbox").open && ["ArrowLeft", "ArrowRight"].includes(event.key)) step(event.key === "ArrowLeft" ? -1 : 1);
-    if (event.key === "Escape") for (const menu of all("details.gmi-menu[open], details.gmi-compare[open]")) menu.open = false;
     if (['gmi_view_find', 'gmi_view_specifications'].includes(event.target.id) && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
       const other = byId(event.target.id === "gmi_view_find" ? "gmi_view_specifications" : "gmi_view_find");
       other.focus();

@@ -10,6 +10,7 @@ import pytest
 
 from lib_gmi.ui import cards
 from lib_gmi.ui.bridge import Abilities
+from lib_gmi.ui.ranking import ranking
 
 EVIL = "<img src=x onerror=alert(1)>'\"&"
 EVERYTHING = Abilities(True, True, True, True, True, True)
@@ -99,7 +100,7 @@ def test_every_text_from_outside_is_escaped() -> None:
         near_duplicates=[{"titles": [EVIL, EVIL + "2"], "probability": 0.5}],
         excluded=[{"title": EVIL, "reason": EVIL}],
     )
-    html = cards.ranking(evil, query())
+    html = ranking(evil, query())
     assert "<img src=x" not in html
     assert "onerror" not in parsed(html).attributes
     grid = cards.samples_grid(EVIL, [("ab/c.webp", EVIL)])
@@ -108,7 +109,7 @@ def test_every_text_from_outside_is_escaped() -> None:
 
 
 def test_cards_come_in_order_with_rank_share_and_samples() -> None:
-    html = cards.ranking(answer(candidate(1), candidate(2), candidate(3)), query())
+    html = ranking(answer(candidate(1), candidate(2), candidate(3)), query())
     assert re.findall(r'data-gmi-rank="(\d)"', html) == ["1", "2", "3"]
     assert [t for t in ("60%", "30%", "20%") if f">{t}<" in html] == ["60%", "30%", "20%"]
     assert html.count('data-gmi-thumb="ab/p1-7.webp"') == 3
@@ -116,7 +117,7 @@ def test_cards_come_in_order_with_rank_share_and_samples() -> None:
 
 
 def test_without_a_probability_the_score_is_shown() -> None:
-    html = cards.ranking(answer(candidate(probability=None, score=0.00012346)), query())
+    html = ranking(answer(candidate(probability=None, score=0.00012346)), query())
     assert "0.0001235" in html
     assert "%" not in re.sub("<[^>]*>", "", html)
 
@@ -141,8 +142,8 @@ def test_the_last_one_leads_nobody() -> None:
 
 
 def test_a_foreign_image_looks_different() -> None:
-    usual = cards.ranking(answer(candidate()), query())
-    foreign = cards.ranking(answer(candidate(), foreign=True, conformal=1), query())
+    usual = ranking(answer(candidate()), query())
+    foreign = ranking(answer(candidate(), foreign=True, conformal=1), query())
     assert "gmi-verdict-foreign" in foreign
     assert "Nothing fits well" in foreign
     assert "gmi-card-first" not in foreign
@@ -152,7 +153,7 @@ def test_a_foreign_image_looks_different() -> None:
 def test_only_what_the_program_can_do() -> None:
     rows = [candidate(1), candidate(2)]
     able, unable = (
-        cards.ranking(answer(*rows, missing=3), query(abilities))
+        ranking(answer(*rows, missing=3), query(abilities))
         for abilities in (EVERYTHING, Abilities())
     )
     for action in ("load", "send", "compare", "build-missing"):
@@ -163,14 +164,14 @@ def test_only_what_the_program_can_do() -> None:
 
 
 def test_workflows_are_shown_and_not_loaded() -> None:
-    html = cards.ranking(answer(candidate(kind="recipe")), query())
+    html = ranking(answer(candidate(kind="recipe")), query())
     assert "Workflow" in html
     assert 'data-gmi="load"' not in html
 
 
 def test_what_is_loaded_says_so() -> None:
     rows = [candidate(1), candidate(2)]
-    html = cards.ranking(answer(*rows), query(current=rows[1]["name"]))
+    html = ranking(answer(*rows), query(current=rows[1]["name"]))
     for name, hidden in ((rows[0]["name"], False), (rows[1]["name"], True)):
         button = re.search(rf'<button[^>]*data-gmi="load"[^>]*data-name="{name}"[^>]*>', html)
         label = re.search(rf'<span[^>]*data-gmi-loaded="{name}"[^>]*>', html)
@@ -181,51 +182,110 @@ def test_what_is_loaded_says_so() -> None:
 
 
 def test_favourites_are_pressed() -> None:
-    html = cards.ranking(answer(candidate()), query(favourites=frozenset([candidate()["name"]])))
+    html = ranking(answer(candidate()), query(favourites=frozenset([candidate()["name"]])))
     assert 'aria-pressed="true"' in html
 
 
 def test_few_samples_are_said() -> None:
-    assert "4 of 55 samples" in cards.ranking(answer(candidate(samples=4)), query())
-    assert "of 55 samples" not in cards.ranking(answer(candidate(samples=16)), query())
+    assert "4 of 55 samples" in ranking(answer(candidate(samples=4)), query())
+    assert "of 55 samples" not in ranking(answer(candidate(samples=16)), query())
     complete = candidate(samples=4, of_samples=4)
-    assert "of 4 samples" not in cards.ranking(answer(complete), query())
+    assert "of 4 samples" not in ranking(answer(complete), query())
 
 
 def test_near_duplicates_name_the_others() -> None:
     groups = [{"titles": ["one", "two", "three", "four"], "probability": 0.84}]
     row = candidate(name="one", title="one", group=1)
-    text = re.sub("<[^>]*>", " ", cards.ranking(answer(row, near_duplicates=groups), query()))
+    text = re.sub("<[^>]*>", " ", ranking(answer(row, near_duplicates=groups), query()))
     assert "two, three and 1 more" in text
     assert "84% together" in text
 
 
 def test_a_comparison_needs_a_prompt() -> None:
     rows = [candidate(1), candidate(2), candidate(3)]
-    without = cards.ranking(answer(*rows, prompt=None), query())
+    without = ranking(answer(*rows, prompt=None), query())
     button = re.search(r'<button[^>]*data-gmi="compare"[^>]*>', without)
     assert button is not None
     assert " disabled" in button[0]
     assert "Needs a prompt" in button[0]
     assert re.findall(r'<option value="(\d)"', without) == ["2", "3"]
-    assert 'data-gmi="compare"' not in cards.ranking(answer(candidate()), query())
+    assert 'data-gmi="compare"' not in ranking(answer(candidate()), query())
 
 
 def test_the_conformal_sentence() -> None:
     rows = [candidate(rank) for rank in range(1, 5)]
-    assert "first 2." in cards.ranking(answer(*rows, conformal=2), query())
-    assert "Nine times" not in cards.ranking(answer(*rows, conformal=4), query())
-    assert "Nine times" not in cards.ranking(answer(*rows, conformal=2, foreign=True), query())
+    assert "first 2." in ranking(answer(*rows, conformal=2), query())
+    assert "Nine times" not in ranking(answer(*rows, conformal=4), query())
+    assert "Nine times" not in ranking(answer(*rows, conformal=2, foreign=True), query())
 
 
 def test_what_was_left_out_is_in_a_fold() -> None:
     left_out = [{"title": "tiny", "reason": "it has too few samples"}]
-    html = cards.ranking(answer(candidate(), excluded=left_out), query())
+    html = ranking(answer(candidate(), excluded=left_out), query())
     assert "Left out" in html
     assert "It has too few samples" in html
 
 
 def test_nothing_ranked_is_no_error() -> None:
-    html = cards.ranking(answer(), query())
+    html = ranking(answer(), query())
     parsed(html)
     assert 'data-gmi="share"' not in html
+
+
+def without_pictures(rank: int = 1) -> dict[str, Any]:
+    row = candidate(rank)
+    row["evidence"] = [sample | {"image": None} for sample in row["evidence"]]
+    return row
+
+
+def test_without_pictures_the_prompts_say_what_it_looks_like() -> None:
+    html = ranking(answer(without_pictures(1), without_pictures(2)), query())
+    parsed(html)
+    assert html.count("gmi-card-bare") == 2
+    assert "gmi-thumb" not in html
+    assert 'data-gmi="samples"' not in html
+    assert html.count("a cat · a dog") == 2
+
+
+def test_one_picture_stands_without_a_placeholder() -> None:
+    html = ranking(answer(candidate(), without_pictures(2)), query())
+    assert html.count("data-gmi-thumb=") == 1
+    assert html.count('data-gmi="samples"') == 1
+    assert "gmi-thumb-none" not in html
+    assert html.count("gmi-card-bare") == 1
+
+
+def test_a_card_without_evidence_and_abilities_has_no_empty_parts() -> None:
+    html = cards.card(candidate(evidence=[]), None, answer(), query(Abilities()))
+    parsed(html)
+    for part in ("gmi-samples", "gmi-prompts", "gmi-actions"):
+        assert part not in html
+
+
+NOTE = "The prompt was not used: the library's prompts are not embedded the same way."
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_prompt_that_nobody_typed_is_not_missed_aloud(found: bool) -> None:
+    asked = answer(candidate(), notes=[NOTE, "Another note."])
+    html = ranking(asked, query(found_prompt=found))
+    aloud, how = html.split("How this was ranked")
+    said = NOTE.replace("'", "&#x27;")
+    assert (said in how, said in aloud) == (found, not found)
+    assert "Another note." in aloud
+
+
+def test_where_a_prompt_comes_from() -> None:
+    given = {"text": "a cat", "source": "user", "confidence": None}
+    found, typed = (
+        ranking(answer(candidate(), prompt=given), query(found_prompt=found))
+        for found in (True, False)
+    )
+    assert "from the image&#x27;s metadata" in found
+    assert "as it was given" in typed
+
+
+@pytest.mark.parametrize(("number", "noun"), [(1, "checkpoint was"), (2, "checkpoints were")])
+def test_what_was_not_compared_is_one_sentence(number: int, noun: str) -> None:
+    html = ranking(answer(candidate(), missing=number), query())
+    assert f"{number} {noun} not compared" in re.sub("<[^>]*>", "", html)

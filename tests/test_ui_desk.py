@@ -21,9 +21,11 @@ from PIL import Image, PngImagePlugin
 from standins.host import Running, drawn, start
 
 from lib_gmi.api import Api
-from lib_gmi.errors import HostError
+from lib_gmi.errors import HostError, LibraryError
+from lib_gmi.ui import panels, words
 from lib_gmi.ui.bridge import Abilities, Preferences
 from lib_gmi.ui.desk import Desk
+from lib_gmi.ui.page import skeleton
 
 KEY = "0123456789abcdef"
 
@@ -450,6 +452,77 @@ def test_unsupported_checkpoints_cannot_be_chosen(tab: Tab) -> None:
     assert "It is a VAE" in html
 
 
+def shown_filters(tab: Tab) -> dict[str, list[str]]:
+    html = tab.ask("state")["regions"]["filters"][1]
+    found: dict[str, list[str]] = {}
+    for kind, value in re.findall('data-filter="([^"]*)" data-value="([^"]*)"', html):
+        found.setdefault(kind, []).append(value)
+    return found
+
+
+def test_chips_are_only_for_what_can_be_ranked(built: Tab) -> None:
+    built.running.install("vae/only.safetensors", 9, "vae")
+    assert shown_filters(built) == {"architecture": ["sd1", "sdxl"], "folder": ["sub/"]}
+
+
+def test_families_are_called_as_people_call_them(built: Tab) -> None:
+    library = built.bridge.api.library()
+    kinds = [*words.ARCHITECTURES, "flux", "flux", "x9"]
+    row = library["checkpoints"][0]
+    library["checkpoints"] = [row | {"architecture": kind} for kind in kinds]
+    html = panels.filters(library)
+    labels = re.findall('data-filter="architecture".*?<span>([^<]*)</span>', html)
+    assert labels[0] == "Flux"
+    assert len(labels) == len(set(labels)) == len(set(words.ARCHITECTURES.values()))
+    assert "x9" not in html
+    assert "More base models" in html
+
+
+def test_a_chip_stands_for_all_names_of_a_family(
+    built: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(words.ARCHITECTURES, "sdxl", words.ARCHITECTURES["sd1"])
+    assert len(names(built.rank(architectures=["sd1"]))) == 3
+
+
+def test_the_size_is_that_of_the_pictures_which_are_there(built: Tab) -> None:
+    def line() -> str:
+        counts = built.ask("state")["regions"]["counts"][1]
+        return re.sub("<[^>]*>", "", counts.partition("gmi-hint")[2].partition("</p>")[0])[2:]
+
+    files = list((built.running.library.folder / "samples").rglob("*.webp"))
+    assert len(files) == 18
+    size = sum(file.stat().st_size for file in files)
+    assert line() == f"18 samples, their pictures take {words.size(size)}"
+    for file in files:
+        file.unlink()
+    assert line() == "18 samples, kept without pictures"
+
+
+def test_what_cannot_build_offers_nothing_of_it(built: Tab) -> None:
+    built.bridge.abilities = Abilities()
+    page = skeleton(built.bridge.abilities, False)
+    said = built.ask("state")
+    html = page + "".join(
+        pair[1]
+        for name, pair in (*said["regions"].items(), *said["rows"].items())
+        if f'data-gmi-region="{name}"' in page or name in said["rows"]
+    )
+    for action in ("select", "select-all", "build-start", "build-one", "rebuild", "pass"):
+        assert f'data-gmi="{action}"' not in html, action
+    assert 'data-value="missing"' not in html
+    assert said["pictured"] is True
+    form = built.ask("settings", name="a.safetensors")["dialog"]
+    assert re.search("<fieldset[^>]* disabled", form)
+    assert "settings-save" not in form
+
+
+def test_what_ships_is_nobodys_to_delete(built: Tab) -> None:
+    assert 'data-gmi="delete"' in built.ask("state")["rows"]["a.safetensors"][1]
+    built.running.library.read_only = True
+    assert 'data-gmi="delete"' not in built.ask("state")["rows"]["a.safetensors"][1]
+
+
 # -- trouble --------------------------------------------------------------------------------------
 
 
@@ -464,6 +537,27 @@ def test_unexpected_trouble_is_logged_and_not_shown(
     assert "log says what" in said["error"]
     assert "secret" not in json.dumps(said)
     assert "/secret/path" in caplog.text
+
+
+class Unusable(StandInBridge):
+    """A program whose library cannot be opened until somebody repairs it."""
+
+    usable = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "api" and not object.__getattribute__(self, "usable"):
+            raise LibraryError("D:/gone: is no folder. Choose another in the settings.")
+        return super().__getattribute__(name)
+
+
+def test_a_library_that_cannot_be_used_is_explained_in_the_tab(built: Tab) -> None:
+    bridge = Unusable(built.bridge.api)
+    tab = Tab(Desk(bridge), bridge, built.running)
+    for said in (tab.ask("state"), tab.rank(), tab.ask("favourite", name="a", marked=True)):
+        assert said["error"].startswith("D:/gone: is no folder.")
+        assert 'role="alert"' in said["html"]
+    bridge.usable = True
+    assert "error" not in tab.ask("state")
 
 
 @pytest.mark.parametrize("question", ["", "no json", "[]", "{}", '{"do": "__init__"}'])
@@ -484,7 +578,6 @@ def test_the_page_needs_neither_gradio_nor_torch_to_be_imported() -> None:
 
 
 def test_every_button_of_the_page_is_heard_by_the_script(built: Tab) -> None:
-    from lib_gmi.ui.page import skeleton
     from lib_gmi.ui.tab import assets
 
     css, script = assets()

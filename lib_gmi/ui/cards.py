@@ -1,4 +1,4 @@
-"""A ranking as HTML: pure functions of what :meth:`..api.Api.ranking_json` says."""
+"""The cards of a ranking: pure functions of what :meth:`..api.Api.ranking_json` says."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from typing import Any
 from . import words
 from .bridge import Abilities
 from .markup import Html, icon, tag, together
-from .parts import bar, button, chip, fold, lesser_button, note, star, thumb
-from .tools import compare_form, share_button
+from .parts import bar, button, chip, lesser_button, star, thumb
 
 #: Fewer samples than this are said to be few.
 FEW = 8
 #: So much likelier than the next one, in words.
 _LEADS = ((8.0, "far ahead of the next"), (1.8, "ahead of the next"), (1.15, "just ahead"))
 _LEVEL = "level with the next"
-_NOT_COMPARED = (
-    "checkpoint was not compared: it has no specification yet.",
-    "checkpoints were not compared: they have no specification yet.",
-)
 #: Label, action, drawing.
 _SEND = ("Send prompt to txt2img", "send", "send")
 _SAMPLES = ("Show samples", "samples", "grid")
-_CONFORMAL = "Nine times in ten, for images like your checkpoints' own, the right one is among the"
 
 
 @dataclass(frozen=True)
@@ -36,54 +30,19 @@ class Query:
         abilities: of the program.
         favourites: names that are marked.
         current: name of the checkpoint that is loaded.
+        found_prompt: the prompt is from the image's metadata; nobody asked for it.
     """
 
     key: str
     abilities: Abilities
     favourites: frozenset[str] = frozenset()
     current: str | None = None
+    found_prompt: bool = False
 
 
-def ranking(answer: dict[str, Any], query: Query) -> Html:
-    """Verdict, notes, cards, and what can be done with them."""
-    rows: list[dict[str, Any]] = answer["candidates"]
-    cards = [
-        card(row, rows[at + 1] if at + 1 < len(rows) else None, answer, query)
-        for at, row in enumerate(rows)
-    ]
-    return tag(
-        "div",
-        {"class": "gmi-ranking", "data-gmi-query": query.key},
-        verdict(answer),
-        [note("info", text) for text in answer["notes"]],
-        _missing(answer["missing"], query),
-        tag(
-            "div",
-            {"class": "gmi-tools"},
-            compare_form(answer) if query.abilities.compare else None,
-            share_button() if rows else None,
-        ),
-        tag("div", {"data-gmi-region": "compare"}),
-        tag("ol", {"class": "gmi-cards", "aria-label": "Ranking"}, cards),
-        _conformal(answer),
-        _how(answer),
-    )
-
-
-def verdict(answer: dict[str, Any]) -> Html:
-    """The answer in one sentence; visibly another thing when nothing fits well."""
-    foreign = bool(answer["foreign"])
-    return tag(
-        "div",
-        {"class": f"gmi-verdict{' gmi-verdict-foreign' if foreign else ''}", "id": "gmi_verdict"},
-        icon("alert") if foreign else None,
-        tag(
-            "div",
-            None,
-            tag("p", {"class": "gmi-kicker"}, "Nothing fits well") if foreign else None,
-            tag("h2", None, answer["verdict"]),
-        ),
-    )
+def pictured(row: dict[str, Any]) -> bool:
+    """Whether a picture was kept of any sample that speaks for a candidate."""
+    return any(sample["image"] is not None for sample in row["evidence"])
 
 
 def card(
@@ -92,10 +51,15 @@ def card(
     """One checkpoint of a ranking."""
     first = row["rank"] == 1 and not answer["foreign"]
     name = row["name"]
+    kinds = (
+        "gmi-card",
+        "gmi-card-first" if first else "",
+        "" if pictured(row) else "gmi-card-bare",
+    )
     return tag(
         "li",
         {
-            "class": f"gmi-card{' gmi-card-first' if first else ''}",
+            "class": " ".join(filter(None, kinds)),
             "data-gmi-card": name,
             "data-gmi-rank": row["rank"],
         },
@@ -105,13 +69,13 @@ def card(
             tag("span", {"class": "gmi-rank", "aria-label": f"Rank {row['rank']}"}, row["rank"]),
             words.elided(row["title"], name, "h3"),
             star(name, row["title"], name in query.favourites),
+            _chips(row),
         ),
         _probability(row, following),
         evidence(row),
         tag(
             "div",
             {"class": "gmi-card-foot"},
-            _chips(row),
             _same(row, answer["near_duplicates"]),
             _actions(row, first, query),
         ),
@@ -145,14 +109,25 @@ def lead(share: float, following: dict[str, Any] | None) -> str:
     return next((text for least, text in _LEADS if ratio >= least), _LEVEL)
 
 
-def evidence(row: dict[str, Any]) -> Html:
-    """The samples that speak most for a candidate."""
+def evidence(row: dict[str, Any]) -> Html | None:
+    """The samples that speak most for a candidate; in words where no picture was kept."""
+    samples = row["evidence"][:2]
+    if not samples:
+        return None
+    if not pictured(row):
+        return tag(
+            "p",
+            {"class": "gmi-quote gmi-prompts"},
+            tag("span", None, "Looks most like its samples of:"),
+            " ",
+            " · ".join(sample["prompt"] for sample in samples),
+        )
     label = "Looks most like these samples"
-    found = [thumb(sample["image"], sample["prompt"]) for sample in row["evidence"][:2]]
+    found = [thumb(s["image"], s["prompt"]) for s in samples if s["image"] is not None]
     return tag(
         "div",
         {"class": "gmi-samples", "role": "group", "aria-label": label, "data-gmi-set": row["name"]},
-        found or thumb(None, ""),
+        found,
     )
 
 
@@ -190,7 +165,7 @@ def _same(row: dict[str, Any], groups: Sequence[dict[str, Any]]) -> Html | None:
     )
 
 
-def _actions(row: dict[str, Any], first: bool, query: Query) -> Html:
+def _actions(row: dict[str, Any], first: bool, query: Query) -> Html | None:
     name = row["name"]
     buttons: list[Html] = []
     loadable = query.abilities.load and row["kind"] == "checkpoint"
@@ -209,62 +184,9 @@ def _actions(row: dict[str, Any], first: bool, query: Query) -> Html:
         ]
     if query.abilities.send and row["kind"] == "checkpoint":
         buttons.append(lesser_button(*_SEND, name, first))
-    buttons.append(lesser_button(*_SAMPLES, name, first))
-    return tag("div", {"class": "gmi-actions"}, buttons)
-
-
-def _missing(number: int, query: Query) -> Html | None:
-    if not number:
-        return None
-    return tag(
-        "p",
-        {"class": "gmi-note"},
-        icon("info"),
-        tag("span", None, number),
-        tag("span", None, _NOT_COMPARED[number != 1]),
-        button("Build them", "build-missing", "gmi-link") if query.abilities.build else None,
-    )
-
-
-def _conformal(answer: dict[str, Any]) -> Html | None:
-    count = answer["conformal"]
-    if answer["foreign"] or not 0 < count < len(answer["candidates"]):
-        return None
-    which = "first." if count == 1 else f"first {count}."
-    return note("info", _CONFORMAL, " ", which)
-
-
-def _how(answer: dict[str, Any]) -> Html:
-    prompt = answer["prompt"]
-    source = "Prompt, guessed from the most similar samples:"
-    if prompt and prompt["source"] == "user":
-        source = "Prompt, as it was given:"
-    left_out = [
-        tag(
-            "p",
-            None,
-            tag("strong", None, row["title"]),
-            " ",
-            words.sentence(row["reason"], row["title"]),
-        )
-        for row in answer["excluded"]
-    ]
-    return together(
-        fold(
-            "How this was ranked",
-            tag(
-                "p",
-                None,
-                tag("span", None, "Method:"),
-                " ",
-                tag("code", None, answer["method"]),
-                " ",
-                answer["reason"],
-            ),
-            tag("p", None, tag("span", None, source), " ", prompt["text"]) if prompt else None,
-        ),
-        fold("Left out", left_out, count=len(left_out)) if left_out else None,
-    )
+    if pictured(row):
+        buttons.append(lesser_button(*_SAMPLES, name, first))
+    return tag("div", {"class": "gmi-actions"}, buttons) if buttons else None
 
 
 def samples_grid(title: str, samples: Sequence[tuple[str, str]]) -> Html:

@@ -9,9 +9,11 @@ from typing import Any
 
 from ..errors import GMIError
 from . import building, panels, rows
+from .bodies import text
 from .bridge import Bridge
 from .compare import BROKEN
-from .finding import Finding, text
+from .finding import Finding
+from .kept import Kept
 from .markup import Html, digest, tag
 from .parts import trouble
 from .settings_form import settings_form
@@ -31,10 +33,22 @@ class Desk:
 
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
-        self.finding = finding = Finding(bridge, Thumbs())
+        self.finding = Finding(bridge, Thumbs())
         self._made_previews: set[str] = set()
-        api = bridge.api
-        self._handlers: dict[str, Handler] = {
+        self._kept = Kept()
+
+    def _handlers(self) -> dict[str, Handler]:
+        """What can be asked. What needs the program's library looks for it when it is asked."""
+        finding = self.finding
+
+        def of_api(method: str) -> Handler:
+            def handler(body: Mapping[str, Any]) -> dict[str, Any]:
+                found: dict[str, Any] = getattr(self.bridge.api, method)(body)
+                return found
+
+            return handler
+
+        return {
             "state": self.state,
             "rank": finding.rank,
             "describe": finding.describe,
@@ -44,15 +58,15 @@ class Desk:
             "compare": finding.compare,
             "share": finding.share,
             "settings": self.settings,
-            "settings-save": api.set_settings,
-            "favourite": api.set_favourite,
-            "build": api.start_build,
-            "build-pause": api.pause_build,
-            "build-resume": api.resume_build,
-            "build-cancel": api.cancel_build,
+            "settings-save": of_api("set_settings"),
+            "favourite": of_api("set_favourite"),
+            "build": of_api("start_build"),
+            "build-pause": of_api("pause_build"),
+            "build-resume": of_api("resume_build"),
+            "build-cancel": of_api("cancel_build"),
             "build-now": self.build_now,
-            "rebuild": api.rebuild,
-            "delete": api.remove,
+            "rebuild": of_api("rebuild"),
+            "delete": of_api("remove"),
             "verify": self.verify,
             "preview-make": self.make_preview,
             "preview-undo": self.undo_preview,
@@ -77,10 +91,10 @@ class Desk:
         return self._answered(question, handler), (infotext or [""])[0]
 
     def _handler(self, body: Mapping[str, Any]) -> Handler:
-        wanted = str(body.get("do"))
-        if wanted not in self._handlers:
+        handler = self._handlers().get(str(body.get("do")))
+        if handler is None:
             raise GMIError("The page and the program do not fit together. Reload the page.")
-        return self._handlers[wanted]
+        return handler
 
     def _answered(self, question: str, handler: Handler) -> str:
         number: Any = None
@@ -128,13 +142,14 @@ class Desk:
             "strip": building.strip(build, waiting),
             "first": panels.first_run(library, bridge.abilities.build, guess),
             "filters": panels.filters(library),
-            "counts": panels.counts(library),
-            "states": panels.state_chips(library),
+            "counts": panels.counts(library, self._kept.bytes(bridge.api.service.library.samples)),
+            "states": panels.state_chips(library, bridge.abilities.build),
             "build": building.build_panel(library, waiting, guess),
             "extras": rows.extras(library),
         }
+        deletable = not bridge.api.service.library.read_only
         table = {
-            row["name"]: rows.row(row, bridge.abilities, self._preview(row))
+            row["name"]: rows.row(row, bridge.abilities, self._preview(row), deletable)
             for row in library["checkpoints"]
         }
         return self._common(body, build, library["fitting"]) | {
@@ -142,6 +157,8 @@ class Desk:
             "rows": _changed(table, _digests(body, "rows")),
             "order": list(table),
             "first_run": library["first_run"],
+            # where nothing is built, pictures that are not there will not come either
+            "pictured": bridge.abilities.build or _pictured(library),
             "favourites": [row["name"] for row in library["checkpoints"] if row["favourite"]],
             "snapshot": library["snapshot"],
         }
@@ -195,7 +212,7 @@ class Desk:
         row = next((row for row in library["checkpoints"] if row["name"] == name), None)
         if row is None or row["settings"] is None:
             raise GMIError(f"'{name}' has no settings.")
-        return {"dialog": settings_form(row, library)}
+        return {"dialog": settings_form(row, library, self.bridge.abilities.build)}
 
     def build_now(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Do not wait for the user to be idle."""
@@ -227,6 +244,10 @@ class Desk:
         self.bridge.undo_preview(name)
         self._made_previews.discard(name)
         return {}
+
+
+def _pictured(library: Mapping[str, Any]) -> bool:
+    return any(row["previews"] for row in library["checkpoints"])
 
 
 def _digests(body: Mapping[str, Any], key: str) -> Mapping[str, str]:

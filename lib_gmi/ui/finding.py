@@ -15,9 +15,11 @@ from ..errors import GMIError
 from ..service import RANKERS, Filter
 from ..share import ShareRow, share_card, short_hash
 from . import cards, panels, words
+from .bodies import text, texts
 from .bridge import Bridge
 from .compare import Comparison
 from .parts import sample_key
+from .ranking import ranking as ranking_html
 from .thumbs import Thumbs, data_uri
 from .uploads import Upload, Uploads
 
@@ -84,12 +86,16 @@ class Finding:
         key = secrets.token_hex(16)
         self._remember(key, Asked(uploads, answer))
         query = cards.Query(
-            key, self.bridge.abilities, service.favourites.names(), self.bridge.current()
+            key,
+            self.bridge.abilities,
+            service.favourites.names(),
+            self.bridge.current(),
+            found_prompt=found is not None,
         )
         best = answer["candidates"][0] if answer["candidates"] else None
         usable = best is not None and best["kind"] == "checkpoint" and not answer["foreign"]
         return {
-            "html": cards.ranking(answer, query),
+            "html": ranking_html(answer, query),
             "query": key,
             "prompt": found,
             "foreign": answer["foreign"],
@@ -110,6 +116,7 @@ class Finding:
     def _wanted(self, body: Mapping[str, Any]) -> Filter:
         service = self.bridge.api.service
         architectures = texts(body, "architectures")
+        families = {words.architecture(key) for key in architectures}
         folders = texts(body, "folders")
         favourites = service.favourites.names() if body.get("favourites") is True else None
         if not architectures and not folders:
@@ -118,7 +125,7 @@ class Finding:
         def passes(candidate: Candidate) -> bool:
             name = candidate.name.replace("\\", "/")
             return (
-                (not architectures or candidate.architecture in architectures)
+                (not families or words.architecture(candidate.architecture) in families)
                 and (not folders or any(name.startswith(folder) for folder in folders))
                 and (favourites is None or candidate.name in favourites)
             )
@@ -272,27 +279,3 @@ class Finding:
                 if path is not None:
                     found.append(open_image(path))
         return found
-
-
-def text(body: Mapping[str, Any], key: str, limit: int = 500) -> str:
-    """A text of a request; empty if it is not there.
-
-    Raises:
-        RequestError: it is something else, or too long.
-    """
-    value = body.get(key, "")
-    if not isinstance(value, str) or len(value) > limit:
-        raise RequestError(f"'{key}' must be a text of at most {limit} characters.")
-    return value
-
-
-def texts(body: Mapping[str, Any], key: str) -> list[str]:
-    """A list of texts of a request; empty if it is not there.
-
-    Raises:
-        RequestError: it is something else.
-    """
-    value = body.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise RequestError(f"'{key}' must be a list of texts.")
-    return value

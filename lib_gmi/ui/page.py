@@ -28,9 +28,14 @@ def region(name: str, *children: Html | None, **attributes: object) -> Html:
 
 def skeleton(abilities: Abilities, blur: bool) -> Html:
     """The whole tab, empty."""
+    classes = ["gmi"]
+    if blur:
+        classes.append("gmi-blur")
+    if not abilities.build:
+        classes.append("gmi-no-builds")
     return tag(
         "div",
-        {"class": f"gmi{' gmi-blur' if blur else ''}", "id": "gmi_root", "data-gmi-root": True},
+        {"class": " ".join(classes), "id": "gmi_root", "data-gmi-root": True},
         tag(
             "header",
             {"class": "gmi-head"},
@@ -60,6 +65,7 @@ def _view(key: str, label: str, chosen: bool) -> Html:
             "id": f"gmi_view_{key}",
             "data-gmi": "view",
             "data-value": key,
+            "tabindex": 0 if chosen else -1,  # the arrow keys reach the other one
             "aria-selected": "true" if chosen else "false",
             "aria-controls": f"gmi_{key}",
         },
@@ -70,7 +76,13 @@ def _view(key: str, label: str, chosen: bool) -> Html:
 def _find(abilities: Abilities) -> Html:
     return tag(
         "section",
-        {"class": "gmi-find", "id": "gmi_find", "data-gmi-view": "find"},
+        {
+            "class": "gmi-find",
+            "id": "gmi_find",
+            "data-gmi-view": "find",
+            "role": "tabpanel",
+            "aria-labelledby": "gmi_view_find",
+        },
         tag(
             "div",
             {"class": "gmi-ask"},
@@ -201,6 +213,8 @@ def _specifications(abilities: Abilities) -> Html:
             "class": "gmi-specifications",
             "id": "gmi_specifications",
             "data-gmi-view": "specifications",
+            "role": "tabpanel",
+            "aria-labelledby": "gmi_view_specifications",
             "hidden": True,
         },
         tag(
@@ -232,7 +246,7 @@ def _specifications(abilities: Abilities) -> Html:
             region("states", **{"class": "gmi-toggles"}),
             tag("span", {"class": "gmi-hint gmi-selected", "id": "gmi_selected"}),
         ),
-        tag("div", {"class": "gmi-table"}, _header(), tag("ul", {"id": "gmi_rows"})),
+        tag("div", {"class": "gmi-table"}, _header(abilities), tag("ul", {"id": "gmi_rows"})),
         tag(
             "p",
             {"class": "gmi-empty", "id": "gmi_no_rows", "hidden": True},
@@ -242,7 +256,7 @@ def _specifications(abilities: Abilities) -> Html:
     )
 
 
-def _header() -> Html:
+def _header(abilities: Abilities) -> Html:
     def sort(key: str, label: str) -> Html:
         return tag(
             "button",
@@ -267,7 +281,9 @@ def _header() -> Html:
     return tag(
         "div",
         {"class": "gmi-row gmi-header"},
-        tag("span", {"class": "gmi-cell-check"}, tag("input", everything)),
+        tag("span", {"class": "gmi-cell-check"}, tag("input", everything))
+        if abilities.build
+        else None,
         tag("span", {"class": "gmi-cell-thumb"}),
         tag("span", {"class": "gmi-cell-name"}, by["name"]),
         tag("span", {"class": "gmi-cell-state"}, by["state"]),

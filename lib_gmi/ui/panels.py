@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from . import words
 from .building import UNKNOWN, pace_of, progress
 from .markup import Html, icon, tag, together
-from .parts import button
+from .parts import button, fold
 from .rows import SHOWN, STATES, buildable
 
 _WHAT = (
@@ -15,6 +16,8 @@ _WHAT = (
     "as its specification, and from then on any image you drop here is compared with all of them "
     "at once."
 )
+#: So many chips of a filter are seen before somebody wants more.
+_AT_ONCE = 9
 _EACH = tag("span", None, "each")
 _PAUSE = "You can pause it whenever you like; nothing is lost."
 
@@ -104,15 +107,25 @@ def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> 
 
 
 def filters(library: dict[str, Any]) -> Html:
-    """Which checkpoints to rank, as chips."""
-    architectures = [
-        _toggle("architecture", key, words.architecture(key)) for key in library["architectures"]
+    """Which checkpoints to rank, as chips; none that would leave nothing to rank."""
+    usable = [row for row in library["checkpoints"] if row["state"] != "unsupported"]
+    # one name may have several keys; any of them stands for all
+    keys = {words.architecture(row["architecture"]): row["architecture"] for row in usable}
+    numbers = Counter(words.architecture(row["architecture"]) for row in usable)
+    common = sorted(numbers, key=lambda label: (-numbers[label], label))
+    chips = [
+        _toggle("architecture", keys[name], name) for name in common if words.known(keys[name])
     ]
-    folders = [_toggle("folder", folder, folder.rstrip("/")) for folder in library["folders"]]
+    used = [row["name"].replace("\\", "/") for row in usable]
+    folders = [
+        _toggle("folder", folder, folder.rstrip("/"))
+        for folder in library["folders"]
+        if any(name.startswith(folder) for name in used)
+    ]
     some = any(row["favourite"] for row in library["checkpoints"])
     favourites = [_toggle("favourites", "1", "Favourites", icon("star"))] if some else []
     groups = [
-        ("Base model", architectures if len(architectures) > 1 else []),
+        ("Base model", chips if len(chips) > 1 else []),
         ("Folder", folders),
         ("Only", favourites),
     ]
@@ -122,7 +135,14 @@ def filters(library: dict[str, Any]) -> Html:
                 "div",
                 {"class": "gmi-filter", "role": "group", "aria-label": label},
                 tag("span", {"class": "gmi-label"}, label),
-                tag("div", {"class": "gmi-toggles"}, chips),
+                tag("div", {"class": "gmi-toggles"}, chips[:_AT_ONCE]),
+                fold(
+                    "More base models",
+                    tag("div", {"class": "gmi-toggles"}, chips[_AT_ONCE:]),
+                    count=len(chips) - _AT_ONCE,
+                )
+                if len(chips) > _AT_ONCE
+                else None,
             )
             for label, chips in groups
             if chips
@@ -146,8 +166,13 @@ def _toggle(kind: str, value: str, label: str, mark: Html | None = None) -> Html
     )
 
 
-def counts(library: dict[str, Any]) -> Html:
-    """How many checkpoints are in which state, and how large the library is."""
+def counts(library: dict[str, Any], kept: int) -> Html:
+    """How many checkpoints are in which state, and how large the library is.
+
+    Args:
+        library: as ``Api.library()`` says.
+        kept: bytes of the samples' pictures.
+    """
     rows = library["checkpoints"]
     have = sum(row["state"] in ("quick", "ready", "outdated", "suspect") for row in rows)
     able = sum(row["state"] != "unsupported" for row in rows)
@@ -177,18 +202,19 @@ def counts(library: dict[str, Any]) -> Html:
             "p",
             {"class": "gmi-hint"},
             words.counted(samples, "sample"),
-            " ",
-            tag("span", None, "in the library, about"),
-            " ",
-            words.size(samples * 40_000) or "0 kB",
-        ),
+            tag("span", None, ", their pictures take" if kept else ", kept without pictures"),
+            [" ", words.size(kept)] if kept else None,
+        )
+        if samples
+        else None,
         tag("div", {"class": "gmi-states"}, states),
     )
 
 
-def state_chips(library: dict[str, Any]) -> Html:
+def state_chips(library: dict[str, Any], can_build: bool) -> Html:
     """Which states the table shows."""
     rows = library["checkpoints"]
+    shown = [choice for choice in SHOWN if can_build or choice[0] != "missing"]
     return together(
         [
             tag(
@@ -204,7 +230,7 @@ def state_chips(library: dict[str, Any]) -> Html:
                 tag("span", None, label),
                 tag("span", {"class": "gmi-count"}, sum(row["state"] in states for row in rows)),
             )
-            for key, label, states in SHOWN
+            for key, label, states in shown
         ]
     )
 

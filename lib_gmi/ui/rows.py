@@ -32,13 +32,16 @@ SHOWN = (
 SORTS = (("name", "Name"), ("state", "State"), ("size", "Size"), ("built", "Built"))
 
 
-def row(row: dict[str, Any], abilities: Abilities, preview: str | None = None) -> Html:
+def row(
+    row: dict[str, Any], abilities: Abilities, preview: str | None = None, deletable: bool = True
+) -> Html:
     """One line of the table.
 
     Args:
         row: as ``Api.library()`` says.
         abilities: of the program.
         preview: ``"make"`` or ``"undo"``, if a picture can be put beside its file, or taken away.
+        deletable: its specification is the user's to delete.
     """
     name, title = row["name"], row["title"]
     return tag(
@@ -67,7 +70,9 @@ def row(row: dict[str, Any], abilities: Abilities, preview: str | None = None) -
                     "disabled": not buildable(row),
                 },
             ),
-        ),
+        )
+        if abilities.build
+        else None,
         tag(
             "span",
             {"class": "gmi-cell-thumb", "data-gmi-set": name},
@@ -93,7 +98,7 @@ def row(row: dict[str, Any], abilities: Abilities, preview: str | None = None) -
             words.ago(row["built"]) if row["built"] else "",
         ),
         tag("span", {"class": "gmi-cell-star"}, star(name, title, row["favourite"])),
-        tag("div", {"class": "gmi-cell-menu"}, _menu(row, abilities, preview)),
+        tag("div", {"class": "gmi-cell-menu"}, _menu(row, abilities, preview, deletable)),
     )
 
 
@@ -134,7 +139,7 @@ def _kinds(row: dict[str, Any]) -> list[Html]:
     return chips
 
 
-def _menu(row: dict[str, Any], abilities: Abilities, preview: str | None) -> Html:
+def _menu(row: dict[str, Any], abilities: Abilities, preview: str | None, deletable: bool) -> Html:
     name, title = row["name"], row["title"]
     lacks = any(row["missing"].values())
     entries: list[Html] = []
@@ -154,7 +159,7 @@ def _menu(row: dict[str, Any], abilities: Abilities, preview: str | None) -> Htm
         entry("Use best sample as preview", "preview-make")
     if preview == "undo":
         entry("Remove the preview", "preview-undo")
-    if row["stored"]:
+    if row["stored"] and deletable:
         entry("Delete specification", "delete")
     if not entries:
         return together()

@@ -30,8 +30,14 @@ _LABELS = {
 }
 
 
-def settings_form(row: dict[str, Any], library: dict[str, Any]) -> Html:
-    """The settings that a checkpoint's samples are made with, to look at and to change."""
+def settings_form(row: dict[str, Any], library: dict[str, Any], changeable: bool = True) -> Html:
+    """The settings that a checkpoint's samples are made with.
+
+    Args:
+        row: of the checkpoint.
+        library: as ``Api.library()`` says.
+        changeable: not only to look at.
+    """
     settings = row["settings"]
     choices = {
         "sampler": library["samplers"],
@@ -53,7 +59,7 @@ def settings_form(row: dict[str, Any], library: dict[str, Any]) -> Html:
                 "data-edited": bool(row["edited"]),
                 "data-vae": settings.get("vae") if row["edited"] else None,
             },
-            tag("div", {"class": "gmi-form-grid"}, fields),
+            tag("fieldset", {"class": "gmi-form-grid", "disabled": not changeable}, fields),
             tag(
                 "div",
                 {"class": "gmi-because"},
@@ -70,7 +76,9 @@ def settings_form(row: dict[str, Any], library: dict[str, Any]) -> Html:
                 button("Back to the preset", "settings-preset", name=row["name"])
                 if row["edited"]
                 else None,
-            ),
+            )
+            if changeable
+            else None,
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 
-from .markup import Html, tag, together
+from .markup import Child, Html, tag, together
 
 ARCHITECTURES = {
     "sd1": "SD 1.5",
@@ -27,6 +27,26 @@ ARCHITECTURES = {
     "cosmos-predict2": "Cosmos Predict 2",
     "stable-cascade": "Stable Cascade",
     "workflow": "Workflow",
+    # as the authors of the specifications that ship with this program call them
+    "bria": "Bria",
+    "cogview3": "CogView 3",
+    "cogview4": "CogView 4",
+    "cosmos": "Cosmos Predict 2",
+    "f1": "Flux",
+    "flite": "F-Lite",
+    "h1": "HiDream",
+    "hunyuandit": "Hunyuan DiT",
+    "kandinsky": "Kandinsky",
+    "KolorsPipeline": "Kolors",
+    "lumina": "Lumina Next",
+    "MeissonicPipeline": "Meissonic",
+    "omnigen": "OmniGen",
+    "pixartalpha": "PixArt Alpha",
+    "pixartsigma": "PixArt Sigma",
+    "qwen": "Qwen Image",
+    "sana": "Sana",
+    "sc": "Stable Cascade",
+    "wanai": "Wan",
 }
 #: People recognise a name by its end as well: versions, "pruned", "inpainting".
 _TAIL = 12
@@ -38,6 +58,11 @@ _SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 def architecture(key: str | None) -> str:
     """Of a checkpoint, as its makers call it."""
     return ARCHITECTURES.get(key or "", key or "Unknown")
+
+
+def known(key: str | None) -> bool:
+    """Whether people know it by a name."""
+    return key in ARCHITECTURES
 
 
 def percent(share: float) -> str:
@@ -127,10 +152,11 @@ def elided(title: str, name: str | None = None, element: str = "span") -> Html:
     folder_end = title.replace("\\", "/").rfind("/") + 1
     short = len(title) - folder_end <= _SHORT
     cut = folder_end if short else max(len(title) - _TAIL, folder_end)
-    pieces = (
-        ("folder", title[:folder_end]),
-        ("start", title[folder_end:cut]),
-        ("end", title[cut:]),
-    )
-    shown = [tag("span", {"class": f"gmi-title-{key}"}, text) for key, text in pieces if text]
+
+    def piece(key: str, *children: Child) -> Html | None:
+        return tag("span", {"class": f"gmi-title-{key}"}, children) if any(children) else None
+
+    # the folder goes first, and only then the middle of the name
+    last = piece("name", piece("start", title[folder_end:cut]), piece("end", title[cut:]))
+    shown = piece("folder", title[:folder_end]), last
     return tag(element, {"class": "gmi-title", "title": name or title}, shown)
