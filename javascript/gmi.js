@@ -8,6 +8,7 @@
 
   const TITLE = "Find Best Model";
   const NO_ANSWER = "No answer came. Is the program still running?";
+  const PAUSE = 8500; // milliseconds more before the next poll, after one that got no answer
   const SLOW = 900000; // milliseconds that something may take that loads a checkpoint
   const POLL = 1500;
   const BATCH = 24; // samples fetched at a time
@@ -363,9 +364,9 @@
   const pressed = (kind) => all(`[data-filter="${kind}"][aria-pressed="true"]`).map((chip) => chip.dataset.value);
   const sent = (again) => images.map(({ key, data }) => (held.has(key) && !again ? { key } : { key, data }));
 
-  async function withImages(body) {
-    let said = await ask("ask", { ...body, images: sent(false) });
-    if (said.resend) said = await ask("ask", { ...body, images: sent(true) });
+  async function withImages(body, channel = "ask", timeout = undefined) {
+    let said = await ask(channel, { ...body, images: sent(false) }, timeout);
+    if (said.resend) said = await ask(channel, { ...body, images: sent(true) }, timeout);
     if (!said.error) for (const { key } of images) held.add(key);
     return said;
   }
@@ -485,7 +486,7 @@
     asking = false;
     askedAt = Date.now();
     if (said.error) {
-      working = false;
+      askedAt += PAUSE; // and then once more
       inTrouble = true;
       root().dataset.ready = "true"; // with what is wrong
       return alarm(said);
@@ -736,7 +737,7 @@
     async describe(button) {
       if (images.length === 0) return toast("Choose an image first.");
       button.disabled = true;
-      const said = await withImages({ do: "describe" });
+      const said = await withImages({ do: "describe" }, "load", SLOW); // its model may be loaded first
       button.disabled = false;
       alarm(said);
       if (said.error) return;

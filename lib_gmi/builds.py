@@ -221,10 +221,10 @@ class Builds:
         except _PausedError:
             pass
         except GMIError as error:
-            self._pause(str(error))
+            self._pause(str(error), build)
             raise
         except BaseException:
-            self._pause("It was interrupted. Resume to go on.")
+            self._pause("It was interrupted. Resume to go on.", build)
             raise
         finally:
             self._ended(job, build)
@@ -260,7 +260,7 @@ class Builds:
             reason = f"suspect: {exclusion.reason}"
             self._give_up(candidate.name, exclusion.title, reason)
         if summary.cancelled:
-            self._pause("It was interrupted. Resume to go on.")
+            self._pause("It was interrupted. Resume to go on.", build)
 
     def sampled(self, progress: _JobProgress, specification: Specification) -> None:
         """Called after each sample, by the job that made it."""
@@ -388,9 +388,9 @@ class Builds:
         self._state.message = message
         self._save()
 
-    def _pause(self, message: str) -> None:
+    def _pause(self, message: str, build: int) -> None:
         with self._lock:
-            if self._state.state == RUNNING:
+            if self._state.state == RUNNING and build == self._number:
                 self._stop(message)
 
     def _copy(self) -> BuildState:

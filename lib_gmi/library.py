@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -157,6 +158,7 @@ class Library:
         self.samples = SampleStore(self.folder / "samples")
         self._loaded: dict[str, tuple[str, Specification]] = {}
         self._file_lock: BaseFileLock | None = None
+        self._threads = threading.RLock()
 
     @property
     def specifications_folder(self) -> Path:
@@ -488,6 +490,12 @@ class Library:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
+        # an old filelock does not keep threads of one process apart
+        with self._threads, self._file_locked():
+            yield
+
+    @contextmanager
+    def _file_locked(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         if self.read_only:

@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import stat
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -375,6 +376,7 @@ class Overrides:
         self.path = Path(path)
         self.notices: list[str] = []
         self._file_lock: BaseFileLock | None = None
+        self._threads = threading.RLock()
 
     def get(self, identity: str) -> Mapping[str, Any]:
         """The settings of a checkpoint, checked; empty if there are none.
@@ -487,6 +489,12 @@ class Overrides:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
+        # an old filelock does not keep threads of one process apart
+        with self._threads, self._file_locked():
+            yield
+
+    @contextmanager
+    def _file_locked(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         try:

@@ -174,6 +174,7 @@ class Service:
         self._snapshot: FittedSnapshot | None = None
         self._name: str | None = None
         self._settled: set[tuple[str, str]] = set()
+        self._outdated = False  # the snapshot knows candidates by identities that they had before
         self._fitting = threading.Lock()
 
     # -- candidates -------------------------------------------------------------------------------
@@ -350,13 +351,14 @@ class Service:
         for old, new in new_ones:
             self.host.overrides.move(old, new)
             if old in begun:
-                self.library.reidentify(old, new)
+                self._outdated |= self.library.reidentify(old, new) > 0
         self._settled |= new_ones
 
     def advance(self) -> None:
         """Let answers follow the library as it is now. Takes a fit, so never inside a query."""
         with self._fitting:
             self.settle()
+            self._outdated = False
             before = (self._name, self._snapshot)
             self._refit()
             moved = (self._name, self._snapshot) != before
@@ -441,6 +443,9 @@ class Service:
         chosen = [candidate for candidate in self.candidates() if wanted(candidate)]
         if not chosen:
             raise RankingError("No installed checkpoint passes the filter. Widen it.")
+        self.settle()
+        if self._outdated:
+            self.advance()
         identifier = self.snapshot().identifier
         titles = {candidate.identity: candidate.title for candidate in reversed(chosen)}
         try:

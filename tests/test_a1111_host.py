@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -328,15 +329,48 @@ def test_an_older_web_ui_without_some_options_is_asked_for_those_it_has(webui: W
     assert "emphasis" not in webui.seen.generated[0]["options"]
 
 
-def test_frozen_settings_refuse_with_a_reason_and_change_nothing(webui: WebUI) -> None:
+def test_samples_need_no_leave_to_change_settings_but_loading_does(webui: WebUI) -> None:
     webui.flags.freeze_settings = True
     before = dict(webui.opts.data)
-    with pytest.raises(HostError, match="changing settings is disabled"):
-        generate(webui)
+    assert same(generate(webui), 2)
     assert webui.opts.data == before
     with pytest.raises(HostError, match="--freeze-settings"):
         webui.host.switch(webui.candidate(BETA))
     assert (webui.opts.data, webui.loaded) == (before, ALPHA)
+
+
+def test_settings_that_are_saved_meanwhile_are_the_users_own(webui: WebUI) -> None:
+    path = Path(webui.module("shared").config_filename)
+    webui.opts.CLIP_stop_at_last_layers = 2
+    webui.opts.save(path)
+    before = json.loads(path.read_text())
+    webui.seen.while_sampling = lambda _: webui.opts.save(path)
+
+    generate(webui)
+
+    assert json.loads(path.read_text()) == before
+
+
+def test_the_settings_page_shows_the_users_own_values_meanwhile(webui: WebUI) -> None:
+    from lib_gmi.a1111 import settings_page
+
+    page = webui.module("ui_settings")
+    settings_page.register()
+    settings_page.register()
+    webui.opts.CLIP_stop_at_last_layers = 2
+    shown: list[Any] = []
+    webui.seen.while_sampling = lambda _: shown.extend(
+        (
+            webui.opts.CLIP_stop_at_last_layers,
+            page.get_value_for_setting("CLIP_stop_at_last_layers"),
+        )
+    )
+
+    generate(webui)
+
+    assert shown[0] == 1, "samples are made with one"
+    assert shown[1]["value"] == 2
+    assert page.get_value_for_setting("CLIP_stop_at_last_layers")["value"] == 2
 
 
 # -- nothing is left behind -----------------------------------------------------------------------

@@ -48,8 +48,9 @@ def _tabs() -> list[tuple[Any, str, str]]:
 
 
 def _before_ui() -> None:
-    from . import xyz
+    from . import settings_page, xyz
 
+    settings_page.register()
     xyz.register()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +88,13 @@ def _make() -> Runtime:
 
     def work(job: Job) -> None:
         host.begin()
-        with contextlib.suppress(HostError):  # the build finds out as well, and reports it
+        try:
             host.calculate_hash(job.name)
             service.settle()
+        except HostError:
+            pass  # the build finds out as well, and reports it
+        except Exception:  # of a cache, a disk: whether a build can go on, it finds out by itself
+            logging.exception("Find Best Model: a checkpoint could not be hashed")
         host.before_image = wait_for_turn
         try:
             builds.run(job)
@@ -108,11 +112,11 @@ def somebody_works() -> bool:
     """Whether the web UI is busy with something that is not ours."""
     from modules import call_queue, shared
 
-    if shared.state.job:
-        return str(shared.state.job) != JOB
-    # a checkpoint that is being loaded, for instance
-    lock = getattr(call_queue.queue_lock, "_lock", None)
-    return lock is not None and bool(lock.locked())
+    job, lock = str(shared.state.job or ""), getattr(call_queue.queue_lock, "_lock", None)
+    if lock is None:
+        return job not in ("", JOB)
+    # a job that failed may leave its name behind; only training goes on without the lock
+    return bool(lock.locked()) or job.startswith("train")
 
 
 def running_builds() -> Builds | None:

@@ -6,6 +6,7 @@ lock; between two images people's own work has its turn. Importing this module i
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +75,8 @@ _NEUTRAL = {
 #: Seconds after each turn. Whoever waits for the queue has to wake up to take theirs, and the web
 #: UI's lock goes to whoever asks first.
 _COURTESY = 0.02
+#: Seconds that a checkpoint may be missing from the web UI's list before it is gone.
+_LISTING = 4.0
 #: How often an image is begun anew because the user changed a setting while it was generated.
 _ATTEMPTS = 3
 
@@ -130,7 +133,7 @@ class A1111Host:
         Raises:
             HostError: the checkpoint is gone.
         """
-        info = self._info(name)
+        info = self._listed(name)
         try:
             info.calculate_shorthash()
         except OSError as error:
@@ -287,7 +290,7 @@ class A1111Host:
             if not wanted():
                 raise StoppedError
             self._borrowed = True
-            self._lent = (str(self._info(candidate.name).filename), _chosen())
+            self._lent = (str(self._listed(candidate.name).filename), _chosen())
             shared.state.begin(job=JOB)
             shared.state.textinfo = f"{JOB}: {candidate.title}"
             try:
@@ -319,7 +322,7 @@ class A1111Host:
 
         from modules import processing, shared
 
-        info = self._info(candidate.name)
+        info = self._listed(candidate.name)
         # first of all: a VAE is loaded into whatever is loaded, and that may be nothing
         wanted = {"sd_model_checkpoint": info.title, **_options(settings)}
         with (
@@ -356,11 +359,11 @@ class A1111Host:
                 p.distilled_cfg_scale = float(guidance)
             processed = processing.process_images(p)
             loaded = self.current_file()
-        if loaded != info.filename or not _same_hash(processed, info):
-            name = "nothing" if loaded is None else f"'{Path(loaded).name}'"
-            raise HostError(
-                f"{candidate.title}: {name} generated instead of it; the web UI's log says why."
-            )
+            if loaded != info.filename or not _same_hash(processed, info):
+                name = "nothing" if loaded is None else f"'{Path(loaded).name}'"
+                raise HostError(
+                    f"{candidate.title}: {name} generated instead of it; the web UI's log says why."
+                )
         if not processed.images:
             raise StoppedError
         image: Image.Image = processed.images[0]
@@ -391,6 +394,15 @@ class A1111Host:
         return Candidate(
             title, identity, name, path, size, architecture, unsupported=reason_against
         )
+
+    def _listed(self, name: str) -> Any:
+        """The same, with patience: while the web UI looks for new files, its list is empty."""
+        late = time.monotonic() + _LISTING
+        while time.monotonic() < late:
+            with contextlib.suppress(HostError):
+                return self._info(name)
+            time.sleep(0.1)
+        return self._info(name)
 
     def _info(self, name: str) -> Any:
         for info in _infos():
@@ -511,14 +523,16 @@ def _options_borrowed(wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
     from modules import shared
 
-    data, trouble = shared.opts.data, None
+    data, trouble, saved = shared.opts.data, None, forks.settings_stamp()
     before = {key: data.get(key, _ABSENT) for key in wanted}
     title = wanted["sd_model_checkpoint"]
     changes = {key: value for key, value in wanted.items() if before[key] != value}
     overrides = {"sd_model_checkpoint": title, **changes}
     try:
-        if "sd_vae" in overrides:  # or the user's own would be loaded with the checkpoint first
-            data["sd_vae"] = overrides["sd_vae"]
+        _LENT.update({key: before[key] for key in overrides if before[key] is not _ABSENT})
+        # all at once: the web UI's own way loads the user's VAE first, and asks whether settings
+        # are frozen although nothing is stored
+        data.update(forks.set_beforehand(overrides))
         yield overrides
     except Exception as error:
         trouble = error
@@ -528,8 +542,11 @@ def _options_borrowed(wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
         ours = {key for key in wanted.keys() - theirs if now[key] != before[key]}
         absent = frozenset(key for key in ours if before[key] is _ABSENT)
         forks.restore_options({key: before[key] for key in ours - absent}, absent)
-    if theirs:
-        names = ", ".join(sorted(theirs))
+        _LENT.clear()
+        forks.save_again(saved)
+    taken_back = now["sd_model_checkpoint"] != title and not forks.loads_lazily()
+    if theirs or (trouble is not None and taken_back):
+        names = ", ".join(sorted(theirs or {"sd_model_checkpoint"}))
         raise ChangedMeanwhileError(
             f"{title}: settings were changed while it generated ({names}). Try again."
         ) from trouble
@@ -538,6 +555,13 @@ def _options_borrowed(wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 _ABSENT = object()
+#: The user's own values of options that hold ours for the moment.
+_LENT: dict[str, Any] = {}
+
+
+def lent_options() -> dict[str, Any]:
+    """The user's own values of options that hold ours while an image is generated."""
+    return dict(_LENT)
 
 
 def _same(key: str, left: Any, right: Any) -> bool:

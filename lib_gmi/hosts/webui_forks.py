@@ -171,6 +171,37 @@ def options_left_alone() -> AbstractContextManager[Any]:
     return found()
 
 
+def set_beforehand(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Those overrides of an image that may be in force before the web UI applies them itself."""
+    if not loads_lazily():
+        return dict(overrides)
+    # Forge only loads another checkpoint if it sees the choice change
+    return {key: value for key, value in overrides.items() if key != "sd_model_checkpoint"}
+
+
+def settings_stamp() -> tuple[int, int] | None:
+    """Changes when the web UI's settings file is written."""
+    from modules import shared
+
+    try:
+        status = Path(shared.config_filename).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def save_again(stamp: tuple[int, int] | None) -> None:
+    """Write the settings file once more if somebody did since, while options were borrowed."""
+    from modules import shared
+
+    if settings_stamp() == stamp:
+        return
+    try:
+        shared.opts.save(shared.config_filename)
+    except Exception:
+        logging.exception("Find Best Model: the web UI's settings could not be saved again")
+
+
 def restore_options(before: Mapping[str, Any], absent: frozenset[str]) -> None:
     """Put options back, without a word to the settings file. Never raises.
 

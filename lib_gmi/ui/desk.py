@@ -195,7 +195,11 @@ class Desk:
         name = row["name"]
         if not self.bridge.abilities.preview or row["kind"] != "checkpoint":
             return None
-        if self.bridge.preview_exists(name):
+        try:
+            exists = self.bridge.preview_exists(name)
+        except GMIError:  # its file is gone
+            return None
+        if exists:
             return "undo" if name in self._made_previews else None
         return "make" if row["previews"] else None
 

@@ -8,10 +8,12 @@ import io
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..api import MAX_IMAGES, MAX_UPLOAD, RequestError
+from ..errors import ImageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,15 +28,18 @@ class UnknownImageError(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """An image as it was sent, and as it is ranked.
+    """An image as it was sent.
 
     Attributes:
-        image: RGB, upright.
-        content: the file.
+        content: the file. Pixels are many times larger, and are read anew when they are needed.
     """
 
-    image: Image.Image
     content: bytes
+
+    @property
+    def image(self) -> Image.Image:
+        """As it is ranked: RGB, upright."""
+        return _read(self.content)
 
     def original(self) -> Image.Image:
         """The image with its metadata; decoded only as far as that needs."""
@@ -90,11 +95,20 @@ class Uploads:
         return upload
 
     def _decoded(self, data: str, number: int) -> Upload:
-        from ..images import decode_image
-
         _, comma, text = data.partition(",")
         try:
             content = base64.b64decode(text if comma else data, validate=True)
         except (binascii.Error, ValueError):
             raise RequestError(f"Image {number} is not valid base64.") from None
-        return Upload(decode_image(content, name=f"Image {number}"), content)
+        try:
+            _read(content)
+        except ImageError as error:
+            raise ImageError(f"Image {number}: {str(error).removeprefix('image: ')}") from None
+        return Upload(content)
+
+
+@lru_cache(maxsize=MAX_IMAGES)
+def _read(content: bytes) -> Image.Image:
+    from ..images import decode_image
+
+    return decode_image(content)

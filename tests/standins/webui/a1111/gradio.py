@@ -35,3 +35,7 @@ class Textbox(_Component):
 
 class Dropdown(_Component):
     pass
+
+
+def update(**changes):
+    return {"__type__": "update", **changes}
