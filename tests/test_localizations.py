@@ -20,6 +20,7 @@ from conftest import SOURCE_ROOT
 
 from lib_gmi.a1111 import TITLE, options
 from lib_gmi.ui import building, cards, page, panels, parts, rows, settings_form
+from lib_gmi.ui.ranking import ranking as ranking_html
 from lib_gmi.ui.bridge import Abilities
 
 FILES = sorted((SOURCE_ROOT / "localizations").glob("*.json"))
@@ -174,7 +175,7 @@ def ranking(*probabilities: float | None, **changes: Any) -> str:
         "excluded": [{"title": NAME, "reason": NAME}],
         "missing": 1,
     } | changes
-    return cards.ranking(answer, cards.Query("key", EVERYTHING))
+    return ranking_html(answer, cards.Query("key", EVERYTHING))
 
 
 def rankings() -> set[str]:
@@ -210,9 +211,10 @@ def tables() -> set[str]:
     whole = library(*every)
     return drawn(
         panels.filters(whole),
-        panels.counts(whole),
-        panels.counts(library(row(stored=1), gone=[])),
-        panels.state_chips(whole),
+        panels.counts(whole, 1 << 20),
+        panels.counts(whole, 0),
+        panels.counts(library(row(stored=1), gone=[]), 0),
+        panels.state_chips(whole, True),
         rows.extras(whole),
         *(rows.row(one, EVERYTHING, "make") for one in (*every, *others)),
         rows.row(row(previews=[]), EVERYTHING, "undo"),
