@@ -300,7 +300,7 @@
     images = [...images, ...fresh].slice(0, most());
     drawImages();
     showView("find");
-    if (fresh.length > 0) soon();
+    if (fresh.length > 0) soon(0);
   }
 
   function resetPrompt() {

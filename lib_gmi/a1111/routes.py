@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..web import Guard
-from ..web import register as add_routes
-from .runtime import runtime
+from ..guard import Guard
+
+if TYPE_CHECKING:
+    from ..api import Api
 
 
 def register(app: Any) -> None:
@@ -15,7 +16,15 @@ def register(app: Any) -> None:
     Args:
         app: the web UI's FastAPI app.
     """
-    add_routes(app, lambda: runtime().api, guard(app))
+    from ..web import register as add_routes
+
+    add_routes(app, _api, guard(app))
+
+
+def _api() -> Api:
+    from .runtime import runtime
+
+    return runtime().api
 
 
 def guard(app: Any) -> Guard:

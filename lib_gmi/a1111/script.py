@@ -13,9 +13,7 @@ import gradio as gr
 from modules import scripts
 
 from ..errors import GMIError
-from ..service import Filter
 from . import pace
-from .runtime import runtime
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -92,6 +90,9 @@ def choose(p: Any, image: Image.Image, threshold: float, pattern: str) -> str:
     Raises:
         GMIError: nothing can be ranked.
     """
+    from ..service import Filter
+    from .runtime import runtime
+
     running = runtime()
     ranking = running.service.rank([image], wanted=Filter(pattern=pattern))
     ranked = running.service.ranked_checkpoints(ranking)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GMIError
-from .runtime import runtime
 
 if TYPE_CHECKING:
     from ..identify import RankedCandidate
@@ -31,6 +30,8 @@ def register() -> None:
 
 def apply(p: Any, rank: int, ranks: Sequence[int]) -> None:
     """Generate this cell with the checkpoint of a rank."""
+    from .runtime import runtime
+
     candidate, _ = _ranked(p)[rank - 1]
     p.override_settings["sd_model_checkpoint"] = runtime().host.title_of(candidate.name)
 
@@ -59,6 +60,8 @@ def confirm(p: Any, ranks: Sequence[int]) -> None:
 
 def _ranked(p: Any) -> list[tuple[Candidate, RankedCandidate]]:
     """For the image of img2img, or else for the one that was ranked last in the tab."""
+    from .runtime import runtime
+
     service = runtime().service
     images = getattr(p, "init_images", None)
     ranking = service.rank(images[:1]) if images else service.last_ranking
