@@ -117,7 +117,7 @@ def test_routes_are_added_when_the_server_has_started(
 ) -> None:
     added = []
     monkeypatch.setattr(
-        "lib_gmi.a1111.routes.add_routes", lambda app, api, guard: added.append((app, api, guard))
+        "lib_gmi.web.register", lambda app, api, guard: added.append((app, api, guard))
     )
     load_scripts(webui)
     webui.flags.api_auth = "me:secret, you:too"

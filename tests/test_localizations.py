@@ -20,8 +20,8 @@ from conftest import SOURCE_ROOT
 
 from lib_gmi.a1111 import TITLE, options
 from lib_gmi.ui import building, cards, page, panels, parts, rows, settings_form
-from lib_gmi.ui.ranking import ranking as ranking_html
 from lib_gmi.ui.bridge import Abilities
+from lib_gmi.ui.ranking import ranking as ranking_html
 
 FILES = sorted((SOURCE_ROOT / "localizations").glob("*.json"))
 UI = sorted((SOURCE_ROOT / "lib_gmi" / "ui").glob("*.py"))
