@@ -257,14 +257,19 @@ class Running:
     def __init__(self, generation: str, *arguments: str) -> None:
         quiet = {"PYTHONPATH": str(SOURCE_ROOT), "HF_HUB_OFFLINE": "1"}
         command = [str(interpreter(generation)), "-W", "ignore", "-u", "-m", "lib_gmi.cli", "ui"]
-        self.process = subprocess.Popen(
-            [*command, "--no-browser", *arguments],
-            env={**os.environ, **quiet},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
+        # a shell that starts tests in the background makes them deaf to it, and their children
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                [*command, "--no-browser", *arguments],
+                env={**os.environ, **quiet},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def wait_for_address(self) -> tuple[str, int]:
         """Host and port of the page."""
