@@ -9,10 +9,8 @@ Synthetic checkpoints on the CPU, 256 pixels, 20 steps, and Chromium for what a 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "hosts"))
 
 from a1111_server import (
     PYTHON_VARIABLE,
-    ROOT,
     A1111Server,
     install_mini,
     quick_settings,
@@ -34,7 +31,7 @@ from mini_checkpoint import write_mini
 from lib_gmi.prompts import default_prompt_set
 from lib_gmi.recorder import BASE_SEED
 
-from .comfyui import picture
+from .comfyui import bare_network, picture
 from .speed import Comparison, report, write_json
 
 SIDE, STEPS, SAMPLES = 256, 20, 4
@@ -144,21 +141,10 @@ def dropping(server: A1111Server, rounds: int) -> Comparison:
             if number > 0:
                 taken.append(time.perf_counter() - started)
         browser.close()
-    bare = _bare_network()
+    bare = bare_network(os.environ[PYTHON_VARIABLE])
     allowed = 1.5 * bare + UI_SECONDS
     name = f"1.5 × the encoder's bare network ({bare * 1000:.0f} ms) + {UI_SECONDS * 1000:.0f} ms"
     return Comparison("from drop to ranking in Chromium, warm", name, median(taken), allowed, 1.0)
-
-
-def _bare_network() -> float:
-    code = (
-        "import json; from benchmarks.speed import encoding; from PIL import Image;"
-        "image = Image.effect_noise((512, 512), 80).convert('RGB');"
-        "print(json.dumps(encoding(image).reference))"
-    )
-    command = [os.environ[PYTHON_VARIABLE], "-c", code]
-    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return float(json.loads(answer.stdout.splitlines()[-1]))
 
 
 def measure(rounds: int) -> list[Comparison]:

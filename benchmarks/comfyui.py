@@ -128,7 +128,7 @@ def finding(server: ComfyServer, rounds: int) -> list[Comparison]:
             taken = stamps["execution_success"] - stamps["execution_start"]
             if number > 0:
                 seconds[what].append(taken / 1000)
-    bare = _bare_network()
+    bare = bare_network(os.environ[PYTHON_VARIABLE])
     against = "the encoder's bare network in ComfyUI's interpreter"
     return [
         Comparison(f"the node Find Best Model, warm, {what}", against, median(values), bare, 1.5)
@@ -144,13 +144,14 @@ def picture(number: int) -> bytes:
     return buffer.getvalue()
 
 
-def _bare_network() -> float:
+def bare_network(interpreter: str) -> float:
+    """Seconds that the encoder's network alone takes for one image in a host's interpreter."""
     code = (
         "import json; from benchmarks.speed import encoding; from PIL import Image;"
         "image = Image.effect_noise((512, 512), 80).convert('RGB');"
         "print(json.dumps(encoding(image).reference))"
     )
-    command = [os.environ[PYTHON_VARIABLE], "-c", code]
+    command = [interpreter, "-c", code]
     answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return float(json.loads(answer.stdout.splitlines()[-1]))
 
