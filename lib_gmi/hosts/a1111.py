@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError
@@ -21,6 +20,7 @@ from ..presets import Overrides, Preset, find
 from ..protocols import Candidate, GenerationRequest, GenerationSettings
 from ..worker import StoppedError
 from . import webui_forks as forks
+from .installed import distinct, file_candidate, first_line, unusable
 from .webui_samplers import host_sampler, host_samplers, host_scheduler, host_schedulers
 
 if TYPE_CHECKING:
@@ -117,11 +117,7 @@ class A1111Host:
         """What the web UI lists. It looks for new files when people press its refresh button."""
         candidates = [self._candidate(info) for info in _infos()]
         self.files.save()
-        titles = Counter(candidate.title for candidate in candidates)
-        return [  # the ending tells x.ckpt from x.safetensors
-            replace(candidate, title=candidate.name) if titles[candidate.title] > 1 else candidate
-            for candidate in candidates
-        ]
+        return distinct(candidates)
 
     def hashed(self) -> dict[str, str]:
         """``quick:…`` → ``sha256:…`` of the files whose whole hash the web UI knows by now."""
@@ -222,7 +218,7 @@ class A1111Host:
         except HostError:
             raise
         except Exception as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             raise HostError(f"{candidate.title}: cannot be loaded ({reason}).") from error
         if loaded != info.filename:
             name = "nothing" if loaded is None else f"'{Path(loaded).name}'"
@@ -371,28 +367,17 @@ class A1111Host:
         return image
 
     def _candidate(self, info: Any) -> Candidate:
-        name = str(info.name)
-        title = str(PurePath(name.replace("\\", "/")).with_suffix(""))
         path = Path(info.filename)
-        printable = title.encode("utf-8", "replace").decode()
-        if printable != title:
-            reason = "its name is not valid text; rename the file"
-            return Candidate(printable, f"missing:{printable}", printable, unsupported=reason)
-        try:
-            identity, size = self.files.identity(path), path.stat().st_size
-        except (HostError, OSError) as error:
-            return Candidate(title, f"missing:{name}", name, path, unsupported=str(error))
+        candidate = file_candidate(self.files, str(info.name), path, self.sidecars())
+        if candidate.identity.startswith("missing:"):
+            return candidate
         known = _known_sha256(info)
         if known is not None:
-            self._hashes[identity] = known
-            identity = known
-        facts = self.files.facts(path)
-        architecture = facts.architecture
-        if architecture is None and facts.unsupported is None:
-            architecture = find(facts, path, self.sidecars()).architecture
-        reason_against = forks.unsupported(facts, path)
-        return Candidate(
-            title, identity, name, path, size, architecture, unsupported=reason_against
+            self._hashes[candidate.identity] = known
+        return replace(
+            candidate,
+            identity=known or candidate.identity,
+            unsupported=forks.unsupported(self.files.facts(path), path),
         )
 
     def _listed(self, name: str) -> Any:
@@ -593,13 +578,4 @@ def _as_host_error(title: str) -> Iterator[None]:
     except (HostError, StoppedError):
         raise
     except Exception as error:
-        if "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower():
-            reason = "there is not enough memory for it; choose a smaller size in its settings"
-        else:
-            reason = f"{forks.program()} cannot use it"
-        raise HostError(f"{title}: {reason} ({_first_line(error)}).") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+        raise unusable(title, error, forks.program()) from error

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError
 from ..file_index import FileIndex
 from ..presets import Overrides, Preset, find
 from ..protocols import Candidate, GenerationRequest, GenerationSettings
+from .installed import distinct, file_candidate, unusable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,11 +56,7 @@ class ComfyHost:
         names = folder_paths.get_filename_list("checkpoints")
         candidates = [self._candidate(name) for name in names]
         self.files.save()
-        titles = Counter(candidate.title for candidate in candidates)
-        return [  # the ending tells x.ckpt from x.safetensors
-            replace(candidate, title=candidate.name) if titles[candidate.title] > 1 else candidate
-            for candidate in candidates
-        ]
+        return distinct(candidates)
 
     def preset(self, candidate: Candidate) -> Preset:
         """What suits this checkpoint, without the user's changes.
@@ -129,26 +124,8 @@ class ComfyHost:
     def _candidate(self, name: str) -> Candidate:
         import folder_paths
 
-        title = str(PurePath(name.replace("\\", "/")).with_suffix(""))
-        printable = title.encode("utf-8", "replace").decode()
-        if printable != title:
-            reason = "its name is not valid text; rename the file"
-            return Candidate(printable, f"missing:{printable}", printable, unsupported=reason)
         found = folder_paths.get_full_path("checkpoints", name)
-        if found is None:
-            return Candidate(title, f"missing:{name}", name, unsupported="the file is gone")
-        path = Path(found)
-        try:
-            identity, size = self.files.identity(path), path.stat().st_size
-        except (HostError, OSError) as error:
-            return Candidate(title, f"missing:{name}", name, path, unsupported=str(error))
-        facts = self.files.facts(path)
-        architecture = facts.architecture
-        if architecture is None and facts.unsupported is None:
-            architecture = find(facts, path).architecture
-        return Candidate(
-            title, identity, name, path, size, architecture, unsupported=facts.unsupported
-        )
+        return file_candidate(self.files, name, None if found is None else Path(found))
 
 
 class ComfySession:
@@ -340,13 +317,4 @@ def _as_host_error(title: str) -> Iterator[None]:
     except (memory.InterruptProcessingException, HostError):
         raise
     except Exception as error:
-        if "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower():
-            reason = "there is not enough memory for it; choose a smaller size in its settings"
-        else:
-            reason = "ComfyUI cannot use it"
-        raise HostError(f"{title}: {reason} ({_first_line(error)}).") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+        raise unusable(title, error, "ComfyUI") from error

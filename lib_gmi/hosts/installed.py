@@ -1,0 +1,66 @@
+"""What hosts whose checkpoints are files have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from ..errors import HostError
+from ..file_index import FileIndex
+from ..presets import find
+from ..protocols import Candidate
+
+
+def file_candidate(
+    files: FileIndex, name: str, path: Path | None, sidecars: bool = True
+) -> Candidate:
+    """A checkpoint file as a candidate, known by its quick identity. Never raises.
+
+    Args:
+        files: remembers what was read.
+        name: of the host, with the folder and the ending.
+        path: the file; ``None`` if it is gone.
+        sidecars: whether what lies beside it may tell its architecture.
+    """
+    title = str(PurePath(name.replace("\\", "/")).with_suffix(""))
+    printable = title.encode("utf-8", "replace").decode()
+    if printable != title:
+        reason = "its name is not valid text; rename the file"
+        return Candidate(printable, f"missing:{printable}", printable, unsupported=reason)
+    if path is None:
+        return Candidate(title, f"missing:{name}", name, unsupported="the file is gone")
+    try:
+        identity, size = files.identity(path), path.stat().st_size
+    except (HostError, OSError) as error:
+        return Candidate(title, f"missing:{name}", name, path, unsupported=str(error))
+    facts = files.facts(path)
+    architecture = facts.architecture
+    if architecture is None and facts.unsupported is None:
+        architecture = find(facts, path, sidecars).architecture
+    return Candidate(title, identity, name, path, size, architecture, unsupported=facts.unsupported)
+
+
+def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The same with the ending in titles that would repeat: it tells x.ckpt from x.safetensors."""
+    titles = Counter(candidate.title for candidate in candidates)
+    return [
+        replace(candidate, title=candidate.name) if titles[candidate.title] > 1 else candidate
+        for candidate in candidates
+    ]
+
+
+def unusable(title: str, error: Exception, program: str) -> HostError:
+    """What to say when a program failed with a checkpoint, whatever it raised."""
+    if "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower():
+        reason = "there is not enough memory for it; choose a smaller size in its settings"
+    else:
+        reason = f"{program} cannot use it"
+    return HostError(f"{title}: {reason} ({first_line(error)}).")
+
+
+def first_line(error: BaseException) -> str:
+    """Of an error's message, cut; the name of its kind if it has none."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]
