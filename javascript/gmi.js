@@ -24,6 +24,7 @@
   // -- channels: questions to Python, one at a time on each ---------------------------------------
 
   const channels = {};
+  const session = Math.random().toString(36).slice(2);
   let serial = 0;
 
   /** Ask over a channel. Never rejects: what goes wrong is in the answer's `error`. */
@@ -42,7 +43,43 @@
     const button = byId(`gmi_${channel}`);
     if (!button) return settle(channel, { error: NO_ANSWER });
     line.timer = setTimeout(() => settle(channel, { error: NO_ANSWER }), line.current.timeout);
-    button.click();
+    const address = addressOf(button, channel);
+    if (address) post(channel, address, line.current);
+    else button.click();
+  }
+
+  // In a page as large as AUTOMATIC1111's, what gradio 3 and 4 do before and after a question takes
+  // longer than the answer. Its server takes the same question from here.
+
+  let direct = true;
+
+  function addressOf(button, channel) {
+    const config = window.gradio_config || {};
+    if (!direct || channel === "send" || config.api_prefix || !config.components) return null; // "send" fills in what gradio shows
+    const component = config.components.find(({ props }) => props && props.elem_id === button.id);
+    const number = (config.dependencies || []).findIndex(({ targets, backend_fn }) => backend_fn && component && targets.flat().includes(component.id));
+    if (number < 0) return null;
+    const { id } = config.dependencies[number];
+    const root = new URL(config.root || "/", location.href).pathname.replace(/\/$/, "");
+    return { url: `${root}/run/predict`, fn_index: id === undefined ? number : id };
+  }
+
+  async function post(channel, { url, fn_index }, asked) {
+    const current = () => channels[channel].current === asked;
+    let text = null;
+    try {
+      const reply = await fetch(url, {
+        method: "POST", headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ fn_index, data: [JSON.stringify(asked.body)], session_hash: `gmi-${session}` }),
+      });
+      if (reply.status >= 400 && reply.status < 500) direct = false; // not taken, so it can be asked again
+      else text = (await reply.json()).data[0];
+    } catch (error) {
+      console.debug(`${TITLE}:`, error);
+    }
+    if (!current()) return;
+    if (!direct) byId(`gmi_${channel}`).click();
+    else answer(channel, text);
   }
 
   function settle(channel, answer) {

@@ -65,6 +65,34 @@ def test_drop_an_image_and_see_the_ranking(tab: Tab, liked: Path) -> None:
     tab.picture("find")
 
 
+def test_the_script_asks_gradios_server_itself_where_it_can(tab: Tab, liked: Path) -> None:
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.post_data or ""))
+
+    tab.choose(liked)
+
+    straight = [data for data in asked if '"session_hash":"gmi-' in data]
+    assert bool(straight) == (tab.site.generation != "newest")
+
+
+def test_where_gradios_server_refuses_that_the_page_asks_as_usual(tab: Tab, liked: Path) -> None:
+    refused: list[str] = []
+
+    def refuse(route: Any) -> None:
+        if '"session_hash":"gmi-' not in (route.request.post_data or ""):
+            return route.fallback()
+        refused.append(route.request.url)
+        return route.fulfill(status=404, json={"detail": "Not Found"})
+
+    tab.page.route("**/run/**", refuse)
+
+    tab.choose(liked)
+
+    assert tab.cards()[0] == WINNER
+    assert len(refused) == (0 if tab.site.generation == "newest" else 1)
+    tab.complaints[:] = [text for text in tab.complaints if "404" not in text]
+
+
 def test_an_image_that_is_taken_away_takes_its_ranking_along(tab: Tab, liked: Path) -> None:
     tab.choose(liked)
     tab.page.click("[data-gmi=remove-image]")
