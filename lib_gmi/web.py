@@ -10,7 +10,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .api import MAX_UPLOAD, PREFIX, Api
+from . import contract
+from .api import PREFIX, Api
+from .contract import MAX_BODY, NO_SNIFFING, SAMPLE_HEADERS, too_large, unreadable
 from .errors import GMIError, LibraryError
 from .guard import Guard
 from .origin import refusal
@@ -22,13 +24,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     Changing = Callable[[Api, Mapping[str, Any]], dict[str, Any]]
-    Looking = Callable[[Api, Request], dict[str, Any]]
+    Looking = Callable[[Api, Mapping[str, str]], dict[str, Any]]
 
 __all__ = ["MAX_BODY", "Guard", "register"]
-
-#: Of requests that carry no images.
-MAX_BODY = 4 << 20
-_NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 
 
 class _TooLargeError(Exception):
@@ -43,30 +41,11 @@ def register(app: "FastAPI", api: Callable[[], Api], guard: Guard) -> None:
         api: makes the handlers when the first request comes.
         guard: decides whom they serve.
     """
-    looks: dict[str, Looking] = {
-        "library": lambda api, request: api.library(),
-        "build": lambda api, request: api.build(),
-        "recipe": lambda api, request: api.recipe(request.query_params.get("name", "")),
-    }
-    changes: dict[str, Changing] = {
-        "rank": Api.rank,
-        "build": Api.start_build,
-        "build/pause": Api.pause_build,
-        "build/resume": Api.resume_build,
-        "build/cancel": Api.cancel_build,
-        "settings": Api.set_settings,
-        "load": Api.load,
-        "favourite": Api.set_favourite,
-        "remove": Api.remove,
-        "rebuild": Api.rebuild,
-        "verify": Api.verify,
-    }
     routes = _Routes(app, api, guard)
-    for path, look in looks.items():
+    for path, look in contract.LOOKS.items():
         routes.look(path, look, LOOKS[path])
-    for path, change in changes.items():
-        limit = MAX_UPLOAD * 3 // 2 if path == "rank" else MAX_BODY
-        routes.change(path, change, limit, CHANGES[path])
+    for path, change in contract.CHANGES.items():
+        routes.change(path, change, contract.limit_of(path), CHANGES[path])
     routes.sample()
     app.openapi_schema = None  # somebody may have looked at /docs already
 
@@ -88,7 +67,7 @@ class _Routes:
             problem = await self._unwelcome(request, None)
             if problem is not None:
                 return _error(*problem)
-            return await self._answer(lambda: work(self._api(), request))
+            return await self._answer(lambda: work(self._api(), request.query_params))
 
         self._add(path, "GET", handler, about)
 
@@ -107,14 +86,14 @@ class _Routes:
         async def handler(request: Request) -> Response:
             local = request.scope.get("server")
             problem = await self._unwelcome(request, local[0] if local else None)
-            problem = problem or _unreadable(request, limit)
+            problem = problem or unreadable(request.headers, limit)
             if problem is not None:
                 return _error(*problem)
             try:
                 content = await _content(request, limit)
                 body = await asyncio.to_thread(json.loads, content)
             except _TooLargeError:
-                return _error(413, f"The request is larger than {limit >> 20} MB.")
+                return _error(*too_large(limit))
             except (ValueError, RecursionError):
                 return _error(400, "The request is not valid JSON.")
             if not isinstance(body, dict):
@@ -138,9 +117,7 @@ class _Routes:
                 return _error(500, str(error))
             if content is None:
                 return _error(404, "There is no such sample.")
-            # the name holds prompt and seed, the folder the way it was built: it never changes
-            headers = {"Cache-Control": "private, max-age=86400", **_NO_SNIFFING}
-            return Response(content, headers=headers, media_type="image/webp")
+            return Response(content, headers=SAMPLE_HEADERS, media_type="image/webp")
 
         self._add("samples/{folder}/{file}", "GET", handler, SAMPLE)
 
@@ -191,19 +168,6 @@ class _Routes:
             return _error(500, "Something went wrong; the server's log says what.")
 
 
-def _unreadable(request: "Request", limit: int) -> tuple[int, str] | None:
-    """Status and reason, if a request's body is not even read."""
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        return 415, "Send JSON, with the header Content-Type: application/json."
-    length = request.headers.get("Content-Length", "")
-    if not (length.isascii() and length.isdigit()):
-        return 411, "Send the length of the request."
-    if len(length) > 18 or int(length) > limit:
-        return 413, f"The request is larger than {limit >> 20} MB."
-    return None
-
-
 async def _content(request: "Request", limit: int) -> bytes:
     content = bytearray()
     async for chunk in request.stream():
@@ -216,7 +180,7 @@ async def _content(request: "Request", limit: int) -> bytes:
 def _json(data: Mapping[str, Any], status: int = 200) -> "Response":
     from starlette.responses import Response
 
-    headers = {"Cache-Control": "no-store", **_NO_SNIFFING}
+    headers = {"Cache-Control": "no-store", **NO_SNIFFING}
     content = json.dumps(data, allow_nan=False, ensure_ascii=False).encode("utf-8", "replace")
     return Response(content, status, headers, "application/json")
 

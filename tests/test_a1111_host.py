@@ -19,7 +19,7 @@ from standins.host import write_checkpoint
 from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
 
 from lib_gmi.errors import HostError
-from lib_gmi.hosts.a1111 import ChangedMeanwhileError
+from lib_gmi.hosts.webui_options import ChangedMeanwhileError
 from lib_gmi.protocols import GenerationRequest, GenerationSettings
 from lib_gmi.worker import StoppedError
 

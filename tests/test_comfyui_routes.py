@@ -18,7 +18,7 @@ from yarl import URL
 
 from lib_gmi.api import MAX_UPLOAD
 from lib_gmi.comfyui import start
-from lib_gmi.comfyui.routes import MAX_BODY
+from lib_gmi.contract import MAX_BODY
 from lib_gmi.origin import HOSTS_VARIABLE
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any
 
-from ..hosts.a1111 import lent_options
+from ..hosts.webui_options import lent_options
 
 _OURS = "gmi_shows_the_users_own"
 

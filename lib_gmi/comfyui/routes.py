@@ -8,7 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_UPLOAD, PREFIX, Api
+from ..api import PREFIX, Api
+from ..contract import CHANGES, LOOKS, SAMPLE_HEADERS, limit_of, unreadable
 from ..errors import GMIError, LibraryError
 from ..origin import refusal
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
-#: Of requests that carry no images.
-MAX_BODY = 4 << 20
+Looking = Callable[[Api, Mapping[str, str]], dict[str, Any]]
 
 
 def register(routes: web.RouteTableDef, api: Callable[[], Api]) -> None:
@@ -27,34 +27,16 @@ def register(routes: web.RouteTableDef, api: Callable[[], Api]) -> None:
         routes: of the server.
         api: makes the handlers when the first request comes.
     """
-    looks: dict[str, Callable[[Api, web.Request], dict[str, Any]]] = {
-        "library": lambda api, request: api.library(),
-        "build": lambda api, request: api.build(),
-        "recipe": lambda api, request: api.recipe(request.query.get("name", "")),
-    }
-    changes: dict[str, tuple[Callable[[Api, Mapping[str, Any]], dict[str, Any]], int]] = {
-        "rank": (lambda api, body: api.rank(body), MAX_UPLOAD * 3 // 2),
-        "build": (lambda api, body: api.start_build(body), MAX_BODY),
-        "build/pause": (lambda api, body: api.pause_build(body), MAX_BODY),
-        "build/resume": (lambda api, body: api.resume_build(body), MAX_BODY),
-        "build/cancel": (lambda api, body: api.cancel_build(body), MAX_BODY),
-        "settings": (lambda api, body: api.set_settings(body), MAX_BODY),
-        "load": (lambda api, body: api.load(body), MAX_BODY),
-        "favourite": (lambda api, body: api.set_favourite(body), MAX_BODY),
-        "rebuild": (lambda api, body: api.rebuild(body), MAX_BODY),
-        "verify": (lambda api, body: api.verify(body), MAX_BODY),
-        "remove": (lambda api, body: api.remove(body), MAX_BODY),
-    }
-    for path, look in looks.items():
+    for path, look in LOOKS.items():
         routes.get(f"{PREFIX}/{path}")(_looking(api, look))
-    for path, (change, limit) in changes.items():
-        routes.post(f"{PREFIX}/{path}")(_changing(api, change, limit))
+    for path, change in CHANGES.items():
+        routes.post(f"{PREFIX}/{path}")(_changing(api, change, limit_of(path)))
     routes.get(PREFIX + "/samples/{folder}/{file}")(_sample(api))
 
 
-def _looking(api: Callable[[], Api], look: Callable[[Api, web.Request], dict[str, Any]]) -> Handler:
+def _looking(api: Callable[[], Api], look: Looking) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        return await _answer(lambda: look(api(), request))
+        return await _answer(lambda: look(api(), request.query))
 
     return handler
 
@@ -86,13 +68,7 @@ def _refused(request: web.Request, limit: int) -> tuple[int, str] | None:
     reason = refusal(request.headers, socket[0] if socket else None)
     if reason is not None:
         return 403, reason
-    if request.content_type != "application/json":
-        return 415, "Send JSON, with the header Content-Type: application/json."
-    if request.content_length is None:
-        return 411, "Send the length of the request."
-    if request.content_length > limit:
-        return 413, f"The request is larger than {limit >> 20} MB."
-    return None
+    return unreadable(request.headers, limit)
 
 
 def _sample(api: Callable[[], Api]) -> Handler:
@@ -106,9 +82,8 @@ def _sample(api: Callable[[], Api]) -> Handler:
             return _error(500, str(error))
         if path is None:
             return _error(404, "There is no such sample.")
-        # the name holds prompt and seed, and the folder the way it was built: it never changes
-        headers = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
-        return web.FileResponse(path, headers={**headers, "Content-Type": "image/webp"})
+        headers = {**SAMPLE_HEADERS, "Content-Type": "image/webp"}
+        return web.FileResponse(path, headers=headers)
 
     return handler
 

@@ -21,6 +21,13 @@ from ..protocols import Candidate, GenerationRequest, GenerationSettings
 from ..worker import StoppedError
 from . import webui_forks as forks
 from .installed import distinct, file_candidate, first_line, unusable
+from .webui_options import (
+    ChangedMeanwhileError,
+    chosen_file,
+    no_prompt_history,
+    options_borrowed,
+    options_for,
+)
 from .webui_samplers import host_sampler, host_samplers, host_scheduler, host_schedulers
 
 if TYPE_CHECKING:
@@ -28,50 +35,6 @@ if TYPE_CHECKING:
 
 #: What the web UI calls the work that it does for us.
 JOB = "Find Best Model"
-#: Options that change images and are the user's own affair; samples are made without them.
-_NEUTRAL = {
-    "sd_vae_overrides_per_model_preferences": True,  # before the VAE, which follows it
-    "sd_vae": "Automatic",
-    "sd_vae_decode_method": "Full",
-    "CLIP_stop_at_last_layers": 1,
-    "token_merging_ratio": 0.0,
-    "eta_noise_seed_delta": 0,
-    "eta_ancestral": 1.0,
-    "eta_ddim": 0.0,
-    "s_min_uncond": 0.0,
-    "s_min_uncond_all": False,
-    "s_churn": 0.0,
-    "s_tmin": 0.0,
-    "s_tmax": 0.0,
-    "s_noise": 1.0,
-    "sigma_min": 0.0,
-    "sigma_max": 0.0,
-    "rho": 0.0,
-    "beta_dist_alpha": 0.6,
-    "beta_dist_beta": 0.6,
-    "uni_pc_variant": "bh1",
-    "uni_pc_skip_type": "time_uniform",
-    "uni_pc_order": 3,
-    "uni_pc_lower_order_final": True,
-    "skip_early_cond": 0.0,
-    "randn_source": "CPU",  # the same noise on every machine
-    "sd_noise_schedule": "Default",
-    "emphasis": "Original",
-    "comma_padding_backtrack": 20,
-    "sgm_noise_multiplier": False,
-    "always_discard_next_to_last_sigma": False,
-    "enable_quantization": False,
-    "sdxl_crop_top": 0,
-    "sdxl_crop_left": 0,
-    "use_downcasted_alpha_bar": False,
-    "use_old_emphasis_implementation": False,
-    "use_old_karras_scheduler_sigmas": False,
-    "use_old_scheduling": False,
-    "no_dpmpp_sde_batch_determinism": False,
-    "dont_fix_second_order_samplers_schedule": False,
-}
-
-
 #: Seconds after each turn. Whoever waits for the queue has to wake up to take theirs, and the web
 #: UI's lock goes to whoever asks first.
 _COURTESY = 0.02
@@ -79,10 +42,6 @@ _COURTESY = 0.02
 _LISTING = 4.0
 #: How often an image is begun anew because the user changed a setting while it was generated.
 _ATTEMPTS = 3
-
-
-class ChangedMeanwhileError(HostError):
-    """The user changed a setting while an image was generated: the image is worth nothing."""
 
 
 class A1111Host:
@@ -232,7 +191,7 @@ class A1111Host:
 
         Something else may be loaded meanwhile, by a build for instance.
         """
-        chosen, lent = _chosen(), self._lent
+        chosen, lent = chosen_file(), self._lent
         if lent is not None and chosen == lent[0]:
             chosen = lent[1]
         chosen = chosen or self.current_file()
@@ -286,7 +245,7 @@ class A1111Host:
             if not wanted():
                 raise StoppedError
             self._borrowed = True
-            self._lent = (str(self._listed(candidate.name).filename), _chosen())
+            self._lent = (str(self._listed(candidate.name).filename), chosen_file())
             shared.state.begin(job=JOB)
             shared.state.textinfo = f"{JOB}: {candidate.title}"
             try:
@@ -320,11 +279,11 @@ class A1111Host:
 
         info = self._listed(candidate.name)
         # first of all: a VAE is loaded into whatever is loaded, and that may be nothing
-        wanted = {"sd_model_checkpoint": info.title, **_options(settings)}
+        wanted = {"sd_model_checkpoint": info.title, **options_for(settings)}
         with (
-            _options_borrowed(wanted) as overrides,
+            options_borrowed(wanted) as overrides,
             forks.options_left_alone(),
-            _no_prompt_history(),
+            no_prompt_history(),
             _as_host_error(candidate.title),
             closing(
                 processing.StableDiffusionProcessingTxt2Img(
@@ -434,20 +393,6 @@ def _infos() -> list[Any]:
     return list(found.values())
 
 
-def _chosen() -> str | None:
-    """The file that the user has chosen, whether or not it is loaded."""
-    from modules import shared
-
-    return _file_of(shared.opts.data.get("sd_model_checkpoint"))
-
-
-def _file_of(title: Any) -> str | None:
-    from modules import sd_models
-
-    info = sd_models.checkpoint_aliases.get(title)
-    return None if info is None else str(info.filename)
-
-
 def _known_sha256(info: Any) -> str | None:
     """From the web UI's cache, which knows when a file was changed."""
     from modules import hashes
@@ -463,16 +408,6 @@ def _same_hash(processed: Any, info: Any) -> bool:
 
 def _stopping(state: Any) -> bool:
     return bool(getattr(state, "stopping_generation", False) or getattr(state, "skipped", False))
-
-
-def _options(settings: GenerationSettings) -> dict[str, Any]:
-    """The web UI's options for these settings, whatever the user's own are."""
-    own: dict[str, Any] = {"CLIP_stop_at_last_layers": settings.clip_skip or 1}
-    if settings.vae is not None:
-        own["sd_vae"] = settings.vae
-    if settings.extra.get("prediction") == "v":
-        own["sd_noise_schedule"] = "Zero Terminal SNR"
-    return forks.offered({**_NEUTRAL, **own})
 
 
 def _sampling(settings: GenerationSettings) -> dict[str, str]:
@@ -494,80 +429,6 @@ def _sampling(settings: GenerationSettings) -> dict[str, str]:
     # before 1.9 a sampler's name ended in that of its scheduler
     joined = f"{sampler} {scheduler}"
     return {"sampler_name": joined if host_sampler(joined) else sampler}
-
-
-@contextmanager
-def _options_borrowed(wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Overrides for one image. Afterwards the user's own values are back.
-
-    The web UI could do that itself, but would undo what the user chose meanwhile, and forget
-    options that were never saved.
-
-    Raises:
-        ChangedMeanwhileError: the user chose something meanwhile; that is kept.
-    """
-    from modules import shared
-
-    data, trouble, saved = shared.opts.data, None, forks.settings_stamp()
-    before = {key: data.get(key, _ABSENT) for key in wanted}
-    title = wanted["sd_model_checkpoint"]
-    changes = {key: value for key, value in wanted.items() if before[key] != value}
-    overrides = {"sd_model_checkpoint": title, **changes}
-    try:
-        _LENT.update({key: before[key] for key in overrides if before[key] is not _ABSENT})
-        # all at once: the web UI's own way loads the user's VAE first, and asks whether settings
-        # are frozen although nothing is stored
-        data.update(forks.set_beforehand(overrides))
-        yield overrides
-    except Exception as error:
-        trouble = error
-    finally:
-        now = {key: data.get(key, _ABSENT) for key in wanted}
-        theirs = {k for k in wanted if not any(_same(k, now[k], v) for v in (before[k], wanted[k]))}
-        ours = {key for key in wanted.keys() - theirs if now[key] != before[key]}
-        absent = frozenset(key for key in ours if before[key] is _ABSENT)
-        forks.restore_options({key: before[key] for key in ours - absent}, absent)
-        _LENT.clear()
-        forks.save_again(saved)
-    taken_back = now["sd_model_checkpoint"] != title and not forks.loads_lazily()
-    if theirs or (trouble is not None and taken_back):
-        names = ", ".join(sorted(theirs or {"sd_model_checkpoint"}))
-        raise ChangedMeanwhileError(
-            f"{title}: settings were changed while it generated ({names}). Try again."
-        ) from trouble
-    if trouble is not None:
-        raise trouble
-
-
-_ABSENT = object()
-#: The user's own values of options that hold ours for the moment.
-_LENT: dict[str, Any] = {}
-
-
-def lent_options() -> dict[str, Any]:
-    """The user's own values of options that hold ours while an image is generated."""
-    return dict(_LENT)
-
-
-def _same(key: str, left: Any, right: Any) -> bool:
-    """Whether two values of an option mean the same; a checkpoint has several titles."""
-    if key != "sd_model_checkpoint" or left == right:
-        return bool(left == right)
-    return _file_of(left) is not None and _file_of(left) == _file_of(right)
-
-
-@contextmanager
-def _no_prompt_history() -> Iterator[None]:
-    """The web UI remembers the last image's settings for the user; ours are none of theirs."""
-    from modules import shared
-
-    options = shared.cmd_opts
-    before = getattr(options, "no_prompt_history", False)
-    options.no_prompt_history = True
-    try:
-        yield
-    finally:
-        options.no_prompt_history = before
 
 
 @contextmanager

@@ -1,0 +1,63 @@
+"""What both web servers serve, and what they refuse to read: the adapters add only their server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .api import MAX_UPLOAD, Api
+
+#: Of requests that carry no images.
+MAX_BODY = 4 << 20
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+#: Of a sample. The name holds prompt and seed, the folder the way it was built: it never changes.
+SAMPLE_HEADERS = {"Cache-Control": "private, max-age=86400", **NO_SNIFFING}
+
+#: Routes that change nothing, by path; they get the request's query.
+LOOKS: dict[str, Callable[[Api, Mapping[str, str]], dict[str, Any]]] = {
+    "library": lambda api, query: api.library(),
+    "build": lambda api, query: api.build(),
+    "recipe": lambda api, query: api.recipe(query.get("name", "")),
+}
+#: Routes that change something or take long, by path; they get the request's JSON.
+CHANGES: dict[str, Callable[[Api, Mapping[str, Any]], dict[str, Any]]] = {
+    "rank": lambda api, body: api.rank(body),
+    "build": lambda api, body: api.start_build(body),
+    "build/pause": lambda api, body: api.pause_build(body),
+    "build/resume": lambda api, body: api.resume_build(body),
+    "build/cancel": lambda api, body: api.cancel_build(body),
+    "settings": lambda api, body: api.set_settings(body),
+    "load": lambda api, body: api.load(body),
+    "favourite": lambda api, body: api.set_favourite(body),
+    "rebuild": lambda api, body: api.rebuild(body),
+    "verify": lambda api, body: api.verify(body),
+    "remove": lambda api, body: api.remove(body),
+}
+
+
+def limit_of(path: str) -> int:
+    """The most bytes that a request to one of :data:`CHANGES` may have."""
+    return MAX_UPLOAD * 3 // 2 if path == "rank" else MAX_BODY
+
+
+def unreadable(headers: Mapping[str, str], limit: int) -> tuple[int, str] | None:
+    """Status and reason, if a request's body is not even read.
+
+    Args:
+        headers: looked up without regard to case by the mapping itself.
+        limit: bytes.
+    """
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        return 415, "Send JSON, with the header Content-Type: application/json."
+    length = headers.get("Content-Length", "")
+    if not (length.isascii() and length.isdigit()):
+        return 411, "Send the length of the request."
+    if len(length) > 18 or int(length) > limit:
+        return too_large(limit)
+    return None
+
+
+def too_large(limit: int) -> tuple[int, str]:
+    """Status and reason for a request of more bytes."""
+    return 413, f"The request is larger than {limit >> 20} MB."
