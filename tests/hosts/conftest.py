@@ -6,26 +6,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
-import a1111_server
-from a1111_server import A1111Server
-from comfyui_server import (
-    DIR_VARIABLE,
-    MINIS,
-    PYTHON_VARIABLE,
-    ComfyServer,
-    install,
-    quick_settings,
-)
+from a1111_server import A1111Server, install_mini
+from comfyui_server import ComfyServer
+from environments import chromium
+from host_server import MINIS, HostServer, install, quick_settings
 from mini_checkpoint import write_mini
+
+_Host = TypeVar("_Host", bound=HostServer)
 
 
 @pytest.fixture(scope="session")
@@ -35,40 +32,49 @@ def minis(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [write_mini(folder / f"mini-{n}.safetensors", n) for n in (1, 2, 3, 4)]
 
 
-@pytest.fixture(scope="module")
-def comfyui(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[ComfyServer]:
-    """A running ComfyUI with three checkpoints of small, quick settings."""
-    for variable in (DIR_VARIABLE, PYTHON_VARIABLE):
-        if not os.environ.get(variable):
-            pytest.skip(f"no real ComfyUI: {variable} is not set")
+def _with_minis(
+    host: type[_Host], put: Callable[[_Host, Path, str], object], request: pytest.FixtureRequest
+) -> _Host:
+    """A host with three checkpoints, not started yet; skips where there is no such host."""
+    if reason := host.missing():
+        pytest.skip(reason)
+    # not arguments of the fixtures: checkpoints take a while to write, and nobody may want them
+    folders: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
     paths: list[Path] = request.getfixturevalue("minis")
-    server = ComfyServer(tmp_path_factory.mktemp("comfyui"))
+    server = host(folders.mktemp("host"))
     for name, path in zip(MINIS, paths, strict=False):
-        install(server, path, name)
-    server.start()
-    for name in MINIS:
-        quick_settings(server, name)
-    yield server
-    server.stop()
+        put(server, path, name)
+    return server
 
 
 @pytest.fixture(scope="module")
-def a1111(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[A1111Server]:
+def comfyui(request: pytest.FixtureRequest) -> Iterator[ComfyServer]:
+    """A running ComfyUI with three checkpoints of small, quick settings."""
+    server = _with_minis(ComfyServer, install, request)
+    with server.running():
+        for name in MINIS:
+            quick_settings(server, name)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def a1111(request: pytest.FixtureRequest) -> Iterator[A1111Server]:
     """A running web UI with three checkpoints of small, quick settings."""
-    for variable in (a1111_server.DIR_VARIABLE, a1111_server.PYTHON_VARIABLE):
-        if not os.environ.get(variable):
-            pytest.skip(f"no real AUTOMATIC1111 web UI: {variable} is not set")
-    paths: list[Path] = request.getfixturevalue("minis")
-    server = A1111Server(tmp_path_factory.mktemp("a1111"))
-    for name, path in zip(a1111_server.MINIS, paths, strict=False):
-        a1111_server.install_mini(server, path, name)
-    server.start()
-    server.set_options(gmi_pause_while_i_work=False)
-    for name in a1111_server.MINIS:
-        a1111_server.quick_settings(server, name)
-    yield server
-    server.stop()
+    server = _with_minis(A1111Server, install_mini, request)
+    with server.running():
+        server.set_options(gmi_pause_while_i_work=False)
+        for name in MINIS:
+            quick_settings(server, name)
+        yield server
+
+
+@pytest.fixture(scope="module")  # for longer, other tests could not run an event loop
+def browser() -> Iterator[Any]:
+    """Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium(), args=arguments)
+        yield opened
+        opened.close()

@@ -8,16 +8,16 @@ a real header and no numbers. It serves the browser test and the pictures in the
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from headers import SD1, SDXL, write
+from standins.photo_filters import FILTERS, SIDE, Filter, as_array, as_image, crop, tinted
 
 from lib_gmi.app import optional_text_encoder
 from lib_gmi.encoders import DEFAULT, load
@@ -28,7 +28,6 @@ from lib_gmi.prompts import default_prompt_set
 from lib_gmi.protocols import Candidate
 from lib_gmi.recorder import Recorder
 
-Filter = Callable[[Image.Image], Image.Image]
 PHOTOGRAPHS = (
     "astronaut.png",
     "coffee.png",
@@ -37,33 +36,11 @@ PHOTOGRAPHS = (
     "motorcycle_left.png",
     "hubble_deep_field.jpg",
 )
-SIDE = 512
 
 
-def photograph(number: int, side: int = SIDE) -> Image.Image:
+def photograph(number: int) -> Image.Image:
     """A square crop of one of the photographs; the same number gives the same crop."""
-    from skimage import data
-
-    folder = Path(data.__file__).parent
-    whole = Image.open(folder / PHOTOGRAPHS[number % len(PHOTOGRAPHS)])
-    random = np.random.default_rng(number)
-    size = int(min(whole.size) * random.uniform(0.6, 1.0))
-    left = int(random.integers(0, whole.width - size + 1))
-    top = int(random.integers(0, whole.height - size + 1))
-    crop = whole.convert("RGB").crop((left, top, left + size, top + size))
-    return crop.resize((side, side), Image.Resampling.LANCZOS)
-
-
-def _array(image: Image.Image) -> NDArray[np.float32]:
-    return np.asarray(image, np.float32) / 255
-
-
-def _image(array: NDArray[np.floating]) -> Image.Image:
-    return Image.fromarray((array.clip(0, 1) * 255).round().astype(np.uint8))
-
-
-def _tinted(dark: str, middle: str, light: str) -> Filter:
-    return lambda image: ImageOps.colorize(image.convert("L"), dark, light, middle)
+    return crop(PHOTOGRAPHS[number % len(PHOTOGRAPHS)], number)
 
 
 def _oil(image: Image.Image) -> Image.Image:
@@ -81,19 +58,19 @@ def _comic(image: Image.Image) -> Image.Image:
 
 
 def _neon(image: Image.Image) -> Image.Image:
-    cold = _array(_tinted("#050014", "#6a1fd0", "#57f2ff")(image))
-    glow = _array(_image(cold).filter(ImageFilter.GaussianBlur(10)))
-    return _image(1 - (1 - cold) * (1 - 0.5 * glow))
+    cold = as_array(tinted("#050014", "#6a1fd0", "#57f2ff")(image))
+    glow = as_array(as_image(cold).filter(ImageFilter.GaussianBlur(10)))
+    return as_image(1 - (1 - cold) * (1 - 0.5 * glow))
 
 
 def _film(image: Image.Image) -> Image.Image:
     grain = np.random.default_rng(image.getpixel((1, 1))).normal(0, 0.07, (SIDE, SIDE, 1))
-    return _image(_array(image) ** 1.15 * np.array([1.08, 1.0, 0.86]) + grain + 0.03)
+    return as_image(as_array(image) ** 1.15 * np.array([1.08, 1.0, 0.86]) + grain + 0.03)
 
 
 def _pastel(image: Image.Image) -> Image.Image:
-    soft = _array(image.filter(ImageFilter.GaussianBlur(2)))
-    return _image(0.45 + 0.55 * soft**0.8)
+    soft = as_array(image.filter(ImageFilter.GaussianBlur(2)))
+    return as_image(0.45 + 0.55 * soft**0.8)
 
 
 def _pixels(image: Image.Image) -> Image.Image:
@@ -116,12 +93,12 @@ CHECKPOINTS: dict[str, Filter] = {
     "anime/comicInk_v12.safetensors": _comic,
     "neonNoirXL_v10.safetensors": _neon,
     "analogFilm_v15.safetensors": _film,
-    "cyanotypeXL.safetensors": _tinted("#06122b", "#2f6fb0", "#f4fbff"),
-    "sepiaArchive_v1.safetensors": _tinted("#1b0f06", "#9b6b3d", "#fff3da"),
+    "cyanotypeXL.safetensors": FILTERS["cyanotype"],
+    "sepiaArchive_v1.safetensors": FILTERS["sepia"],
     "pixelWorlds_v4.safetensors": _pixels,
     "cleanStudio_v5.safetensors": _studio,
     "cleanStudio_v5_pruned.safetensors": _studio_again,
-    "daylightXL_base.safetensors": lambda image: image,
+    "daylightXL_base.safetensors": FILTERS["plain"],
 }
 #: Installed as well, and not built yet.
 WITHOUT = ("nightcapXL_lightning_4step.safetensors", "anime/watercolourDreams_v7.safetensors")

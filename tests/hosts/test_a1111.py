@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from a1111_server import MINIS, A1111Server, install_mini, quick_settings
+from a1111_server import A1111Server, install_mini
+from host_server import MINIS, quick_settings
 from mini_checkpoint import write_mini
 from PIL import Image
 
@@ -153,7 +154,7 @@ def test_load_switches_and_verifies(a1111: A1111Server) -> None:
     assert answer == {"loaded": "styles/mini-3.safetensors", "before": "mini-1.safetensors"}
     assert a1111.loaded() == "mini-3"
     assert "mini-3" in a1111.options()["sd_model_checkpoint"]
-    assert "mini-3" in json.loads((a1111.data / "config.json").read_text())["sd_model_checkpoint"]
+    assert "mini-3" in json.loads((a1111.folder / "config.json").read_text())["sd_model_checkpoint"]
     assert a1111.gmi("load", {"name": answer["before"]})["loaded"] == "mini-1.safetensors"
     assert a1111.loaded() == "mini-1"
 

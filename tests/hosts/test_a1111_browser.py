@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from a1111_server import MINIS, A1111Server
+from a1111_server import A1111Server
+from host_server import MINIS
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+# before a host is started for nothing
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 OURS = "Find Best Model"
 #: What the web UI's own page complains of: no internet, and (without us as well) its own gallery.
@@ -28,19 +29,6 @@ _WIDE = """() => {
     return [...document.querySelectorAll('#gmi_tab *')].filter(sticksOut)
         .map(e => e.outerHTML.slice(0, 90));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no browser: Chromium is not installed")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=arguments)
-        yield opened
-        opened.close()
 
 
 class Front:

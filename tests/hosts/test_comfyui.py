@@ -12,15 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_server import (
-    MINIS,
-    ComfyServer,
-    install,
-    node,
-    query,
-    quick_settings,
-    text_to_image,
-)
+from comfyui_server import ComfyServer, node, query, text_to_image
+from host_server import MINIS, install, quick_settings
 from mini_checkpoint import write_mini
 from PIL import Image
 
@@ -49,11 +42,6 @@ def find_graph(server: ComfyServer, image: bytes, **changes: Any) -> dict[str, A
     return graph
 
 
-def samples(server: ComfyServer) -> dict[str, int]:
-    """Samples by checkpoint."""
-    return {name: row["samples"] for name, row in server.rows().items()}
-
-
 def finished_jobs(server: ComfyServer) -> list[tuple[str, int]]:
     """(checkpoint, samples) of the build's jobs in the order in which they ran."""
     history = server.get("/history").values()
@@ -69,8 +57,8 @@ def test_all_nodes_are_there_and_nothing_failed_to_import(comfyui: ComfyServer) 
     for name in NODES:
         assert known[name]["category"].startswith("Find Best Model")
         assert known[name]["description"]
-    assert "IMPORT FAILED" not in comfyui.log.read_text(errors="replace")
-    assert set(samples(comfyui).values()) == {0}
+    assert "IMPORT FAILED" not in comfyui.text()
+    assert set(comfyui.samples().values()) == {0}
 
 
 def test_without_specifications_the_node_says_what_to_do(comfyui: ComfyServer) -> None:
@@ -87,14 +75,14 @@ def test_a_workflow_with_the_build_node_starts_nothing(comfyui: ComfyServer) -> 
 
     assert comfyui.build_state()["state"] == "idle"
     assert comfyui.jobs() == []
-    assert set(samples(comfyui).values()) == {0}
+    assert set(comfyui.samples().values()) == {0}
 
 
 def test_a_quick_pass_is_enough_to_rank(comfyui: ComfyServer) -> None:
     state = comfyui.build(4)
 
     assert state["problems"] == []
-    assert samples(comfyui) == dict.fromkeys(MINIS, 4)
+    assert comfyui.samples() == dict.fromkeys(MINIS, 4)
     for name in MINIS:
         ranking = comfyui.rank(image_by(comfyui, name))
         assert ranking["candidates"][0]["name"] == name, ranking
@@ -107,7 +95,7 @@ def test_a_build_goes_breadth_first(comfyui: ComfyServer) -> None:
 
     jobs = finished_jobs(comfyui)[before:]
     assert jobs == [(name, size) for size in (8, 16) for name in MINIS]
-    assert samples(comfyui) == dict.fromkeys(MINIS, 16)
+    assert comfyui.samples() == dict.fromkeys(MINIS, 16)
     rows = comfyui.rows()
     assert {row["state"] for row in rows.values()} == {"quick"}
     for row in rows.values():

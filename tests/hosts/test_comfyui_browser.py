@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import photo_library
 import pytest
-from comfyui_server import DIR_VARIABLE, PYTHON_VARIABLE, ROOT, ComfyServer, node, query
+from comfyui_server import ComfyServer, node, query
+from host_server import ROOT
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+# before a host is started for nothing
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 WINNER = "neonNoirXL_v10.safetensors"
 EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
@@ -25,27 +26,12 @@ NOT_OURS = ("404", "ERR_", "Failed to load resource", "reading 'id'", "websocket
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """A ComfyUI whose library is worth looking at."""
-    for variable in (DIR_VARIABLE, PYTHON_VARIABLE):
-        if not os.environ.get(variable):
-            pytest.skip(f"no real ComfyUI: {variable} is not set")
-    running = ComfyServer(tmp_path_factory.mktemp("photographs"))
-    photo_library.make(running.base)
-    running.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no browser: Chromium is not installed")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=arguments)
-        yield opened
-        opened.close()
+    if reason := ComfyServer.missing():
+        pytest.skip(reason)
+    host = ComfyServer(tmp_path_factory.mktemp("photographs"))
+    photo_library.make(host.folder)
+    with host.running():
+        yield host
 
 
 class Front:
@@ -174,7 +160,7 @@ def test_an_example_workflow_opens_whole(browser: Any, server: ComfyServer, path
 
 
 def test_the_ranking_on_the_node(front: Front, server: ComfyServer) -> None:
-    photo_library.query(WINNER, 31).save(server.base / "input" / "liked.png")
+    photo_library.query(WINNER, 31).save(server.folder / "input" / "liked.png")
     front.page.evaluate(
         "graph => app.loadApiJson(graph, 'find-best-model')",
         {

@@ -36,7 +36,7 @@ _SUBJECTS = (
 
 def prompt_set() -> PromptSet:
     """Sixteen prompts; every photograph comes once before any comes again."""
-    words = [crop for column in (1, 2) for crop in (row[column] for row in _SUBJECTS)]
+    words = [text for column in (1, 2) for text in (row[column] for row in _SUBJECTS)]
     prompts = (Prompt(f"photograph-{n:02d}", {"natural": text}) for n, text in enumerate(words))
     return PromptSet("photographs", "1", tuple(prompts))
 
@@ -52,20 +52,27 @@ def _whole(file: str) -> Image.Image:
 
 def photograph(number: int, side: int = SIDE) -> Image.Image:
     """A square crop; a number gives the same crop always, numbers from 16 on are in no prompt."""
-    whole = _whole(_SUBJECTS[number % len(_SUBJECTS)][0])
+    return crop(_SUBJECTS[number % len(_SUBJECTS)][0], number, side)
+
+
+def crop(file: str, number: int, side: int = SIDE) -> Image.Image:
+    """A square part of one of scikit-image's photographs; where it lies depends on the number."""
+    whole = _whole(file)
     random = np.random.default_rng(number)
     size = int(min(whole.size) * random.uniform(0.6, 1.0))
     left = int(random.integers(0, whole.width - size + 1))
     top = int(random.integers(0, whole.height - size + 1))
-    crop = whole.crop((left, top, left + size, top + size))
-    return crop.resize((side, side), Image.Resampling.LANCZOS)
+    square = whole.crop((left, top, left + size, top + size))
+    return square.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def _array(image: Image.Image) -> Array:
+def as_array(image: Image.Image) -> Array:
+    """Colours from 0 to 1, ``[height, width, channels]``; grey has no channels."""
     return np.asarray(image, np.float32) / 255
 
 
-def _image(array: NDArray[np.floating]) -> Image.Image:
+def as_image(array: NDArray[np.floating]) -> Image.Image:
+    """The image of such an array; what is out of range is clipped."""
     return Image.fromarray((array.clip(0, 1) * 255).round().astype(np.uint8))
 
 
@@ -84,7 +91,7 @@ def _paper(coarse: int, strength: float) -> Array:
 
 def _edges(image: Image.Image, strength: float = 3.0) -> Array:
     """Outlines from 0 to 1, ``[SIDE, SIDE]``."""
-    grey = _array(image.convert("L").filter(ImageFilter.GaussianBlur(1.4)))
+    grey = as_array(image.convert("L").filter(ImageFilter.GaussianBlur(1.4)))
     down, right = np.gradient(grey)
     return (np.hypot(down, right) * strength * 4).clip(0, 1).astype(np.float32)
 
@@ -93,27 +100,27 @@ def _watercolour(image: Image.Image) -> Image.Image:
     wash = _resized(image, 144).filter(ImageFilter.MedianFilter(7)).filter(ImageFilter.SMOOTH_MORE)
     wash = ImageEnhance.Color(_resized(wash, SIDE)).enhance(1.35)
     rims = _edges(wash, 2.0)[..., None]
-    return _image((0.28 + 0.74 * _array(wash)) * _paper(2, 0.02) - 0.25 * rims)
+    return as_image((0.28 + 0.74 * as_array(wash)) * _paper(2, 0.02) - 0.25 * rims)
 
 
 def _oil(image: Image.Image) -> Image.Image:
     strokes = _resized(image, 256).filter(ImageFilter.ModeFilter(9))
     strokes = ImageEnhance.Color(_resized(strokes, SIDE)).enhance(1.6)
-    relief = _array(strokes.convert("L").filter(ImageFilter.EMBOSS))[..., None] - 0.5
-    return _image(_array(strokes) * _paper(2, 0.05) + 0.55 * relief)
+    relief = as_array(strokes.convert("L").filter(ImageFilter.EMBOSS))[..., None] - 0.5
+    return as_image(as_array(strokes) * _paper(2, 0.05) + 0.55 * relief)
 
 
 def _ink(image: Image.Image) -> Image.Image:
     grey = image.convert("L")
-    soft = _array(ImageOps.invert(grey).filter(ImageFilter.GaussianBlur(9)))
-    pencil = (_array(grey) / (1.02 - soft)).clip(0, 1) ** 2.2
+    soft = as_array(ImageOps.invert(grey).filter(ImageFilter.GaussianBlur(9)))
+    pencil = (as_array(grey) / (1.02 - soft)).clip(0, 1) ** 2.2
     lines = 1 - _edges(image, 2.4)
-    return _image(np.minimum(pencil, lines)[..., None] * np.array([1.0, 0.985, 0.95]))
+    return as_image(np.minimum(pencil, lines)[..., None] * np.array([1.0, 0.985, 0.95]))
 
 
 def _halftone(image: Image.Image) -> Image.Image:
     rows, columns = np.mgrid[0:SIDE, 0:SIDE]
-    colours = _array(ImageEnhance.Contrast(image).enhance(1.3))
+    colours = as_array(ImageEnhance.Contrast(image).enhance(1.3))
     printed = np.ones((SIDE, SIDE, 3), np.float32)
     for channel, degrees in enumerate((15, 75, 45)):
         angle = np.deg2rad(degrees)
@@ -121,7 +128,7 @@ def _halftone(image: Image.Image) -> Image.Image:
         along = (rows * np.cos(angle) - columns * np.sin(angle)) * np.pi / 5
         screen = (np.cos(across) * np.cos(along) + 1) / 2
         printed[..., channel] = (colours[..., channel] - screen) * 4 + 0.5
-    return _image(0.06 + 0.92 * printed.clip(0, 1))
+    return as_image(0.06 + 0.92 * printed.clip(0, 1))
 
 
 def _pixels(image: Image.Image) -> Image.Image:
@@ -130,15 +137,16 @@ def _pixels(image: Image.Image) -> Image.Image:
     return few.resize((SIDE, SIDE), Image.Resampling.NEAREST)
 
 
-def _tinted(dark: str, middle: str, light: str) -> Filter:
+def tinted(dark: str, middle: str, light: str) -> Filter:
+    """Three colours that take the place of black, grey and white."""
     return lambda image: ImageOps.colorize(image.convert("L"), dark, light, middle)
 
 
 def _neon(image: Image.Image) -> Image.Image:
-    cold = _array(_tinted("#050014", "#5a18c0", "#57f2ff")(image)) * 0.55
+    cold = as_array(tinted("#050014", "#5a18c0", "#57f2ff")(image)) * 0.55
     lines = _edges(image)[..., None] * np.array([1.0, 0.25, 0.95])
-    glow = _array(_image(lines).filter(ImageFilter.GaussianBlur(7)))
-    return _image(1 - (1 - cold) * (1 - 0.9 * glow) * (1 - 0.7 * lines))
+    glow = as_array(as_image(lines).filter(ImageFilter.GaussianBlur(7)))
+    return as_image(1 - (1 - cold) * (1 - 0.9 * glow) * (1 - 0.7 * lines))
 
 
 def _blueprint(image: Image.Image) -> Image.Image:
@@ -147,35 +155,37 @@ def _blueprint(image: Image.Image) -> Image.Image:
     sheet[::32] += 0.08
     sheet[:, ::32] += 0.08
     lines = _edges(image, 3.4)[..., None]
-    shade = 0.1 * _array(image.convert("L"))[..., None]
-    return _image((sheet + shade) * (1 - lines) + lines * np.array([0.88, 0.95, 1.0]))
+    shade = 0.1 * as_array(image.convert("L"))[..., None]
+    return as_image((sheet + shade) * (1 - lines) + lines * np.array([0.88, 0.95, 1.0]))
 
 
 def _film(image: Image.Image) -> Image.Image:
-    random = np.random.default_rng(int(_array(image.resize((4, 4))).sum() * 1e4))
+    random = np.random.default_rng(int(as_array(image.resize((4, 4))).sum() * 1e4))
     grain = random.normal(0, 0.055, (SIDE, SIDE, 1))
     rows, columns = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
     corners = 1 - 0.38 * (rows**2 + columns**2)[..., None]
     leak = 0.22 * np.exp(-((columns - 1.05) ** 2) / 0.1)[..., None] * np.array([1.0, 0.45, 0.1])
-    faded = 0.1 + 0.82 * _array(image) ** 1.1 * np.array([1.06, 0.97, 0.8])
-    return _image(faded * corners + grain + leak)
+    faded = 0.1 + 0.82 * as_array(image) ** 1.1 * np.array([1.06, 0.97, 0.8])
+    return as_image(faded * corners + grain + leak)
 
 
 def _comic(image: Image.Image) -> Image.Image:
     flat = _resized(_resized(image, 200).filter(ImageFilter.MedianFilter(7)), SIDE)
     flat = ImageEnhance.Color(ImageOps.posterize(flat, 2)).enhance(1.7)
     lines = (_edges(image, 4.0) > 0.55)[..., None]
-    return _image(np.where(lines, 0.03, _array(flat) * 1.12))
+    return as_image(np.where(lines, 0.03, as_array(flat) * 1.12))
 
 
 def _dream(image: Image.Image) -> Image.Image:
     glow = image.filter(ImageFilter.GaussianBlur(14))
     bright = ImageChops.screen(image, ImageEnhance.Brightness(glow).enhance(0.75))
-    return _image(0.16 + 0.84 * _array(bright) * np.array([1.02, 0.93, 1.0]))
+    return as_image(0.16 + 0.84 * as_array(bright) * np.array([1.02, 0.93, 1.0]))
 
 
 def _night(image: Image.Image) -> Image.Image:
-    return _image(_array(image) ** 1.8 * np.array([0.32, 0.48, 0.85]) + np.array([0, 0.01, 0.05]))
+    return as_image(
+        as_array(image) ** 1.8 * np.array([0.32, 0.48, 0.85]) + np.array([0, 0.01, 0.05])
+    )
 
 
 def _studio(image: Image.Image) -> Image.Image:
@@ -198,8 +208,8 @@ FILTERS: dict[str, Filter] = {
     "film": _film,
     "comic": _comic,
     "dream": _dream,
-    "sepia": _tinted("#1b0f06", "#9b6b3d", "#fff3da"),
-    "cyanotype": _tinted("#06122b", "#2f6fb0", "#f4fbff"),
+    "sepia": tinted("#1b0f06", "#9b6b3d", "#fff3da"),
+    "cyanotype": tinted("#06122b", "#2f6fb0", "#f4fbff"),
     "night": _night,
     "studio": _studio,
     "studio-again": _studio_again,
