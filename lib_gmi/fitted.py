@@ -139,27 +139,30 @@ class FittedLibrary:
         )
         return replace(self, stack=replace(self.stack, candidates=candidates))
 
-    def nearest_prompt(self, features: FloatArray) -> str:
-        """Id of the prompt whose samples look most like query images ``[n, d]``.
+    def nearest_prompt(self, features: FloatArray) -> str | None:
+        """Id of the shared prompt whose samples look most like query images ``[n, d]``.
 
         The cosine between z and z̄_j, both standardised over the library: how a query's content is
         told without any prompt.
         """
+        shared = np.flatnonzero(self.stack.shared)
+        if not len(shared):
+            return None
         if not self._content:
-            mask = self.stack.mask
-            samples = self.stack.features[mask]
+            mask, features_of = self.stack.mask[:, shared], self.stack.features[:, shared]
+            samples = features_of[mask]
             mean, deviation = samples.mean(axis=0), np.maximum(samples.std(axis=0), 1e-6)
             # less what each candidate makes of everything, or a candidate that is alone with a
             # prompt would lend it its style
-            totals = self.stack.features.sum(axis=1, keepdims=True)
+            totals = features_of.sum(axis=1, keepdims=True)
             own = totals / np.maximum(mask.sum(axis=1), 1)[:, None, None]
-            content = np.where(mask[:, :, None], self.stack.features - own, 0)
+            content = np.where(mask[:, :, None], features_of - own, 0)
             means = content.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation
             means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
             self._content.append((mean, deviation, means))
         mean, deviation, means = self._content[0]
         query = ((features - mean) / deviation).mean(axis=0)
-        return self.stack.prompt_ids[int(np.argmax(means @ query))]
+        return self.stack.prompt_ids[int(shared[np.argmax(means @ query)])]
 
     def is_foreign(self, features: FloatArray) -> bool:
         """Whether query images ``[n, d]`` look unlike what any candidate makes."""
@@ -193,8 +196,7 @@ def leave_one_prompt_out(
     for step, prompt in enumerate(held_out):
         rows = np.flatnonzero(data.mask[:, prompt])
         features = data.features[rows, prompt]
-        embeddings = data.prompt_embeddings
-        query = None if embeddings is None else np.tile(embeddings[prompt], (len(rows), 1))
+        query = data.embeddings_of(rows, prompt)
         for index, fitted in enumerate(fit(data.without_prompts([prompt]))):
             if step == 0:
                 scores.append(_nan(candidates, len(held_out), candidates))
@@ -223,7 +225,8 @@ def findings(
     if min(data.mask.shape) < 2:
         return Findings()
     grid = GRID
-    if data.mask.sum() > MAX_ATTENTIVE:
+    # with own prompts there is no z̄ to attend to
+    if data.mask.sum() > MAX_ATTENTIVE or data.own is not None:
         grid = tuple(params for params in GRID if params.attention == 0)
     scores, novelty = leave_one_prompt_out(
         data, lambda part: LearnedKernel.fit_grid(part, prior, grid), progress

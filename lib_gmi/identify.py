@@ -223,7 +223,7 @@ def identify(
         following = scores[order[min(position + 1, len(order) - 1)]]
         evidence: tuple[str, ...] = ()
         if position < _EXPLAINED:
-            evidence = _evidence(library, fitted.evidence(wanted.features, prompts, row))
+            evidence = _evidence(library, row, fitted.evidence(wanted.features, prompts, row))
         ranked.append(
             RankedCandidate(
                 rank=int((scores < scores[index]).sum()) + 1,
@@ -288,9 +288,10 @@ def _prompts(library: FittedLibrary, wanted: Requirement) -> FloatArray | None:
     return np.tile(wanted.prompt_embedding, (len(wanted.features), 1))
 
 
-def _evidence(library: FittedLibrary, strength: FloatArray) -> tuple[str, ...]:
+def _evidence(library: FittedLibrary, row: int, strength: FloatArray) -> tuple[str, ...]:
     strongest = np.argsort(-strength, kind="stable")[:_EVIDENCE]
-    return tuple(library.stack.prompt_ids[i] for i in strongest if np.isfinite(strength[i]))
+    found = [int(column) for column in strongest if np.isfinite(strength[column])]
+    return tuple(library.stack.prompt_id(row, column) for column in found)
 
 
 def _verdict(

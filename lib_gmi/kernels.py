@@ -213,10 +213,15 @@ class LearnedKernel:
         self._candidates = (effects @ self._projection.T).astype(np.float32)
         centred = additive.centred(samples, mask)
         self._samples = (centred @ self._projection.T).astype(np.float32)
-        self._noise = self._sampling_noise(mask)
+        self._noise = self._sampling_noise(mask & stack.shared)
         # An average of few samples lies too far out; without this, short specifications starve.
         squares = np.einsum("mr,mr->m", self._candidates, self._candidates)
-        self._constant = squares - self._noise / np.maximum(counts, 1)
+        noise = np.full(len(mask), self._noise, dtype=np.float32)
+        if stack.own is not None:  # what they show adds to the noise of own prompts
+            own = mask & stack.own
+            share = own.sum(axis=1) / np.maximum(counts, 1)
+            noise += share * (self._own_noise(own) - self._noise)
+        self._constant = squares - noise / np.maximum(counts, 1)
         if params.attention > 0:
             self._prepare_attention(centred, mask)
 
@@ -243,7 +248,7 @@ class LearnedKernel:
         normalizer = Normalizer.fit(stack.features[stack.mask], blocks, reference)
         samples = normalizer.transform(stack.features)
         samples[~stack.mask] = 0
-        additive = _Additive.fit(samples, stack.mask)
+        additive = _Additive.fit(samples, stack.mask, stack.shared)
         shared: dict[float, tuple[FloatArray, FloatArray] | None] = {}
         fitted = []
         for params in grid:
@@ -307,12 +312,22 @@ class LearnedKernel:
 
     def _sampling_noise(self, mask: BoolArray) -> float:
         """E‖P^{1/2}e‖² of one sample around its candidate's mean, inside the projection."""
-        candidates, prompts = mask.shape
-        free = int(mask.sum()) - candidates - prompts + 1  # the additive model's parameters
+        # the additive model's parameters
+        known = int(mask.any(axis=1).sum()) + int(mask.any(axis=0).sum()) - 1
+        free = int(mask.sum()) - known
         if free < 1:
             return 0.0
         residuals = (self._samples - self._candidates[:, None])[mask]
         return float(np.square(residuals).sum() / free)
+
+    def _own_noise(self, own: BoolArray) -> float:
+        """The same of samples of own prompts: nothing but the candidates' means is known there."""
+        free = int(own.sum()) - int(own.any(axis=1).sum())
+        if free < 1:
+            return self._noise
+        totals = (self._samples * own[:, :, None]).sum(axis=1)
+        means = totals / np.maximum(own.sum(axis=1), 1)[:, None]
+        return float(np.square((self._samples - means[:, None])[own]).sum() / free)
 
     # -- ρ > 0: the candidates' representation follows the query -----------------------------------
 
@@ -369,7 +384,36 @@ class _Additive:
     effects: FloatArray
 
     @classmethod
-    def fit(cls, samples: FloatArray, mask: BoolArray) -> _Additive:
+    def fit(cls, samples: FloatArray, mask: BoolArray, shared: BoolArray) -> _Additive:
+        """Fit to normalised samples ``[M, N, d]``; zero where ``mask`` is false.
+
+        A prompt that only one candidate has says nothing about what it shows: its effect cannot be
+        told from the candidate's. Columns of own prompts (not ``shared``, ``[N]``) therefore have
+        none, and a candidate's own samples are averaged as they are. That is sound with ρ = 0,
+        because P plays down whatever varies with the content (``benchmarks/own_prompts.py``).
+        """
+        effects, prompts = cls._alternate(samples[:, shared], mask[:, shared])
+        centre = prompts.mean(axis=0) if len(prompts) else np.zeros(samples.shape[-1])
+        if not shared.all():
+            own: BoolArray = np.asarray(mask & ~shared)
+            counts = own.sum(axis=1)
+            totals = np.einsum("mnd,mn->md", samples, own.astype(np.float32))
+            rest = mask.sum(axis=1) - counts
+            means = (totals + rest[:, None] * (centre + effects)) / (counts + rest)[:, None]
+            centre = means.mean(axis=0)
+            effects = means - centre
+            whole = np.tile(centre, (mask.shape[1], 1))
+            whole[shared] = prompts
+            prompts = whole
+        return cls(
+            np.asarray(prompts, dtype=np.float32),
+            np.asarray(centre, dtype=np.float32),
+            np.asarray(effects, dtype=np.float32),
+        )
+
+    @staticmethod
+    def _alternate(samples: FloatArray, mask: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Effects of candidates ``[M, d]`` and of prompts ``[N, d]``."""
         presence = mask.astype(np.float32)
         per_candidate = np.maximum(presence.sum(axis=1), 1)[:, None]
         per_prompt = np.maximum(presence.sum(axis=0), 1)[:, None]
@@ -377,12 +421,16 @@ class _Additive:
         sums_prompt = samples.sum(axis=0)
         effects: FloatArray = np.zeros_like(sums_candidate)
         prompts: FloatArray = np.asarray(sums_prompt / per_prompt, dtype=np.float32)
-        for _ in range(1 if mask.all() else 30):
+        present = np.asarray(mask.any(axis=1))
+        complete = bool(np.all(mask[present]))
+        for _ in range(1 if complete else 30):
             shifts = (sums_candidate - presence @ prompts) / per_candidate
-            effects = np.asarray(shifts - shifts.mean(axis=0), dtype=np.float32)
+            if present.any():
+                shifts = (shifts - shifts[present].mean(axis=0)) * present[:, None]
+            effects = np.asarray(shifts, dtype=np.float32)
             rest = (sums_prompt - presence.T @ effects) / per_prompt
             prompts = np.asarray(rest, dtype=np.float32)
-        return cls(prompts, np.asarray(prompts.mean(axis=0), dtype=np.float32), effects)
+        return effects, prompts
 
     def centred(self, samples: FloatArray, mask: BoolArray) -> FloatArray:
         """z_{m,i} − z̄_i, ``[M, N, d]``; zero where missing."""

@@ -174,7 +174,8 @@ class RKME:
         self, features: FloatArray, prompts: FloatArray | None, candidate: int
     ) -> FloatArray:
         weights = self._weights(len(features), prompts)
-        terms = (weights * self._cross(features, prompts)[:, candidate]).mean(axis=0)
+        own = weights[:, candidate] if weights.ndim == 3 else weights
+        terms = (own * self._cross(features, prompts)[:, candidate]).mean(axis=0)
         return np.where(self._mask[candidate], terms, -np.inf).astype(np.float32)
 
     def _cross(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
@@ -188,6 +189,7 @@ class RKME:
         return rkme.rbf_of_products(products, squares, self._squares, self._gamma)
 
     def _weights(self, images: int, prompts: FloatArray | None) -> FloatArray:
+        """``[n, N]``, or ``[n, M, N]`` where candidates have prompts of their own."""
         if not self._weighted:
             return np.ones((images, self._mask.shape[1]), dtype=np.float32)
         assert self._embeddings is not None

@@ -81,14 +81,15 @@ def scores(
         gram: K_m, the kernel among each candidate's samples, ``[M, N, N]``.
         cross: k_m(z_τ), between each query image and the samples, ``[n, M, N]``.
         self_term: k(z_τ, z_τ).
-        weights: of the samples for each query image, ``[n, N]``.
+        weights: of the samples for each query image, ``[n, N]`` or ``[n, M, N]``.
         mask: which samples exist, ``[M, N]``. N in the equations is each candidate's own count.
 
     Returns:
         ``[n, M]``, squared distances in the RKHS; infinite for a candidate without samples.
     """
     counts = mask.sum(axis=1)
-    masked = np.where(mask, weights[:, None, :], np.float32(0))
+    each = weights[:, None, :] if weights.ndim == 2 else weights
+    masked = np.where(mask, each, np.float32(0))
     with np.errstate(divide="ignore", invalid="ignore"):
         # [M, N, N] @ [M, N, n]: one small matrix product per candidate
         gram_weights = gram @ masked.transpose(1, 2, 0)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .protocols import Candidate, FloatArray
 
 #: major.minor. A newer minor version is read (unknown keys are kept), a newer major one refused.
-SCHEMA = (1, 1)
+SCHEMA = (1, 2)
 #: After so many samples with broken output a candidate is shown as suspect and not ranked.
 SUSPECT_AFTER = 2
 
@@ -72,6 +72,11 @@ class PromptSetRef:
     unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
+#: In place of a prompt set's hash: each candidate has prompts of its own, which say nothing about
+#: anybody else's of the same id.
+OWN_PROMPTS = "own"
+
+
 @dataclass(frozen=True)
 class Rejection:
     """A sample that was generated but is broken, and so is not among the features."""
@@ -101,7 +106,8 @@ class Specification:
         rejected: broken samples.
         updated: Unix time of the last change, in seconds.
         provenance: how the candidate came about where it is no file, for instance the workflow
-            that generates with it. JSON-ready.
+            that generates with it, or where its samples were found. JSON-ready.
+        texts: of prompts that are in no prompt set, by id.
         extra: keys that a later version wrote; kept as they are.
         extra_tensors: arrays that a later version wrote; kept until rows change.
         minor: of the schema that the file was read from.
@@ -119,6 +125,7 @@ class Specification:
     rejected: tuple[Rejection, ...] = ()
     updated: float = 0.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     extra_tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     minor: int = SCHEMA[1]
@@ -148,6 +155,11 @@ class Specification:
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
+
+    @property
+    def own_prompts(self) -> bool:
+        """Whether its prompts are its own, see :data:`OWN_PROMPTS`."""
+        return self.prompt_set.hash == OWN_PROMPTS
 
     @property
     def done(self) -> frozenset[str]:
@@ -202,6 +214,7 @@ class Specification:
             rejected=tuple(dict.fromkeys(self.rejected + other.rejected)),
             updated=max(self.updated, other.updated),
             provenance={**other.provenance, **self.provenance},
+            texts={**other.texts, **self.texts},
             extra={**self.extra, **other.extra},
             extra_tensors={},
         )
@@ -268,6 +281,7 @@ class Specification:
             "rejected": [vars(r) for r in self.rejected],
             "updated": self.updated,
             **({"provenance": dict(self.provenance)} if self.provenance else {}),
+            **({"texts": dict(self.texts)} if self.texts else {}),
         }
 
     @classmethod
@@ -304,6 +318,7 @@ class Specification:
                 rejected=rejected,
                 updated=_finite(known.pop("updated", 0.0)),
                 provenance=_mapping(known.pop("provenance", {})),
+                texts={k: _text(v) for k, v in _mapping(known.pop("texts", {})).items()},
                 extra=known,
                 extra_tensors=tensors,
                 minor=minor,

@@ -7,7 +7,7 @@ fit is named with its reason, never silently dropped.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import numpy as np
 from .encoders import registry
 from .errors import EncoderError, ImageError
 from .images import check_codec
-from .specification import CandidateRef, Specification
+from .specification import OWN_PROMPTS, CandidateRef, Specification
 
 if TYPE_CHECKING:
     from .protocols import FloatArray
@@ -38,17 +38,24 @@ class Exclusion:
 class Stack:
     """M candidates × N prompts.
 
+    Prompts of their own, which no other candidate has, share columns: column k of those holds each
+    candidate's k-th, so that a library of ten candidates with a hundred own prompts each is no
+    wider than one of a hundred shared prompts.
+
     Attributes:
         candidates: M of them.
-        prompt_ids: N ids, in the order of the prompt set where it is known.
+        prompt_ids: N ids, in the order of the prompt set where it is known; empty texts for
+            columns of own prompts, see :meth:`prompt_id`.
         features: raw, float32 ``[M, N, d]``; several seeds of a prompt are averaged; zero where
             ``mask`` is false.
         mask: which samples exist, bool ``[M, N]``.
-        prompt_embeddings: float32 ``[N, t]``, or ``None``.
+        prompt_embeddings: float32 ``[N, t]``, with own prompts ``[M, N, t]``, or ``None``.
         encoder_id: of the features.
         text_encoder_id: of the prompt embeddings.
         prompt_set_size: prompts in the whole set; a complete specification has as many.
         codec: how the samples' pixels went to the encoder.
+        own: which columns hold own prompts, bool ``[N]``; ``None`` for none of them.
+        own_ids: ids of each candidate's own prompts by column.
     """
 
     candidates: tuple[CandidateRef, ...]
@@ -60,6 +67,29 @@ class Stack:
     text_encoder_id: str | None
     prompt_set_size: int
     codec: str = "source"
+    own: BoolArray | None = None
+    own_ids: tuple[Mapping[int, str], ...] = ()
+
+    @property
+    def shared(self) -> BoolArray:
+        """Which columns hold prompts that mean the same for everybody, ``[N]``."""
+        if self.own is None:
+            return np.ones(len(self.prompt_ids), dtype=bool)
+        return ~self.own
+
+    def prompt_id(self, candidate: int, column: int) -> str:
+        """The id of a candidate's prompt."""
+        if self.own is not None and self.own[column]:
+            return self.own_ids[candidate][column]
+        return self.prompt_ids[column]
+
+    def embeddings_of(self, candidates: IntArray, column: int) -> FloatArray | None:
+        """Of some candidates' prompts in a column, ``[k, t]``, or ``None``."""
+        if self.prompt_embeddings is None:
+            return None
+        if self.prompt_embeddings.ndim == 3:
+            return np.asarray(self.prompt_embeddings[candidates, column])
+        return np.tile(self.prompt_embeddings[column], (len(candidates), 1))
 
     @property
     def counts(self) -> IntArray:
@@ -69,11 +99,16 @@ class Stack:
     def take(self, rows: Sequence[int] | IntArray) -> Stack:
         """The stack of some of its candidates."""
         index = np.asarray(rows, dtype=np.int64)
+        embeddings = self.prompt_embeddings
         return replace(
             self,
             candidates=tuple(self.candidates[i] for i in index),
             features=self.features[index],
             mask=self.mask[index],
+            prompt_embeddings=embeddings[index]
+            if embeddings is not None and embeddings.ndim == 3
+            else embeddings,
+            own_ids=tuple(self.own_ids[i] for i in index) if self.own_ids else (),
         )
 
     def without_prompts(self, columns: Sequence[int]) -> Stack:
@@ -90,7 +125,12 @@ class Stack:
             prompt_ids=tuple(self.prompt_ids[i] for i in index),
             features=self.features[:, index],
             mask=self.mask[:, index],
-            prompt_embeddings=None if embeddings is None else embeddings[index],
+            prompt_embeddings=None if embeddings is None else embeddings[..., index, :],
+            own=None if self.own is None else self.own[index],
+            own_ids=tuple(
+                {new: ids[old] for new, old in enumerate(index.tolist()) if old in ids}
+                for ids in self.own_ids
+            ),
         )
 
 
@@ -130,18 +170,25 @@ def stack(
     if not ready:
         return None, excluded
     best = _largest_group(ready)
-    chosen: dict[str, Specification] = {}
+    chosen: dict[tuple[str, bool], Specification] = {}
     for specification in sorted(ready, key=lambda s: (len(s), s.updated), reverse=True):
-        if specification.comparability != best:
+        kind = (specification.candidate.identity, specification.own_prompts)
+        if not _comparable(best, specification.comparability):
             reason = _difference(best, specification.comparability)
-        elif specification.candidate.identity in chosen:
+        elif kind in chosen:
             reason = "built twice with other settings; the one with more samples is ranked"
         else:
-            chosen[specification.candidate.identity] = specification
+            chosen[kind] = specification
             continue
         excluded.append(Exclusion(specification.candidate.title, reason))
     ordered = sorted(chosen.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
     return _stacked(ordered), excluded
+
+
+def _comparable(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Own prompts may be ranked beside any others: see :mod:`.kernels`."""
+    prompts_fit = ours[1] == theirs[1] or OWN_PROMPTS in (ours[1], theirs[1])
+    return prompts_fit and ours[0] == theirs[0] and ours[2] == theirs[2]
 
 
 def _misfit(specification: Specification) -> str | None:
@@ -158,6 +205,9 @@ def _misfit(specification: Specification) -> str | None:
 
 
 def _largest_group(specifications: Sequence[Specification]) -> tuple[str, ...]:
+    """The commonest way of building; one with a prompt set, as long as there is any."""
+    if any(not s.own_prompts for s in specifications):
+        specifications = [s for s in specifications if not s.own_prompts]
     candidates = Counter(s.comparability for s in specifications)
     samples: Counter[tuple[str, ...]] = Counter()
     for specification in specifications:
@@ -176,24 +226,37 @@ def _difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
 
 
 def _stacked(specifications: Sequence[Specification]) -> Stack:
+    """Stack what can be ranked together; of a candidate there may be one with own prompts too."""
+    shared = [s for s in specifications if not s.own_prompts]
     # The longest specification has the most of the prompt set's order.
     order: dict[str, int] = {}
-    for specification in sorted(specifications, key=lambda s: -len(s)):
+    for specification in sorted(shared, key=lambda s: -len(s)):
         for prompt_id in specification.prompt_ids:
             order.setdefault(prompt_id, len(order))
-    first = specifications[0]
-    shape = (len(specifications), len(order))
+    rows: dict[str, int] = {}
+    for specification in specifications:
+        rows.setdefault(specification.candidate.identity, len(rows))
+    width = max((_prompts(s) for s in specifications if s.own_prompts), default=0)
+    first = next(iter(shared), specifications[0])
+    shape = (len(rows), len(order) + width)
     features = np.zeros((*shape, first.features.shape[1]), dtype=np.float32)
     seeds = np.zeros(shape, dtype=np.int64)
-    for row, specification in enumerate(specifications):
-        columns = [order[p] for p in specification.prompt_ids]
+    own_ids: list[dict[int, str]] = [{} for _ in rows]
+    for specification in specifications:
+        row, places = rows[specification.candidate.identity], order
+        if specification.own_prompts:
+            ids = dict.fromkeys(specification.prompt_ids)
+            places = {prompt_id: len(order) + k for k, prompt_id in enumerate(ids)}
+            own_ids[row] = {column: prompt_id for prompt_id, column in places.items()}
+        columns = [places[p] for p in specification.prompt_ids]
         np.add.at(features[row], columns, specification.features)
         np.add.at(seeds[row], columns, 1)
-    text_encoder_id, embeddings = _prompt_embeddings(specifications, order)
     features /= np.maximum(seeds, 1)[:, :, None]
+    text_encoder_id, embeddings = _prompt_embeddings(specifications, order, rows, own_ids)
+    candidates = {s.candidate.identity: s.candidate for s in reversed(specifications)}
     return Stack(
-        candidates=tuple(s.candidate for s in specifications),
-        prompt_ids=tuple(order),
+        candidates=tuple(candidates[identity] for identity in rows),
+        prompt_ids=(*order, *[""] * width),
         features=features,
         mask=seeds > 0,
         prompt_embeddings=embeddings,
@@ -201,13 +264,23 @@ def _stacked(specifications: Sequence[Specification]) -> Stack:
         text_encoder_id=text_encoder_id,
         prompt_set_size=first.prompt_set.size,
         codec=first.settings.codec,
+        own=np.arange(shape[1]) >= len(order) if width else None,
+        own_ids=tuple(own_ids) if width else (),
     )
 
 
+def _prompts(specification: Specification) -> int:
+    return len(set(specification.prompt_ids))
+
+
 def _prompt_embeddings(
-    specifications: Sequence[Specification], order: dict[str, int]
+    specifications: Sequence[Specification],
+    order: Mapping[str, int],
+    rows: Mapping[str, int],
+    own_ids: Sequence[Mapping[int, str]],
 ) -> tuple[str | None, FloatArray | None]:
-    """Embeddings of all prompts ``[N, t]`` by the commonest text encoder, if every prompt has one.
+    """Embeddings of all prompts by the commonest text encoder, if every prompt has one; ``[N, t]``,
+    or ``[M, N, t]`` with own prompts.
 
     They depend on the prompt alone, so any specification can lend its own to the others.
     """
@@ -215,15 +288,30 @@ def _prompt_embeddings(
     if not embedded:
         return None, None
     text_encoder_id = Counter(s.text_encoder_id for s in embedded).most_common(1)[0][0]
-    rows: dict[str, FloatArray] = {}
+    shared: dict[str, FloatArray] = {}
+    own: dict[tuple[int, str], FloatArray] = {}
     for specification in embedded:
         if specification.text_encoder_id == text_encoder_id:
             assert specification.prompt_embeddings is not None
+            row = rows[specification.candidate.identity]
             pairs = zip(specification.prompt_ids, specification.prompt_embeddings, strict=True)
-            rows.update(pairs)
-    if set(rows) != set(order):
+            if specification.own_prompts:
+                own.update(((row, prompt_id), embedding) for prompt_id, embedding in pairs)
+            else:
+                shared.update(pairs)
+    places = {(row, p): column for row, ids in enumerate(own_ids) for column, p in ids.items()}
+    if set(shared) != set(order) or set(own) != set(places):
         return None, None
-    return text_encoder_id, np.stack([rows[prompt_id] for prompt_id in order])
+    width = max((column + 1 - len(order) for column in places.values()), default=0)
+    if not width:
+        return text_encoder_id, np.stack([shared[prompt_id] for prompt_id in order])
+    size = len(next(iter(own.values())))
+    embeddings = np.zeros((len(rows), len(order) + width, size), dtype=np.float32)
+    for prompt_id, column in order.items():
+        embeddings[:, column] = shared[prompt_id]
+    for (row, prompt_id), column in places.items():
+        embeddings[row, column] = own[row, prompt_id]
+    return text_encoder_id, embeddings
 
 
 def _embedded(specification: Specification) -> bool:
