@@ -23,7 +23,7 @@ import numpy as np
 
 from lib_gmi import methods
 from lib_gmi.calibration import calibration_error, softmax
-from lib_gmi.cli import positive
+from lib_gmi.cli_parts import positive
 from lib_gmi.encoders import DEFAULT
 from lib_gmi.errors import GMIError, PromptSetError, RankingError
 from lib_gmi.fitted import FittedLibrary, findings

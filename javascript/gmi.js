@@ -790,6 +790,13 @@
       const missing = root().querySelector('[data-gmi="show"][data-value="missing"]');
       if (missing) showStates(missing);
     },
+    "harvest-first"() {
+      showView("specifications");
+      act({ do: "harvest-look" });
+    },
+    "harvest-look": () => act({ do: "harvest-look", lossy: byId("gmi_harvest_lossy").checked }),
+    "harvest-start": () => act({ do: "harvest-start", lossy: byId("gmi_harvest_lossy").checked }),
+    "harvest-cancel": () => act({ do: "harvest-cancel" }),
     load: (button) => load(button.dataset.name),
     undo,
     async send(button) {

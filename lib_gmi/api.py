@@ -8,21 +8,22 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import recipes
 from .builds import RUNNING, Builds, BuildState
 from .errors import GMIError
+from .harvest import Rules
+from .harvests import Harvests, harvest_json
 from .images import decode_image
+from .metadata import making_in
 from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from .identify import RankedCandidate, Ranking
-    from .library import Entry
+    from .metadata import Making
     from .protocols import GenerationSettings
 
 PREFIX = "/gmi/v1"
@@ -48,6 +49,7 @@ class Api:
     def __init__(self, service: Service, builds: Builds) -> None:
         self.service = service
         self.builds = builds
+        self.harvests = Harvests(service)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -81,7 +83,7 @@ class Api:
             "dialects": list(service.prompt_set.dialects),
             **service.host.choices(),
             "seconds_per_sample": self.builds.seconds_per_sample(),
-            "first_run": all(state.shown is None for state in states),
+            "first_run": not any(state.pictured for state in states),
             "snapshot": service.snapshot_name,
             "fitting": bool(getattr(service.advance_soon, "busy", False)),
             "build": self.build(),
@@ -92,6 +94,10 @@ class Api:
         state = self.builds.state()
         waiting = self.builds.waiting_for() if state.state == RUNNING else None
         return build_json(state, waiting)
+
+    def harvest(self) -> dict[str, Any]:
+        """What the images in the host's folders say, and how far a harvest is."""
+        return harvest_json(self.harvests.state())
 
     def sample(self, folder: str, file: str) -> Path | None:
         """The file of a sample; ``None`` for anything that the library did not write itself."""
@@ -119,7 +125,8 @@ class Api:
             GMIError: nothing can be ranked; the message says what to do.
         """
         top = _number(body, "top", 12, 1, 200)
-        images = [_decoded(image, n) for n, image in enumerate(_images(body), 1)]
+        files = [_content(image, n) for n, image in enumerate(_images(body), 1)]
+        images = [decode_image(file, name=f"image {n}") for n, file in enumerate(files, 1)]
         method = _text(body, "method", "auto")
         if method not in RANKERS:
             raise RequestError(f"Unknown method. Known: {', '.join(RANKERS)}.")
@@ -127,7 +134,14 @@ class Api:
         names = self.service.favourites.names() if body.get("favourites") is True else None
         wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500), names)
         ranking = self.service.rank(images, prompt or None, method, wanted)
-        return self.ranking_json(ranking, top, prompt, wanted)
+        return {
+            **self.ranking_json(ranking, top, prompt, wanted),
+            "made_with": self.made_with([making_in(file) for file in files]),
+        }
+
+    def made_with(self, makings: Sequence[Making | None]) -> list[dict[str, Any]]:
+        """What the images say themselves, to be shown before the ranking and never in its place."""
+        return [said.to_json() for said in self.service.made_with(makings)]
 
     def ranking_json(
         self, ranking: Ranking, top: int, prompt: str = "", wanted: Filter | None = None
@@ -197,6 +211,31 @@ class Api:
     def cancel_build(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Stop at once."""
         return build_json(self.builds.cancel())
+
+    def look_at_images(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what the images in the host's folders say; builds nothing.
+
+        Raises:
+            RequestError: malformed.
+        """
+        return harvest_json(self.harvests.look(_rules(body)))
+
+    def start_harvest(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Build specifications of images that are there, of ``names`` or of all that have enough.
+
+        Raises:
+            RequestError: malformed.
+            RankingError: a name is not installed.
+        """
+        names = body.get("names")
+        if names is not None:
+            names = _names(names)
+            self.service.all_installed(names)
+        return harvest_json(self.harvests.start(names, _rules(body)))
+
+    def cancel_harvest(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Stop reading images."""
+        return harvest_json(self.harvests.cancel())
 
     def set_settings(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change a checkpoint's settings, or go back to its preset.
@@ -315,14 +354,19 @@ class Api:
             "settings": None if state.settings is None else settings_json(state.settings),
             "because": [] if state.preset is None else list(state.preset.because),
             "edited": state.edited,
-            "previews": [] if shown is None else self._previews(shown),
+            "harvested": 0 if state.harvest is None else state.harvest.samples,
+            "previews": self._previews(state),
             "group": group_of.get(candidate.identity),
             "favourite": candidate.name in self.service.favourites.names(),
         }
 
-    def _previews(self, entry: Entry) -> list[str]:
-        found = (self.service.sample(entry, p) for p in entry.described["prompt_ids"][:_PREVIEWS])
-        return [sample_url(path) for path in found if path is not None]
+    def _previews(self, state: CheckpointState) -> list[str]:
+        found = (
+            self.service.sample(entry, prompt_id)
+            for entry in state.pictured
+            for prompt_id in entry.described["prompt_ids"][:_PREVIEWS]
+        )
+        return [sample_url(path) for path in found if path is not None][:_PREVIEWS]
 
     def _ranked(self, row: RankedCandidate, state: CheckpointState) -> dict[str, Any]:
         return {
@@ -344,7 +388,10 @@ class Api:
 
     def _evidence(self, state: CheckpointState, prompt_id: str) -> dict[str, Any]:
         prompts = {prompt.id: prompt.text for prompt in self.service.prompt_set.prompts}
-        path = None if state.shown is None else self.service.sample(state.shown, prompt_id)
+        for entry in state.pictured:
+            prompts.update(entry.texts)
+        found = (self.service.sample(entry, prompt_id) for entry in state.pictured)
+        path = next((path for path in found if path is not None), None)
         return {
             "prompt_id": prompt_id,
             "prompt": prompts.get(prompt_id, prompt_id),
@@ -435,13 +482,28 @@ def _images(body: Mapping[str, Any]) -> list[str]:
     return images
 
 
-def _decoded(image: str, number: int) -> Image.Image:
+def _content(image: str, number: int) -> bytes:
     _, comma, data = image.partition(",")
     try:
-        content = base64.b64decode(data if comma else image, validate=True)
+        return base64.b64decode(data if comma else image, validate=True)
     except (binascii.Error, ValueError):
         raise RequestError(f"Image {number} is not valid base64.") from None
-    return decode_image(content, name=f"image {number}")
+
+
+def _rules(body: Mapping[str, Any]) -> Rules:
+    """Rules of a harvest: ``lossy``, ``networks`` (the sum of weights), ``allowed`` processes."""
+    plain = Rules()
+    lossy, allowed = body.get("lossy", False), body.get("allowed", [])
+    networks = body.get("networks", plain.networks)
+    if not isinstance(lossy, bool):
+        raise RequestError("'lossy' must be true or false.")
+    number = isinstance(networks, int | float) and not isinstance(networks, bool)
+    if not number or not 0 <= networks <= 100:
+        raise RequestError("'networks' must be a number from 0 to 100.")
+    good = isinstance(allowed, list) and all(isinstance(name, str) for name in allowed)
+    if not good or len(allowed) > 20:
+        raise RequestError("'allowed' must be a list of processes.")
+    return replace(plain, lossy=lossy, networks=float(networks), allowed=frozenset(allowed))
 
 
 def _names(value: Any) -> list[str]:

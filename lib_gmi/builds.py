@@ -250,6 +250,7 @@ class Builds:
             progress,
         )
         builder.settings_for = service.settings
+        builder.prompts = service.prompts_in_order()
         builder.recorder.keep_copies = service.keep_samples()
         progress.builder = builder
         summary = builder.build([candidate], job.samples)

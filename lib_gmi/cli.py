@@ -1,4 +1,4 @@
-"""The command line: ``gmi build``, ``rank``, ``library``, ``demo``, ``encoders``, ``ui``.
+"""The command line: ``gmi build``, ``harvest``, ``rank``, ``library``, ``pack``, ``demo`` and more.
 
 Exit codes: 0 done; 1 done in part (some candidates failed or are damaged); 2 wrong usage or bad
 input, with a message that says what to do; 130 interrupted, with everything finished so far kept.
@@ -11,23 +11,33 @@ import contextlib
 import csv
 import fnmatch
 import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import cli_harvest
+from .cli_packs import add_pack
+from .cli_parts import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_PARTLY,
+    EXIT_USAGE,
+    Bar,
+    add_common,
+    add_library_option,
+    positive,
+    print_json,
+    say,
+)
 from .errors import GMIError, ImageError, RankingError
 from .library import Library
-from .paths import LIBRARY_VARIABLE, default_library_folder
 from .tables import bar, one_line, table
 
 if TYPE_CHECKING:
     from .identify import Ranking
     from .protocols import Candidate
     from .submit import BuildSummary
-
-EXIT_OK, EXIT_PARTLY, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,11 +68,6 @@ def _survive_any_text() -> None:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
-def _say(text: str) -> None:
-    """Print one line for people: no control character or line break of a name gets through."""
-    print(one_line(text))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gmi", description="Find which of your checkpoints makes images like the one you have."
@@ -71,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_build(commands)
     _add_rank(commands)
     _add_library(commands)
+    cli_harvest.add_parser(commands)
+    add_pack(commands, add_common, Bar)
     _add_demo(commands)
     _add_encoders(commands)
     _add_ui(commands)
@@ -99,7 +106,7 @@ def _add_build(commands: Any) -> None:
     build.add_argument(
         "--rebuild", action="store_true", help="start anew, for images that have changed"
     )
-    _add_common(build)
+    add_common(build)
     build.set_defaults(run=_build)
 
 
@@ -115,7 +122,7 @@ def _build(arguments: argparse.Namespace) -> int:
     if arguments.rebuild:
         chosen = {candidate.identity for candidate in candidates}
         library.remove([e for e in library.entries() if e.identity in chosen])
-    with _Bar("Building", quiet=arguments.json) as progress:
+    with Bar("Building", quiet=arguments.json) as progress:
         summary = app.build(
             host,
             host.prompt_set,
@@ -127,12 +134,12 @@ def _build(arguments: argparse.Namespace) -> int:
         )
     if summary.complete or summary.partial:
         with (
-            _Bar("Fitting", quiet=arguments.json) as progress,
+            Bar("Fitting", quiet=arguments.json) as progress,
             contextlib.suppress(RankingError),  # too little to rank yet is no failure of the build
         ):
             app.open_fitted(library, arguments.encoder or DEFAULT, progress=progress)
     if arguments.json:
-        _print_json(
+        print_json(
             {
                 **vars(summary),
                 **{k: [vars(e) for e in getattr(summary, k)] for k in _EXCLUSIONS},
@@ -159,13 +166,13 @@ def _print_summary(summary: BuildSummary, library: Library) -> None:
     from .submit import format_duration
 
     took = format_duration(summary.seconds)
-    _say(f"{summary.samples} samples encoded in {took}; library: {library.folder}")
-    _say(f"  complete: {len(summary.complete)}, partial: {len(summary.partial)}")
+    say(f"{summary.samples} samples encoded in {took}; library: {library.folder}")
+    say(f"  complete: {len(summary.complete)}, partial: {len(summary.partial)}")
     for kind in _EXCLUSIONS:
         for exclusion in getattr(summary, kind):
-            _say(f"  {kind}: {exclusion.title}: {exclusion.reason}")
+            say(f"  {kind}: {exclusion.title}: {exclusion.reason}")
     if summary.unavailable:
-        _say(f"  {summary.unavailable} samples are not in the folder, or were left out")
+        say(f"  {summary.unavailable} samples are not in the folder, or were left out")
 
 
 # -- rank -----------------------------------------------------------------------------------------
@@ -181,7 +188,7 @@ def _add_rank(commands: Any) -> None:
     rank.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="file, or one folder")
     rank.add_argument("--encoder", default=None, help="rank the specifications of this encoder")
     _add_query_options(rank)
-    _add_common(rank)
+    add_common(rank)
     rank.set_defaults(run=_rank)
 
 
@@ -197,7 +204,7 @@ def _rank(arguments: argparse.Namespace) -> int:
     folders = [path for path in arguments.images if path.is_dir()]
     if folders and len(arguments.images) > 1:
         raise ImageError(f"{folders[0]}: give one folder, or files, but not both.")
-    with _Bar("Fitting", quiet=arguments.json) as progress:
+    with Bar("Fitting", quiet=arguments.json) as progress:
         library = app.open_fitted(Library(arguments.library), arguments.encoder, progress=progress)
     identifier = app.Identifier(library)
     if folders:
@@ -209,14 +216,14 @@ def _rank(arguments: argparse.Namespace) -> int:
 
 def _show(ranking: Ranking, arguments: argparse.Namespace) -> None:
     if arguments.json:
-        _print_json(ranking.to_json(arguments.top))
+        print_json(ranking.to_json(arguments.top))
     else:
         print_ranking(ranking, arguments.top)
 
 
 def print_ranking(ranking: Ranking, top: int) -> None:
     """The ranking as people read it: verdict, table, and what to know about it."""
-    _say(ranking.verdict)
+    say(ranking.verdict)
     print()
     with_paper = ranking.best.weighted_rkme is not None and ranking.method != "weighted-rkme"
     headers = ["#", "checkpoint", "probability", "", "score"]
@@ -237,19 +244,19 @@ def print_ranking(ranking: Ranking, top: int) -> None:
         rows.append(cells)
     print(table(headers, rows, shrink=[len(headers) - 1, 1]))
     print()
-    _say(f"Method: {ranking.method} ({ranking.reason}).")
+    say(f"Method: {ranking.method} ({ranking.reason}).")
     if ranking.conformal:
         first = "the first" if ranking.conformal == 1 else f"one of the first {ranking.conformal}"
-        _say(f"With images like the library's own, {first} is right nine times in ten.")
+        say(f"With images like the library's own, {first} is right nine times in ten.")
     for note in ranking.notes:
-        _say(note)
+        say(note)
     shown = {row.candidate.title for row in ranking.candidates[:top]}
     for group in ranking.groups:
         if shown & set(group.titles):
             share = "" if group.probability is None else f" ({group.probability:.1%} together)"
-            _say(f"Nearly the same{share}: {', '.join(group.titles)}")
+            say(f"Nearly the same{share}: {', '.join(group.titles)}")
     for exclusion in ranking.excluded:
-        _say(f"Not ranked: {exclusion.title}: {exclusion.reason}")
+        say(f"Not ranked: {exclusion.title}: {exclusion.reason}")
 
 
 def _rank_folder(identifier: Any, folder: Path, arguments: argparse.Namespace) -> int:
@@ -260,7 +267,7 @@ def _rank_folder(identifier: Any, folder: Path, arguments: argparse.Namespace) -
         raise ImageError(f"{folder}: holds no images.")
     rows: list[dict[str, Any]] = []
     failed = 0
-    with _Bar("Ranking", quiet=arguments.json) as progress:
+    with Bar("Ranking", quiet=arguments.json) as progress:
         for number, path in enumerate(paths, 1):
             try:
                 ranking = identifier.rank([path], arguments.prompt, arguments.method)
@@ -270,7 +277,7 @@ def _rank_folder(identifier: Any, folder: Path, arguments: argparse.Namespace) -
                 rows.append({"image": str(path), "error": str(error)})
             progress.update(number, len(paths), path.name)
     if arguments.json:
-        _print_json(rows)
+        print_json(rows)
     else:
         _print_csv(rows)
     return EXIT_PARTLY if failed else EXIT_OK
@@ -309,11 +316,11 @@ def _add_library(commands: Any) -> None:
         ("duplicates", _duplicates, "candidates that the library cannot tell apart"),
     ):
         action = actions.add_parser(name, help=text, description=text)
-        _add_common(action)
+        add_common(action)
         action.set_defaults(run=run)
     remove = actions.add_parser("remove", help="move specifications to the folder removed/")
     remove.add_argument("names", nargs="+", metavar="NAME", help="title, or identity")
-    _add_common(remove)
+    add_common(remove)
     remove.set_defaults(run=_remove)
 
 
@@ -324,10 +331,10 @@ def _list(arguments: argparse.Namespace) -> int:
         print(f"gmi: {one_line(problem.title)}: {one_line(problem.reason)}", file=sys.stderr)
     code = EXIT_PARTLY if problems else EXIT_OK
     if arguments.json:
-        _print_json([{"file": e.file, **e.described} for e in entries])
+        print_json([{"file": e.file, **e.described} for e in entries])
         return code
     if not entries:
-        _say(f"{library.folder}: no specifications yet. Build them with: gmi build FOLDER")
+        say(f"{library.folder}: no specifications yet. Build them with: gmi build FOLDER")
         return code
     rows = []
     for entry in entries:
@@ -345,14 +352,14 @@ def _list(arguments: argparse.Namespace) -> int:
     headers = ["checkpoint", "architecture", "samples", "", "encoder", "identity"]
     print(table(headers, rows, shrink=[5, 4, 0]))
     print()
-    _say(f"{len(entries)} specifications in {library.folder}")
+    say(f"{len(entries)} specifications in {library.folder}")
     return code
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     report = Library(arguments.library).verify()
     if arguments.json:
-        _print_json(
+        print_json(
             {
                 "good": list(report.good),
                 "damaged": [vars(e) for e in report.damaged],
@@ -360,11 +367,11 @@ def _verify(arguments: argparse.Namespace) -> int:
             }
         )
     else:
-        _say(f"{len(report.good)} specifications are good.")
+        say(f"{len(report.good)} specifications are good.")
         for exclusion in report.damaged:
-            _say(f"set aside in damaged/: {exclusion.title}: {exclusion.reason}")
+            say(f"set aside in damaged/: {exclusion.title}: {exclusion.reason}")
         for exclusion in report.unreadable:
-            _say(f"left alone: {exclusion.title}: {exclusion.reason}")
+            say(f"left alone: {exclusion.title}: {exclusion.reason}")
     return EXIT_PARTLY if report.damaged or report.unreadable else EXIT_OK
 
 
@@ -379,26 +386,26 @@ def _remove(arguments: argparse.Namespace) -> int:
     found = list({entry.file: entry for entry in found}.values())
     moved = library.remove(found)
     if arguments.json:
-        _print_json([str(path) for path in moved])
+        print_json([str(path) for path in moved])
     else:
         for entry, path in zip(found, moved, strict=True):
-            _say(f"{entry.title} → {path}")
+            say(f"{entry.title} → {path}")
     return EXIT_OK
 
 
 def _duplicates(arguments: argparse.Namespace) -> int:
     from . import app
 
-    with _Bar("Fitting", quiet=arguments.json) as progress:
+    with Bar("Fitting", quiet=arguments.json) as progress:
         fitted = app.open_fitted(Library(arguments.library), progress=progress)
     groups = [[fitted.stack.candidates[i].title for i in group] for group in fitted.findings.groups]
     if arguments.json:
-        _print_json(groups)
+        print_json(groups)
     elif groups:
         for titles in groups:
-            _say(f"These {len(titles)} are nearly the same: {', '.join(titles)}")
+            say(f"These {len(titles)} are nearly the same: {', '.join(titles)}")
     else:
-        _say(f"All {len(fitted.stack.candidates)} candidates can be told apart.")
+        say(f"All {len(fitted.stack.candidates)} candidates can be told apart.")
     return EXIT_OK
 
 
@@ -422,10 +429,10 @@ def _demo(arguments: argparse.Namespace) -> int:
     from . import app
 
     image, name = (arguments.image, str(arguments.image)) if arguments.image else _photograph()
-    with _Bar("Fitting", quiet=arguments.json) as progress:
+    with Bar("Fitting", quiet=arguments.json) as progress:
         library = app.open_fitted(app.embedded_library(), use_prior=False, progress=progress)
     if not arguments.json:
-        _say(f"Which of {len(library.stack.candidates)} models makes images like {name}?")
+        say(f"Which of {len(library.stack.candidates)} models makes images like {name}?")
         print()
     ranking = app.Identifier(library).rank([image], arguments.prompt, arguments.method)
     _show(ranking, arguments)
@@ -460,7 +467,7 @@ def _encoders(arguments: argparse.Namespace) -> int:
     from .methods import METHODS
 
     if arguments.json:
-        _print_json(
+        print_json(
             {
                 "encoders": [
                     {"name": i.name, "id": i.id, "dim": i.dim, "summary": i.summary}
@@ -500,67 +507,8 @@ def _add_ui(commands: Any) -> None:
     ui.add_argument(
         "--no-browser", dest="browser", action="store_false", help="only print the address"
     )
-    _add_library_option(ui)
+    add_library_option(ui)
     ui.set_defaults(run=command.run)
-
-
-# -- shared ---------------------------------------------------------------------------------------
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    _add_library_option(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_library_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--library",
-        type=Path,
-        default=default_library_folder(),
-        metavar="DIR",
-        help=f"the library's folder (default: %(default)s, or ${LIBRARY_VARIABLE})",
-    )
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def _print_json(data: Any) -> None:
-    json.dump(data, sys.stdout, indent=2, ensure_ascii=False, default=str)
-    print()
-
-
-class _Bar:
-    """A progress bar on stderr; says nothing when quiet or in a log."""
-
-    def __init__(self, title: str, quiet: bool) -> None:
-        self._title = title
-        self._quiet = quiet
-        self._bar: Any = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def update(self, done: int, total: int, message: str = "") -> None:
-        if self._quiet or total == 0 or not sys.stderr.isatty():
-            return
-        if self._bar is None:
-            from tqdm import tqdm
-
-            layout = "{desc} {percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} {postfix}"
-            self._bar = tqdm(total=total, desc=self._title, bar_format=layout, leave=False)
-        if total != self._bar.total:
-            self._bar.reset(total)
-        self._bar.n = done
-        self._bar.set_postfix_str(one_line(message))
 
 
 if __name__ == "__main__":

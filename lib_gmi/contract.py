@@ -17,6 +17,7 @@ SAMPLE_HEADERS = {"Cache-Control": "private, max-age=86400", **NO_SNIFFING}
 LOOKS: dict[str, Callable[[Api, Mapping[str, str]], dict[str, Any]]] = {
     "library": lambda api, query: api.library(),
     "build": lambda api, query: api.build(),
+    "harvest": lambda api, query: api.harvest(),
     "recipe": lambda api, query: api.recipe(query.get("name", "")),
 }
 #: Routes that change something or take long, by path; they get the request's JSON.
@@ -26,6 +27,9 @@ CHANGES: dict[str, Callable[[Api, Mapping[str, Any]], dict[str, Any]]] = {
     "build/pause": lambda api, body: api.pause_build(body),
     "build/resume": lambda api, body: api.resume_build(body),
     "build/cancel": lambda api, body: api.cancel_build(body),
+    "harvest/look": lambda api, body: api.look_at_images(body),
+    "harvest/start": lambda api, body: api.start_harvest(body),
+    "harvest/cancel": lambda api, body: api.cancel_harvest(body),
     "settings": lambda api, body: api.set_settings(body),
     "load": lambda api, body: api.load(body),
     "favourite": lambda api, body: api.set_favourite(body),

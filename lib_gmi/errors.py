@@ -39,6 +39,10 @@ class LibraryError(GMIError):
     """The library folder cannot be read or written, or does not hold what was asked for."""
 
 
+class PackError(GMIError):
+    """A pack of specifications is malformed, hostile or damaged, or cannot be written."""
+
+
 class RankingError(GMIError):
     """Nothing can be ranked, or the method asked for cannot run on this library."""
 

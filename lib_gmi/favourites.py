@@ -6,7 +6,11 @@ import json
 import threading
 from pathlib import Path
 
-from .files import write_atomic
+from .errors import LibraryError
+from .files import locked, replace_file, write_atomic
+
+#: What a file that somebody else wrote, or half a file, can raise.
+_DAMAGED = (ValueError, KeyError, TypeError, RecursionError)
 
 
 class Favourites:
@@ -24,25 +28,51 @@ class Favourites:
     def names(self) -> frozenset[str]:
         """Names that are marked; none where the file cannot be read."""
         if self._names is None:
-            self._names = self._read()
+            try:
+                self._names = self._read()
+            except (OSError, *_DAMAGED):
+                return frozenset()  # and the next time may be better
         return self._names
 
     def _read(self) -> frozenset[str]:
         try:
             found = json.loads(self._path.read_bytes())["names"]
-            return frozenset(name for name in found if isinstance(name, str))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except FileNotFoundError:
             return frozenset()
+        if not isinstance(found, list):
+            raise TypeError("the names are no list")
+        return frozenset(name for name in found if isinstance(name, str))
 
     def set(self, name: str, marked: bool) -> None:
         """Mark a checkpoint, or take the mark away.
 
         Raises:
-            LibraryError: the file cannot be written; it is as it was.
+            LibraryError: the file cannot be read or written; it is as it was.
         """
-        with self._lock:
-            stored = self._read()  # another process may have marked some
+        with self._lock, locked(self._path):
+            stored = self._stored()  # another process may have marked some
             names = stored | {name} if marked else stored - {name}
-            data = json.dumps({"names": sorted(names)}, indent=1, ensure_ascii=False)
-            write_atomic(self._path, data.encode())
+            # ASCII, because names of files can hold bytes that are no text
+            write_atomic(self._path, json.dumps({"names": sorted(names)}, indent=1).encode())
             self._names = names
+
+    def _stored(self) -> frozenset[str]:
+        """What the file says; none where it was damaged, and is kept under another name now."""
+        try:
+            return self._read()
+        except OSError as error:  # not damage: the drive may come back
+            raise LibraryError(
+                f"{self._path}: cannot be read ({error.strerror or error})."
+            ) from None
+        except _DAMAGED:
+            number = 1
+            while (kept := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
+                number += 1
+            try:
+                replace_file(self._path, kept)
+            except OSError as error:
+                raise LibraryError(
+                    f"{self._path}: is damaged, and cannot be moved to {kept.name} "
+                    f"({error.strerror or error})."
+                ) from None
+            return frozenset()

@@ -1,13 +1,14 @@
 """Identity and facts of checkpoint files, read once for each version of a file.
 
 Forty files on a slow disk take seconds to look at. What was read is remembered by path, size and
-time of change, so that only new and replaced files are read again.
+times of change, so that only new and replaced files are read again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from .errors import LibraryError
 from .files import write_atomic
 from .identity import quick_identity
 
+#: FAT knows the time of a change to two seconds, other coarse clocks to one.
+_COARSE_TICK = 2.0
 #: What reading somebody else's JSON can raise.
 _BAD_CACHE = (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
@@ -77,9 +80,14 @@ class FileIndex:
 
 
 def _stamp(path: Path) -> list[int]:
-    """What changes when a file is replaced; empty if it cannot be looked at."""
+    """What changes when a file is replaced or written to; empty if that cannot be told."""
     try:
         status = path.stat()
     except OSError:
         return []
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
+    seconds, rest = divmod(status.st_mtime_ns, 10**9)
+    if not rest and abs(time.time() - seconds) <= _COARSE_TICK:
+        return []  # of a coarse clock, and what is written before its next tick looks the same
+    # The time of change in the narrow sense (st_ctime) cannot be set by those who unpack and copy
+    # files; on Windows it is the time of creation, which does no harm.
+    return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]

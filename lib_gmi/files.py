@@ -7,11 +7,17 @@ import errno
 import os
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import LibraryError
 
 TEMPORARY_PREFIX = ".writing-"
+#: Seconds after which a temporary file is nobody's any more, however much clocks may differ.
+STALE_AFTER = 86_400.0
+#: Seconds to wait for another process that writes the same file.
+LOCK_TIMEOUT = 30.0
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -22,7 +28,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises:
         LibraryError: the disk is full, the folder is not writable, or the disk returned other
-            bytes than were written. The old file is untouched.
+            bytes than were written. The old file is untouched; where a drive that renames by
+            copying stopped halfway, the new content is kept under its temporary name.
     """
     temporary: Path | None = None
     try:
@@ -34,7 +41,17 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         if temporary.read_bytes() != data:
             raise OSError(errno.EIO, "the disk returned other bytes than were written")
-        replace_file(temporary, path)
+        before = _stamp(path)
+        try:
+            replace_file(temporary, path)
+        except OSError as error:
+            if _stamp(path) == before:
+                raise
+            kept, temporary = temporary, None
+            raise LibraryError(
+                f"{path}: the drive stopped halfway through replacing it "
+                f"({error.strerror or error}). The new content is in {kept.name} beside it."
+            ) from error
         temporary = None
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
@@ -47,6 +64,41 @@ def write_atomic(path: Path, data: bytes) -> None:
                 temporary.unlink()
     with contextlib.suppress(OSError):
         sync_folder(path.parent)  # the new content is in place, whatever becomes of this
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes that ask for it as well from changing a file meanwhile.
+
+    Raises:
+        LibraryError: another one does not let go of it, or the folder is not writable.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(path.with_name(f".{path.name}.lock")))
+        lock.acquire(timeout=LOCK_TIMEOUT)
+    except Timeout:
+        raise LibraryError(
+            f"{path}: another process has been writing for {LOCK_TIMEOUT:.0f} seconds. "
+            "Wait for it to finish and try again."
+        ) from None
+    except (OSError, NotImplementedError) as error:  # the latter where nothing can be locked
+        reason = getattr(error, "strerror", None) or error
+        raise LibraryError(f"{path}: is not writable ({reason}).") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def replace_file(source: Path, target: Path) -> None:

@@ -267,7 +267,7 @@ class Selection:
     """Which specifications of a library take part.
 
     Attributes:
-        prompt_set_hash: only those of this prompt set; ``None`` for any.
+        prompt_set_hash: only those of this prompt set, and of own prompts; ``None`` for any.
         without: file names, less their suffix, of those that others have replaced.
     """
 
@@ -276,7 +276,8 @@ class Selection:
 
     def accepts(self, specification: Specification) -> bool:
         """Whether a specification takes part."""
-        if self.prompt_set_hash not in (None, specification.prompt_set.hash):
+        fits = specification.own_prompts or specification.prompt_set.hash == self.prompt_set_hash
+        if self.prompt_set_hash is not None and not fits:
             return False
         return not self.without or stem(specification.key) not in self.without
 

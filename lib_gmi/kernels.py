@@ -297,6 +297,29 @@ class LearnedKernel:
         strength = self._samples[candidate] @ (self._projection @ query)
         return np.where(self._stack.mask[candidate], strength, -np.inf).astype(np.float32)
 
+    def fisher_ratios(self) -> FloatArray:
+        """How well each prompt's samples tell the candidates apart, ``[N]``; NaN where unknown.
+
+        Σ_m ‖b_i e_m‖² / Σ_m ‖φ(z_{m,i} − z̄_i) − b_i e_m‖²: the variance that a candidate's effect
+        explains against what it does not (Fisher 1936), with e_m from its other prompts and b_i by
+        least squares. A prompt is known if three quarters of the candidates have it.
+        """
+        mask = self._stack.mask & self._stack.shared
+        counts = mask.sum(axis=1)
+        totals = np.einsum("mnr,mn->mr", self._samples, mask.astype(np.float32))
+        ratios = np.full(mask.shape[1], np.nan, dtype=np.float32)
+        for column in range(mask.shape[1]):
+            rows = np.flatnonzero(mask[:, column] & (counts > 1))
+            if len(rows) < max(3, 0.75 * len(mask)):
+                continue
+            samples = self._samples[rows, column]
+            effects = (totals[rows] - samples) / (counts[rows] - 1)[:, None]
+            energy = float(np.square(effects).sum())
+            slope = max(float((samples * effects).sum()) / max(energy, 1e-30), 0.0)
+            rest = float(np.square(samples - slope * effects).sum())
+            ratios[column] = slope * slope * energy / max(rest, 1e-30)
+        return ratios
+
     def to_tensors(self) -> dict[str, FloatArray]:
         """What scoring needs, as arrays for safetensors; :func:`scores_from_tensors` reads it."""
         if self.params.attention > 0:

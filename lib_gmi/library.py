@@ -18,7 +18,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import LibraryError, SchemaVersionError, SpecificationError
-from .files import TEMPORARY_PREFIX, replace_file, sync_folder, write_atomic
+from .files import STALE_AFTER, TEMPORARY_PREFIX, replace_file, sync_folder, write_atomic
 from .samples import SampleStore
 from .specification import MAX_BYTES, Specification, read_settings, suspect_reason
 from .stack import Exclusion
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 #: Seconds to wait for another process that writes. Writes take milliseconds; builds hold no lock.
 LOCK_TIMEOUT = 30.0
+#: Nanoseconds between two ticks of the coarsest clock of a file system, which is FAT's.
+COARSE_TICK = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,11 @@ class Entry:
         return float(self.described["updated"])
 
     @property
+    def texts(self) -> Mapping[str, str]:
+        """See :attr:`.Specification.texts`."""
+        return dict(self.described.get("texts", {}))
+
+    @property
     def provenance(self) -> Mapping[str, Any]:
         """See :attr:`.Specification.provenance`."""
         return dict(self.described.get("provenance", {}))
@@ -159,6 +168,7 @@ class Library:
         self._loaded: dict[str, tuple[str, Specification]] = {}
         self._file_lock: BaseFileLock | None = None
         self._threads = threading.RLock()
+        self._locks = 0  # that this thread holds, one in another
 
     @property
     def specifications_folder(self) -> Path:
@@ -191,16 +201,7 @@ class Library:
 
         A damaged file counts as absent: it is set aside, and building starts that one anew.
         """
-        path = self._path(key)
-        try:
-            return self._read(path)
-        except FileNotFoundError:
-            return None
-        except SchemaVersionError:
-            raise
-        except SpecificationError as error:
-            self._set_aside(path, error)
-            return None
+        return self._get(self._path(key))
 
     def read(self, entry: Entry) -> Specification:
         """The specification of an entry, as it is stored now.
@@ -210,14 +211,14 @@ class Library:
             SpecificationError: it is damaged.
         """
         try:
-            return self._read(self.specifications_folder / entry.file)
+            return self._read(self.specifications_folder / entry.file)[1]
         except FileNotFoundError:
             raise LibraryError(f"{entry.title}: its specification is gone.") from None
 
     def snapshot(self) -> Snapshot:
         """Read every specification. Damaged files are set aside; they never stop the others."""
         entries, problems = self._scan()
-        found: dict[str, Specification] = {}
+        found: dict[str, tuple[str, Specification]] = {}
         for entry in entries:
             path = self.specifications_folder / entry.file
             try:
@@ -228,10 +229,11 @@ class Library:
                 problems.append(Exclusion(entry.title, str(error)))
             except SpecificationError as error:
                 problems.append(Exclusion(entry.title, self._set_aside(path, error)))
-        self._loaded = {name: v for name, v in list(self._loaded.items()) if name in found}
-        ordered = sorted(found.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
+        self._loaded = dict(found)
+        specifications = (specification for _, specification in found.values())
+        ordered = sorted(specifications, key=lambda s: (s.candidate.title.casefold(), s.key))
         # of the bytes that were read, not of what may lie there by now
-        fingerprint = _fingerprint({name: self._loaded[name][0] for name in found})
+        fingerprint = _fingerprint({name: content_hash for name, (content_hash, _) in found.items()})
         return Snapshot(tuple(ordered), tuple(problems), fingerprint)
 
     def add(self, specification: Specification) -> None:
@@ -302,13 +304,20 @@ class Library:
                 if entry.identity != old:
                     continue
                 path = self.specifications_folder / entry.file
-                specification = self._read(path)
+                specification = self._get(path)
+                if specification is None:
+                    continue  # damaged, or gone by now
                 candidate = replace(specification.candidate, identity=new)
                 renamed = replace(specification, candidate=candidate)
                 stored = self.get(renamed.key)
                 self._write(renamed if stored is None else stored.merged(renamed))
                 self.samples.move(path.stem, self.samples.folder / stem(renamed.key))
-                path.unlink()
+                try:
+                    path.unlink()
+                except OSError as error:  # both are there; the next time ends it
+                    raise LibraryError(
+                        f"{path}: cannot be removed ({error.strerror or error})."
+                    ) from None
                 moved += 1
         return moved
 
@@ -362,7 +371,7 @@ class Library:
         self._loaded.clear()
         for path in self._files():
             try:
-                good.append(self._read(path).candidate.title)
+                good.append(self._read(path)[1].candidate.title)
             except FileNotFoundError:
                 continue
             except (SchemaVersionError, LibraryError) as error:
@@ -391,8 +400,10 @@ class Library:
         folder = self.folder / "fitted"
         with contextlib.suppress(LibraryError, OSError), self._lock():
             write_atomic(folder / name, data)
-            newest_first = sorted(folder.iterdir(), key=lambda p: -p.stat().st_mtime_ns)
-            for path in newest_first[_KEPT_FITTED:]:
+            older = [path for path in folder.iterdir() if path.name != name]
+            # the new one stays even if the clock was set back, and all others look newer
+            older.sort(key=lambda path: -path.stat().st_mtime_ns)
+            for path in older[_KEPT_FITTED - 1 :]:
                 path.unlink()
 
     # -- files ------------------------------------------------------------------------------------
@@ -414,15 +425,28 @@ class Library:
                 f"{self.folder}: cannot be listed ({error.strerror or error})."
             ) from None
 
-    def _read(self, path: Path, content_hash: str | None = None) -> Specification:
-        """A specification by path; from memory if its content is known to be the same."""
+    def _get(self, path: Path) -> Specification | None:
+        """See :meth:`get`."""
+        for _ in range(2):  # setting a damaged file aside can bring a good one to light
+            try:
+                return self._read(path)[1]
+            except FileNotFoundError:
+                return None
+            except SchemaVersionError:
+                raise
+            except SpecificationError as error:
+                self._set_aside(path, error)
+        return None
+
+    def _read(self, path: Path, content_hash: str | None = None) -> tuple[str, Specification]:
+        """A specification by path, and the hash of the bytes that it was read from; both from
+        memory if the content is known to be the same."""
         cached = self._loaded.get(path.name)
         if cached is not None and content_hash is not None and cached[0] == content_hash:
-            return cached[1]
+            return cached
         data = _read_bytes(path)
-        specification = self._parse(path, data)
-        self._loaded[path.name] = (_hash(data), specification)
-        return specification
+        read = self._loaded[path.name] = (_hash(data), self._parse(path, data))
+        return read
 
     def _parse(self, path: Path, data: bytes) -> Specification:
         specification = Specification.from_bytes(data, str(path))
@@ -432,11 +456,25 @@ class Library:
         return specification
 
     def _write(self, specification: Specification) -> None:
-        self._clean_up()
         path = self._path(specification.key)
         data = specification.to_bytes()
         Specification.from_bytes(data, str(path))  # never store what cannot be read again
-        write_atomic(path, data)
+        before = _changed(path)
+        for _ in range(2):  # a drive that renames by copying can stop halfway and not say so
+            write_atomic(path, data)
+            with contextlib.suppress(OSError):
+                if path.read_bytes() == data:
+                    break
+        else:
+            raise LibraryError(
+                f"{path}: was written, but the drive returns something else. Choose another "
+                "folder with --library or GMI_LIBRARY."
+            )
+        now = _changed(path)
+        if before is not None and now is not None and now <= before:
+            # the clock was set back, or has not ticked yet: others know a file by its time
+            with contextlib.suppress(OSError):
+                os.utime(path, ns=(now, before + COARSE_TICK))
 
     def _set_aside(self, path: Path, error: SpecificationError) -> str:
         """Move a damaged file out of the way, with its reason; never delete it.
@@ -458,6 +496,7 @@ class Library:
                 except SpecificationError:
                     target = self._free_name(self.folder / "damaged", path.name)
                     self._move(path, target)
+                    self._rescue(path)
             write_atomic(target.with_name(target.name + ".txt"), f"{error}\n".encode())
         except LibraryError as trouble:
             return f"{error} ({trouble})"
@@ -481,18 +520,51 @@ class Library:
             number += 1
         return target
 
+    def _rescue(self, path: Path) -> None:
+        """Put into the place of a lost file what an interrupted write of it left, if it is whole.
+
+        Some network drives rename by copying, or by deleting first what is replaced: interrupted,
+        they leave the content under its temporary name alone.
+        """
+        whole: list[tuple[int, Path]] = []
+        for temporary in path.parent.glob(f"{TEMPORARY_PREFIX}*"):
+            with contextlib.suppress(OSError, LibraryError, SpecificationError):
+                whole.append((len(self._parse(path, _read_bytes(temporary))), temporary))
+        if whole:
+            self._move(max(whole)[1], path)
+
     def _clean_up(self) -> None:
         """Remove what a crash left half-written. Called under the lock, so nobody is writing it."""
-        with contextlib.suppress(OSError):
-            for folder in (self.folder, self.samples.folder):
-                for path in folder.glob(f"*/{TEMPORARY_PREFIX}*"):
+        left = list(self.specifications_folder.glob(f"{TEMPORARY_PREFIX}*"))
+        if left:
+            self._scan()  # may set damaged files aside, in whose place the whole ones go
+        for path in left:
+            with contextlib.suppress(OSError, LibraryError, SpecificationError):
+                target = self._path(Specification.from_bytes(_read_bytes(path)).key)
+                if not target.exists():
+                    self._move(path, target)
+        for folder in (self.folder, self.samples.folder):
+            for path in folder.glob(f"*/{TEMPORARY_PREFIX}*"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        for path in self.folder.glob(f"{TEMPORARY_PREFIX}*"):
+            with contextlib.suppress(OSError):
+                # not all that is written here is written under this lock
+                if abs(time.time() - path.stat().st_mtime) > STALE_AFTER:
                     path.unlink()
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         # an old filelock does not keep threads of one process apart
         with self._threads, self._file_locked():
-            yield
+            self._locks += 1
+            try:
+                if self._locks == 1:
+                    with contextlib.suppress(OSError, LibraryError):
+                        self._clean_up()
+                yield
+            finally:
+                self._locks -= 1
 
     @contextmanager
     def _file_locked(self) -> Iterator[None]:
@@ -512,9 +584,10 @@ class Library:
                 f"{self.folder}: another process has been writing for {LOCK_TIMEOUT:.0f} seconds. "
                 "Wait for it to finish and try again."
             ) from None
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:  # the latter where nothing can be locked
+            reason = getattr(error, "strerror", None) or error
             raise LibraryError(
-                f"{self.folder}: is not writable ({error.strerror or error}). "
+                f"{self.folder}: is not writable ({reason}). "
                 f"Choose another folder with --library or GMI_LIBRARY."
             ) from None
         try:
@@ -549,6 +622,9 @@ class Library:
                 entries.append(Entry(path.name, row["hash"], row["described"]))
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                reason = f"{path}: cannot be read ({error.strerror or error})."
+                excluded.append(Exclusion(path.name, reason))
             except (SchemaVersionError, LibraryError) as error:
                 excluded.append(Exclusion(path.name, str(error)))
             except SpecificationError as error:
@@ -600,6 +676,14 @@ def _file_name(key: str) -> str:
 
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _changed(path: Path) -> int | None:
+    """When a file was changed, in nanoseconds; ``None`` without one."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -509,10 +509,9 @@ class Overrides:
                 f"{self.path}: another process has been writing for {LOCK_TIMEOUT:.0f} seconds. "
                 "Wait for it to finish and try again."
             ) from None
-        except OSError as error:
-            raise PresetError(
-                f"{self.path}: is not writable ({error.strerror or error})."
-            ) from None
+        except (OSError, NotImplementedError) as error:  # the latter where nothing can be locked
+            reason = getattr(error, "strerror", None) or error
+            raise PresetError(f"{self.path}: is not writable ({reason}).") from None
         try:
             yield
         finally:

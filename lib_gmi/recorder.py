@@ -114,7 +114,11 @@ class Recorder:
         return self.library.update(stored.key, refresh)
 
     def add(
-        self, specification: Specification, prompt: Prompt, image: Image.Image
+        self,
+        specification: Specification,
+        prompt: Prompt,
+        image: Image.Image,
+        seed: int | None = None,
     ) -> Specification:
         """Check, encode and store one sample.
 
@@ -122,6 +126,7 @@ class Recorder:
             specification: of the candidate that generated the image.
             prompt: that it was generated of.
             image: RGB, finished.
+            seed: that it was generated with, by default the one that every candidate uses.
 
         Returns:
             The specification as it is stored now. A broken image is recorded as a rejection.
@@ -129,7 +134,7 @@ class Recorder:
         Raises:
             LibraryError: it cannot be stored; everything stored before is safe.
         """
-        seed = self.seed(prompt)
+        seed = self.seed(prompt) if seed is None else seed
         codec = specification.settings.codec
         copies = {}
         if codec != "source":

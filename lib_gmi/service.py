@@ -21,15 +21,19 @@ from .errors import GMIError, MissingExtraError, RankingError
 from .favourites import Favourites
 from .fitted import Selection
 from .library import Entry, Library
-from .prompts import PromptSet, default_prompt_set
+from .mentions import Installed, MadeWith, made_with
+from .prompt_order import informative_first
+from .prompts import Prompt, PromptSet, default_prompt_set
 from .protocols import Candidate, GenerationSettings, Host, PseudoPrompt
 from .recorder import Recorder, completed
+from .specification import OWN_PROMPTS
 from .stack import MIN_PROMPTS
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from .identify import RankedCandidate, Ranking
+    from .metadata import Making
     from .presets import Overrides, Preset
 
 #: Any architecture, in a filter.
@@ -59,6 +63,9 @@ class InstalledHost(Host, Protocol):
 
     def hashed(self) -> dict[str, str]:
         """Better identities of files that were known by another one before: old → new."""
+
+    def image_folders(self) -> list[Path]:
+        """Where the host keeps the images that it makes, and pictures beside checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,9 @@ class CheckpointState:
 
     Attributes:
         candidate: which.
-        state: ``none``, ``quick`` (can be ranked, not complete), ``ready``, ``outdated`` (built
-            with other settings than it has now), ``suspect``, ``unsupported`` or ``failed``.
+        state: ``none``, ``harvested`` (ranked by images that were there already), ``quick`` (can be
+            ranked, not complete), ``ready``, ``outdated`` (built with other settings than it has
+            now), ``suspect``, ``unsupported`` or ``failed``.
         reason: why it is outdated, suspect, unsupported or failed.
         samples: how many it has that count for a build.
         stored: how many it has in all.
@@ -106,6 +114,7 @@ class CheckpointState:
         preset: what suits it; ``None`` for recipes and unsupported files.
         settings: that its samples are generated with.
         edited: the user changed them.
+        harvest: the specification of images that were there already, or ``None``.
     """
 
     candidate: Candidate
@@ -118,6 +127,12 @@ class CheckpointState:
     preset: Preset | None
     settings: GenerationSettings | None
     edited: bool
+    harvest: Entry | None = None
+
+    @property
+    def pictured(self) -> list[Entry]:
+        """Specifications whose samples show what it makes."""
+        return [entry for entry in (self.shown, self.harvest) if entry is not None]
 
 
 @dataclass(frozen=True)
@@ -218,26 +233,32 @@ class Service:
         """Candidates, all by default, and what the library has of them."""
         chosen = self.candidates() if candidates is None else candidates
         self.settle()
-        entries = self._entries()
-        return [self._state(c, entries.get(c.identity, [])) for c in chosen]
+        entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
+        return [
+            self._state(c, entries.get(c.identity, []), harvests.get(c.identity, []))
+            for c in chosen
+        ]
 
     def missing(self, candidates: Sequence[Candidate]) -> int:
         """How many of these are supported and cannot be ranked for want of samples."""
-        entries = self._entries()
-        return sum(
-            c.unsupported is None
-            and max((e.finished for e in entries.get(c.identity, [])), default=0) < MIN_PROMPTS
-            for c in candidates
-        )
+        entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
+
+        def samples(identity: str) -> int:
+            found = [*entries.get(identity, []), *harvests.get(identity, [])]
+            return max((entry.finished for entry in found), default=0)
+
+        return sum(c.unsupported is None and samples(c.identity) < MIN_PROMPTS for c in candidates)
 
     def state(self, candidate: Candidate) -> CheckpointState:
         """One candidate and what the library has of it."""
-        return self._state(candidate, self._entries().get(candidate.identity, []))
+        identity = candidate.identity
+        harvests = self._entries(OWN_PROMPTS).get(identity, [])
+        return self._state(candidate, self._entries().get(identity, []), harvests)
 
     def gone(self) -> list[Entry]:
         """Specifications of checkpoints that are not installed any more."""
         present = {candidate.identity for candidate in self.candidates()}
-        found = self._entries()
+        found = self._entries(OWN_PROMPTS) | self._entries()
         return [entries[0] for identity, entries in found.items() if identity not in present]
 
     def settings(self, candidate: Candidate) -> GenerationSettings:
@@ -266,7 +287,9 @@ class Service:
         entry = self._built_with(plain, settings) or (plain[0] if plain else None)
         return (settings if entry is None else entry.settings), entry, False
 
-    def _state(self, candidate: Candidate, entries: Sequence[Entry]) -> CheckpointState:
+    def _state(
+        self, candidate: Candidate, entries: Sequence[Entry], harvests: Sequence[Entry] = ()
+    ) -> CheckpointState:
         preset, settings, edited = None, None, False
         entry = shown = entries[0] if entries else None
         reason = candidate.unsupported
@@ -278,11 +301,24 @@ class Service:
                 reason = str(error)
         if entry is not None and entry.samples >= MIN_PROMPTS:
             shown = entry
+        harvest = harvests[0] if harvests else None
         state, reason = self._word(candidate, entry, shown, reason)
+        if state == "none" and harvest is not None and harvest.samples >= MIN_PROMPTS:
+            state = "harvested"
         samples = 0 if entry is None else entry.samples
         stored = sum(known.samples for known in entries)
         return CheckpointState(
-            candidate, state, reason, samples, stored, entry, shown, preset, settings, edited
+            candidate,
+            state,
+            reason,
+            samples,
+            stored,
+            entry,
+            shown,
+            preset,
+            settings,
+            edited,
+            harvest,
         )
 
     def _word(
@@ -310,12 +346,12 @@ class Service:
         """What the library has of one candidate; the specification with most samples first."""
         return self._entries().get(identity, [])
 
-    def _entries(self) -> dict[str, list[Entry]]:
-        """By identity, of this encoder and prompt set; those with most samples first."""
-        encoder_id = registry.info(self.encoder).id
+    def _entries(self, prompt_set_hash: str | None = None) -> dict[str, list[Entry]]:
+        """By identity, of this encoder and a prompt set; those with most samples first."""
+        encoder_id, wanted = registry.info(self.encoder).id, prompt_set_hash or self.prompt_set.hash
         found: dict[str, list[Entry]] = {}
         for entry in self.library.entries():
-            if entry.encoder_id == encoder_id and entry.prompt_set_hash == self.prompt_set.hash:
+            if entry.encoder_id == encoder_id and entry.prompt_set_hash == wanted:
                 found.setdefault(entry.identity, []).append(entry)
         for entries in found.values():
             entries.sort(key=lambda entry: (entry.samples, entry.updated), reverse=True)
@@ -335,6 +371,13 @@ class Service:
         if self._name is None:
             self._name = self._library_name(self._selection())
         return self._name
+
+    def prompts_in_order(self) -> list[Prompt]:
+        """The prompt set, with what tells this library's candidates apart best in front."""
+        answering = self.answering
+        library = None if answering is None else answering.identifier.library
+        stack, kernel = (None, None) if library is None else (library.stack, library.learned)
+        return informative_first(self.prompt_set.prompts, stack, kernel)
 
     def settle(self) -> None:
         """Let specifications and settings follow checkpoints whose whole hash has become known.
@@ -394,7 +437,7 @@ class Service:
             return None
         snapshot, reason = None, None
         try:
-            if not self._entries():
+            if not self._entries() and not self._entries(OWN_PROMPTS):
                 raise RankingError(NOTHING)
             fitted = open_fitted(self.library, self.encoder, self.use_prior, selection=selection)
             snapshot = FittedSnapshot(name, Identifier(fitted, self.device))
@@ -456,6 +499,12 @@ class Service:
             ranking = replace(ranking, notes=(*ranking.notes, note))
         self.last_ranking = ranking
         return ranking
+
+    def made_with(self, makings: Sequence[Making | None]) -> list[MadeWith]:
+        """What the metadata of a query's images say of their checkpoints."""
+        if not any(makings):
+            return []
+        return made_with(makings, Installed(self.host.list_checkpoints(), self.host.hashed()))
 
     def ranked_checkpoints(self, ranking: Ranking) -> list[tuple[Candidate, RankedCandidate]]:
         """The checkpoints of an answer as they are installed now, best first; no recipes."""

@@ -64,12 +64,12 @@ class _Job:
     failed: str | None = None
 
     def missing(self, prompts: Sequence[Prompt], count: int) -> list[Prompt]:
-        """What it lacks of the first ``count`` prompts; each broken sample adds one more."""
+        """The next prompts until it has ``count`` samples; each broken one adds one more."""
         if self.failed is not None or self.specification.suspect:
             return []
         finished = self.specification.done | self.unavailable
-        wanted = prompts[: count + len(self.specification.rejected)]
-        return [prompt for prompt in wanted if prompt.id not in finished]
+        lacking = count + len(self.specification.rejected) - len(finished)
+        return [prompt for prompt in prompts if prompt.id not in finished][: max(lacking, 0)]
 
 
 class Builder:
@@ -100,6 +100,8 @@ class Builder:
         self.recorder = Recorder(prompt_set, library, encoder, text_encoder)
         #: Decides how a candidate is generated with.
         self.settings_for: Callable[[Candidate], GenerationSettings] = host.default_settings
+        #: In the order in which they are generated.
+        self.prompts: Sequence[Prompt] = prompt_set.prompts
         #: The specification that was extended last; progress reports may show its newest sample.
         self.latest: Specification | None = None
         self._total = 0
@@ -113,7 +115,7 @@ class Builder:
 
         Args:
             candidates: of the host; all by default.
-            limit: only the first so many prompts, for instance 4 for a quick pass.
+            limit: only so many prompts, for instance 4 for a quick pass.
 
         Returns:
             What was done. Trouble with one candidate never stops the others.
@@ -124,7 +126,7 @@ class Builder:
         self._started = time.monotonic()
         summary = BuildSummary()
         jobs = self._jobs(candidates, summary)
-        prompts = self.prompt_set.prompts
+        prompts = self.prompts
         count = len(prompts[:limit])
         self._total = sum(len(job.missing(prompts, count)) for job in jobs)
         self._finished = 0
@@ -154,7 +156,7 @@ class Builder:
         return jobs
 
     def _run_pass(self, job: _Job, count: int, summary: BuildSummary) -> None:
-        if not job.missing(self.prompt_set.prompts, count):
+        if not job.missing(self.prompts, count):
             return
         if self.host.interrupted():
             summary.cancelled = True
@@ -162,7 +164,7 @@ class Builder:
         try:
             with self.host.session(job.candidate) as session:
                 # once more if a sample was broken: the next prompt makes up for it
-                while missing := job.missing(self.prompt_set.prompts, count):
+                while missing := job.missing(self.prompts, count):
                     if not self._generate(job, session, missing, summary):
                         summary.cancelled = True
                         return
@@ -235,7 +237,7 @@ class Builder:
                 summary.failed.append(Exclusion(title, job.failed))
             elif job.specification.suspect:
                 summary.suspect.append(Exclusion(title, job.specification.suspect))
-            elif job.missing(self.prompt_set.prompts, count):
+            elif job.missing(self.prompts, count):
                 summary.partial.append(title)
             else:
                 summary.complete.append(title)

@@ -89,6 +89,20 @@ _BUILD = (
     "`seconds_left`, `message`, `problems`."
 )
 
+_HARVEST = (
+    "The harvest: `state` (idle, looking, ready or gathering), `files` looked at, `crops` (for "
+    "each checkpoint `images`, and how many are `missing`), `left_out`, `foreign`, `built`."
+)
+_RULES: dict[str, dict[str, Any]] = {
+    "lossy": {"type": "boolean", "default": False, "description": "take JPEGs as well"},
+    "networks": {"type": "number", "description": "the most that weights of LoRAs may add up to"},
+    "allowed": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "what may have shaped an image besides, for instance `hires`",
+    },
+}
+
 #: Routes that change nothing, by path.
 LOOKS: dict[str, Described] = {
     "library": Described(
@@ -98,6 +112,12 @@ LOOKS: dict[str, Described] = {
         "`gone`, `groups` of near-duplicates, `build`, and what can be chosen from.",
     ),
     "build": Described("The build as it is now", "How far the build is.", _BUILD),
+    "harvest": Described(
+        "The harvest as it is now",
+        "What the images in the program's folders say about how they were made, and how far a "
+        "harvest is.",
+        _HARVEST,
+    ),
     "recipe": Described(
         "The workflow of a recipe",
         "The workflow that a candidate of ComfyUI was generated with.",
@@ -159,6 +179,21 @@ CHANGES: dict[str, Described] = {
     "build/resume": Described("Resume the build", "Goes on where it was paused.", _BUILD, {}),
     "build/cancel": Described(
         "Cancel the build", "Stops at once; every finished image is kept.", _BUILD, {}
+    ),
+    "harvest/look": Described(
+        "Look at images that exist",
+        "Reads what the images in the program's own folders say about how they were made.",
+        _HARVEST,
+        _RULES,
+    ),
+    "harvest/start": Described(
+        "Use images that exist",
+        "Looks, and builds specifications of checkpoints that have enough images.",
+        _HARVEST,
+        {"names": {**_NAMES, "nullable": True, "description": "null for all"}, **_RULES},
+    ),
+    "harvest/cancel": Described(
+        "Stop the harvest", "What is stored already is kept.", _HARVEST, {}
     ),
     "settings": Described(
         "Change a checkpoint's settings",

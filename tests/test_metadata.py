@@ -25,7 +25,7 @@ def png(text: str, key: str = "parameters") -> Image.Image:
 def commented(comment: bytes | str, kind: str = "JPEG") -> Image.Image:
     image = Image.new("RGB", (8, 8))
     exif = image.getexif()
-    exif.get_ifd(0x8769)[0x9286] = comment
+    exif[0x8769] = {0x9286: comment}
     return reopened(image, kind, exif=exif)
 
 

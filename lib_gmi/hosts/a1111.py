@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: What the web UI calls the work that it does for us.
 JOB = "Find Best Model"
+#: Options that name folders of finished images.
+_IMAGES = ("outdir_samples", "outdir_txt2img_samples", "outdir_save")
 #: Seconds after each turn. Whoever waits for the queue has to wake up to take theirs, and the web
 #: UI's lock goes to whoever asks first.
 _COURTESY = 0.02
@@ -77,6 +79,16 @@ class A1111Host:
         candidates = [self._candidate(info) for info in _infos()]
         self.files.save()
         return distinct(candidates)
+
+    def image_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.image_folders`."""
+        from modules import paths_internal, shared
+
+        # the first one counts for everything where it is set
+        chosen = [shared.opts.data.get(key) for key in _IMAGES]
+        folders = [Path(paths_internal.script_path) / str(folder) for folder in chosen if folder]
+        beside = dict.fromkeys(Path(info.filename).parent for info in _infos())
+        return [*dict.fromkeys(folders), *beside]
 
     def hashed(self) -> dict[str, str]:
         """``quick:…`` → ``sha256:…`` of the files whose whole hash the web UI knows by now."""

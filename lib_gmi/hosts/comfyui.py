@@ -74,6 +74,13 @@ class ComfyHost:
 
         return {"samplers": list(KSampler.SAMPLERS), "schedulers": list(KSampler.SCHEDULERS)}
 
+    def image_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.image_folders`."""
+        import folder_paths
+
+        beside = folder_paths.get_folder_paths("checkpoints")
+        return [Path(folder) for folder in (folder_paths.get_output_directory(), *beside)]
+
     def hashed(self) -> dict[str, str]:
         """Nothing: ComfyUI does not hash checkpoints."""
         return {}

@@ -54,6 +54,10 @@ class ImageFolder(FolderHost):
     def choices(self) -> dict[str, list[str]]:
         return {"samplers": [], "schedulers": []}
 
+    def image_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.image_folders`."""
+        return []
+
     def hashed(self) -> dict[str, str]:
         return {}
 
@@ -181,6 +185,10 @@ class ListedLibrary:
 
     def choices(self) -> dict[str, list[str]]:
         return {"samplers": [], "schedulers": []}
+
+    def image_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.image_folders`."""
+        return []
 
     def hashed(self) -> dict[str, str]:
         return {}

@@ -13,6 +13,7 @@ from .bodies import text
 from .bridge import Bridge
 from .compare import BROKEN
 from .finding import Finding
+from .harvest import harvest_panel
 from .kept import Kept
 from .markup import Html, digest, tag
 from .parts import trouble
@@ -65,6 +66,9 @@ class Desk:
             "build-resume": of_api("resume_build"),
             "build-cancel": of_api("cancel_build"),
             "build-now": self.build_now,
+            "harvest-look": of_api("look_at_images"),
+            "harvest-start": of_api("start_harvest"),
+            "harvest-cancel": of_api("cancel_harvest"),
             "rebuild": of_api("rebuild"),
             "delete": of_api("remove"),
             "verify": self.verify,
@@ -147,12 +151,16 @@ class Desk:
             "build": building.build_panel(library, waiting, guess),
             "extras": rows.extras(library),
         }
+        harvest = bridge.api.harvest()
+        if bridge.abilities.build:
+            regions["harvest"] = harvest_panel(harvest)
         deletable = not bridge.api.service.library.read_only
         table = {
             row["name"]: rows.row(row, bridge.abilities, self._preview(row), deletable)
             for row in library["checkpoints"]
         }
-        return self._common(body, build, library["fitting"]) | {
+        busy = library["fitting"] or harvest["state"] in ("looking", "gathering")
+        return self._common(body, build, busy) | {
             "regions": _changed(regions, known),
             "rows": _changed(table, _digests(body, "rows")),
             "order": list(table),
@@ -164,12 +172,12 @@ class Desk:
         }
 
     def _common(
-        self, body: Mapping[str, Any], build: Mapping[str, Any], fitting: bool = False
+        self, body: Mapping[str, Any], build: Mapping[str, Any], busy: bool = False
     ) -> dict[str, Any]:
         outcome = self.finding.comparison.of(text(body, "query"))
         comparing = outcome is not None and outcome.running
         answer: dict[str, Any] = {
-            "busy": build["state"] == "running" or fitting or comparing,
+            "busy": build["state"] == "running" or busy or comparing,
             "blur": self.bridge.preferences().blur,
             "current": self.bridge.current(),
             "building": (build["current"] or {}).get("name"),

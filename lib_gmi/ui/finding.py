@@ -83,6 +83,7 @@ class Finding:
         images = [upload.image for upload in uploads]
         ranking = service.rank(images, prompt or None, method, wanted)
         answer = self.bridge.api.ranking_json(ranking, TOP, prompt, wanted)
+        answer["made_with"] = self.bridge.api.made_with([upload.making for upload in uploads])
         key = secrets.token_hex(16)
         self._remember(key, Asked(uploads, answer))
         query = cards.Query(

@@ -225,6 +225,7 @@ def _specifications(abilities: Abilities) -> Html:
             if abilities.build
             else None,
         ),
+        region("harvest", **{"class": "gmi-panel gmi-harvest-panel"}) if abilities.build else None,
         tag(
             "div",
             {"class": "gmi-table-tools"},

@@ -16,6 +16,8 @@ _WHAT = (
     "as its specification, and from then on any image you drop here is compared with all of them "
     "at once."
 )
+#: States of checkpoints that have a specification.
+_HAVE = ("harvested", "quick", "ready", "outdated", "suspect")
 #: So many chips of a filter are seen before somebody wants more.
 _AT_ONCE = 9
 _EACH = tag("span", None, "each")
@@ -103,6 +105,13 @@ def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> 
             tag("span", None, _PAUSE),
         ),
         tag("div", {"class": "gmi-line"}, each),
+        tag(
+            "p",
+            {"class": "gmi-hint"},
+            tag("span", None, "Or begin with images that you already have:"),
+            " ",
+            button("Look at them", "harvest-first", "gmi-link"),
+        ),
     )
 
 
@@ -174,7 +183,7 @@ def counts(library: dict[str, Any], kept: int) -> Html:
         kept: bytes of the samples' pictures.
     """
     rows = library["checkpoints"]
-    have = sum(row["state"] in ("quick", "ready", "outdated", "suspect") for row in rows)
+    have = sum(row["state"] in _HAVE for row in rows)
     able = sum(row["state"] != "unsupported" for row in rows)
     samples = sum(row["stored"] for row in rows) + sum(gone["samples"] for gone in library["gone"])
     states = [

@@ -32,6 +32,7 @@ def ranking(answer: dict[str, Any], query: Query) -> Html:
     return tag(
         "div",
         {"class": f"gmi-ranking{' gmi-bare' if bare else ''}", "data-gmi-query": query.key},
+        [_made_with(said, query) for said in answer.get("made_with", ())],
         verdict(answer),
         [note("info", text) for text in answer["notes"] if text not in asides],
         _missing(answer["missing"], query),
@@ -45,6 +46,19 @@ def ranking(answer: dict[str, Any], query: Query) -> Html:
         tag("ol", {"class": "gmi-cards", "aria-label": "Ranking"}, cards),
         _conformal(answer),
         _how(answer, query, asides),
+    )
+
+
+def _made_with(said: dict[str, Any], query: Query) -> Html:
+    """What a file says itself; it stands before the ranking, never in its place."""
+    name = said["installed"]
+    load = name is not None and query.abilities.load
+    return tag(
+        "p",
+        {"class": "gmi-note gmi-made-with", "data-gmi-made-with": name or ""},
+        icon("info"),
+        tag("span", None, said["sentence"]),
+        button("Load it", "load", "gmi-link", name) if load else None,
     )
 
 

@@ -13,6 +13,7 @@ from .parts import button, chip, star, thumb
 #: Words of :class:`..service.CheckpointState`, for people.
 STATES = {
     "none": "No specification",
+    "harvested": "From your images",
     "quick": "Quick",
     "ready": "Ready",
     "outdated": "Outdated",
@@ -21,12 +22,12 @@ STATES = {
     "failed": "Failed",
 }
 #: How the table sorts by state: what wants attention comes first.
-_ORDER = ("failed", "suspect", "outdated", "none", "quick", "ready", "unsupported")
+_ORDER = ("failed", "suspect", "outdated", "none", "harvested", "quick", "ready", "unsupported")
 #: Keys of the chips above the table, their label, and the states they show.
 SHOWN = (
     ("all", "All", tuple(STATES)),
     ("missing", "Missing", ("none", "outdated")),
-    ("ready", "Ready", ("ready", "quick")),
+    ("ready", "Ready", ("ready", "quick", "harvested")),
     ("problems", "Problems", ("suspect", "failed", "unsupported")),
 )
 SORTS = (("name", "Name"), ("state", "State"), ("size", "Size"), ("built", "Built"))
@@ -118,6 +119,8 @@ def state_chip(row: dict[str, Any]) -> Html:
     state = row["state"]
     begun = row["samples"] > 0 and state in ("none", "quick", "ready")
     count = f"{row['samples']} of {row['of']}" if begun and state != "ready" else None
+    if state == "harvested":
+        count = str(row["harvested"])
     label = "Begun" if state == "none" and begun else STATES[state]
     return tag(
         "span",

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import MAX_IMAGES, MAX_UPLOAD, RequestError
 from ..errors import ImageError
+from ..metadata import making_in
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from ..metadata import Making
 
 _KEPT = 24
 _MAX_KEY = 64
@@ -40,6 +43,11 @@ class Upload:
     def image(self) -> Image.Image:
         """As it is ranked: RGB, upright."""
         return _read(self.content)
+
+    @property
+    def making(self) -> Making | None:
+        """What its metadata say about its making."""
+        return making_in(self.content)
 
     def original(self) -> Image.Image:
         """The image with its metadata; decoded only as far as that needs."""

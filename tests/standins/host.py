@@ -123,6 +123,10 @@ class StandInHost:
     def choices(self) -> dict[str, list[str]]:
         return {"samplers": ["euler", "dpmpp_2m"], "schedulers": ["normal", "karras"]}
 
+    def image_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.image_folders`."""
+        return []
+
     def hashed(self) -> dict[str, str]:
         return dict(self.hashes)
 

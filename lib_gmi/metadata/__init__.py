@@ -1,0 +1,225 @@
+"""What an image file says about its own making: prompt, checkpoint, networks, settings.
+
+Files come from anywhere, so whatever they hold is only ever read as text, and no more of it than
+the making of an image can need. Nothing here raises because of a file. See ``docs/metadata.md``.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from .making import CheckpointMention, Making, MakingSettings, Network
+from .text import MAX_PROMPT, plain_prompt, prompt_text
+from .values import loads
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from .reading import Texts
+
+__all__ = [
+    "MAX_PROMPT",
+    "CheckpointMention",
+    "Making",
+    "MakingSettings",
+    "Network",
+    "infotext_of",
+    "making_in",
+    "making_of",
+    "plain_prompt",
+    "prompt_in",
+    "prompt_of",
+    "read_making",
+    "sidecar_making",
+]
+
+
+def making_of(image: Image.Image) -> Making | None:
+    """What an image's own metadata say about its making.
+
+    Args:
+        image: as it was opened; a copy in another mode has lost what the file said. It is decoded
+            only if it has an alpha channel and its header says nothing.
+
+    Returns:
+        The making, or ``None`` if nothing is said. Never raises because of the image.
+    """
+    from .reading import texts_of
+
+    try:
+        return _told(texts_of(image)) or _hidden(image)
+    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
+        return None
+
+
+def read_making(path: Path) -> Making | None:
+    """The same of a file, whose pixels are not decoded unless it has an alpha channel.
+
+    Returns:
+        The making, or ``None`` if nothing is said or the file is no image. Never raises because of
+        the file.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read(file)
+    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
+        return None
+
+
+def making_in(content: bytes) -> Making | None:
+    """The same of a file's content. Never raises because of it."""
+    try:
+        return _read(io.BytesIO(content))
+    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
+        return None
+
+
+def sidecar_making(path: Path) -> Making | None:
+    """What the files beside an image or a checkpoint say: ``.json``, ``.civitai.info``, ``.txt``.
+
+    Args:
+        path: the image or the checkpoint, not the file beside it.
+
+    Returns:
+        The making; of a checkpoint it holds the checkpoint (or, of a LoRA, the network) and nothing
+        else. ``None`` if nothing is said. Never raises because of a file.
+    """
+    from .sidecars import read
+
+    try:
+        return read(path)
+    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
+        return None
+
+
+def prompt_of(image: Image.Image) -> str | None:
+    """The prompt that an image's own metadata names, without the rest of its settings.
+
+    Args:
+        image: as it was opened; a copy in another mode has lost what the file said.
+
+    Returns:
+        The prompt, at most :data:`MAX_PROMPT` characters, or ``None`` if there is none.
+    """
+    making = making_of(image)
+    if making is not None:
+        return making.prompt
+    return prompt_in(infotext_of(image) or "")
+
+
+def infotext_of(image: Image.Image) -> str | None:
+    """Prompt and settings as one text: from a PNG's ``parameters``, or EXIF's user comment."""
+    from .infotext import MAX_INFOTEXT
+    from .reading import texts_of
+
+    try:
+        texts = texts_of(image)
+    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
+        return None
+    found = texts.named.get("parameters") or texts.named.get("Parameters") or texts.exif.comment
+    return found[:MAX_INFOTEXT] if found else None
+
+
+def prompt_in(infotext: str) -> str | None:
+    """The prompt in such a text, or ``None``."""
+    from .infotext import MAX_INFOTEXT, parse
+
+    text = infotext[:MAX_INFOTEXT]
+    if text.lstrip()[:1] == "{" and isinstance(loads(infotext), dict):
+        return None  # a program's JSON that nothing here knows
+    return prompt_text(parse(text).prompt)
+
+
+def _read(file: BinaryIO) -> Making | None:
+    """What an opened file says."""
+    from PIL import Image
+
+    from .reading import late_texts_of, texts_of
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(file) as image:
+            making = _told(texts_of(image))
+            if making is None and image.format == "PNG":
+                at = file.tell()  # Pillow goes on from here if pixels are needed
+                making = _told(late_texts_of(file))
+                file.seek(at)
+            return making or _hidden(image)
+
+
+def _told(texts: Texts) -> Making | None:
+    """What the texts of a file say, by the first of the formats that says anything."""
+    from . import a1111, comfyui, fooocus, invokeai, novelai
+
+    if not texts:
+        return None
+    making = novelai.read(texts) or invokeai.read(texts) or fooocus.read(texts)
+    if making is not None:
+        return making
+    making = comfyui.read(texts)
+    written = None
+    candidates = ("parameters", "Parameters", "comment", "Comment")
+    for text in (*map(texts.named.get, candidates), texts.exif.comment, texts.exif.description):
+        if text is not None and not text.lstrip().startswith("{"):
+            written = a1111.read(text)
+            if written is not None:
+                break
+    making = written if making is None else _filled(making, written)
+    after = texts.named.get("postprocessing", texts.named.get("extras"))
+    if making is not None and after:
+        making = replace(making, processes=making.processes | a1111.processed(after))
+    return making
+
+
+def _filled(graph: Making, written: Making | None) -> Making:
+    """A graph and the infotext that one of its nodes wrote: the graph says what was done, the text
+    knows hashes, and values that were only known when the graph ran."""
+    if written is None:
+        return graph
+    told, settings = written.checkpoint, graph.settings
+    checkpoint = graph.checkpoint or told
+    if graph.checkpoint is not None and told is not None and _same(graph.checkpoint, told):
+        checkpoint = replace(
+            graph.checkpoint,
+            hashes=graph.checkpoint.hashes or told.hashes,
+            version_id=graph.checkpoint.version_id or told.version_id,
+        )
+    known = {key: value for key, value in vars(settings).items() if value is not None}
+    return replace(
+        graph,
+        prompt=graph.prompt or written.prompt,
+        negative=graph.negative or written.negative,
+        checkpoint=checkpoint,
+        networks=graph.networks or written.networks,
+        settings=replace(written.settings, **known),
+        processes=graph.processes | written.processes,
+    )
+
+
+def _same(one: CheckpointMention, other: CheckpointMention) -> bool:
+    """Whether two names are one file's: folders and suffixes are written or not."""
+    names = [(mention.name or "").replace("\\", "/").rsplit("/", 1)[-1] for mention in (one, other)]
+    stems = [
+        Path(name).stem.lower() if name.lower().endswith(_SUFFIXES) else name.lower()
+        for name in names
+    ]
+    return bool(stems[0]) and stems[0] == stems[1]
+
+
+_SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
+
+
+def _hidden(image: Image.Image) -> Making | None:
+    """What the alpha channel hides."""
+    from . import a1111, novelai
+    from .stealth import stealth_text
+
+    text = stealth_text(image)
+    if not text:
+        return None
+    data = loads(text)
+    return novelai.from_hidden(data) if isinstance(data, dict) else a1111.read(text)

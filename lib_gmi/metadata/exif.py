@@ -1,0 +1,113 @@
+"""The few texts of an EXIF block that programs write into, and no other of its entries.
+
+Pillow copies every entry of a block, and a block of a megabyte can name sixty thousand entries of a
+megabyte each.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+#: Bytes of a block; ComfyUI writes whole graphs into those of WebP files.
+MAX_BLOCK = 12_000_000
+_MAX_ENTRIES = 2000
+#: Bytes of one value that are decoded: four for each character of a long text.
+_MAX_VALUE = 8_000_000
+
+_DESCRIPTION, _MODEL, _SOFTWARE, _EXIF_IFD = 0x010E, 0x0110, 0x0131, 0x8769
+_MAKER_NOTE, _USER_COMMENT = 0x927C, 0x9286
+#: ComfyUI begins at Model, or at Make, and counts downwards for each further text.
+_COUNTED_DOWN = range(0x0100, _MODEL + 1)
+#: Types whose values are bytes: byte, ASCII, undefined.
+_BYTES = (1, 2, 7)
+
+
+@dataclass
+class Exif:
+    """Texts of an EXIF block.
+
+    Attributes:
+        comment: the user comment.
+        numbered: ComfyUI's, each with the name of what it holds before a colon.
+    """
+
+    comment: str | None = None
+    description: str | None = None
+    software: str | None = None
+    maker_note: str | None = None
+    numbered: list[str] = field(default_factory=list)
+
+
+def read_exif(block: bytes) -> Exif:
+    """The texts of a block as Pillow keeps it in ``image.info["exif"]``. Raises nothing."""
+    found = Exif()
+    block = block[: MAX_BLOCK + 6].removeprefix(b"Exif\0\0")
+    if len(block) < 8 or block[:2] not in (b"II", b"MM"):
+        return found
+    order = "<" if block[:2] == b"II" else ">"
+    try:
+        main = _directory(block, order, struct.unpack_from(order + "I", block, 4)[0])
+        inner = main.get(_EXIF_IFD)
+        nested = _directory(block, order, inner[1]) if inner else {}
+    except struct.error:
+        return found
+    # Fooocus writes into the main directory what belongs into the nested one
+    values = {**main, **nested}
+    found.comment = _comment(_value(block, values.get(_USER_COMMENT)))
+    found.maker_note = _plain(_value(block, values.get(_MAKER_NOTE)))
+    found.description = _plain(_value(block, main.get(_DESCRIPTION)))
+    found.software = _plain(_value(block, main.get(_SOFTWARE)))
+    for tag in reversed(_COUNTED_DOWN):
+        text = _plain(_value(block, main.get(tag)))
+        if text and ":" in text[:40]:
+            found.numbered.append(text)
+    return found
+
+
+_Entry = tuple[int, int, int]  # bytes, where they are or a number, type
+
+
+def _directory(block: bytes, order: str, start: int) -> dict[int, _Entry]:
+    """The entries whose values are bytes, and the one that leads to the nested directory."""
+    (count,) = struct.unpack_from(order + "H", block, start)
+    entries: dict[int, _Entry] = {}
+    for number in range(min(count, _MAX_ENTRIES)):
+        at = start + 2 + 12 * number
+        if at + 12 > len(block):
+            break
+        tag, kind, size, where = struct.unpack_from(order + "HHII", block, at)
+        if kind in _BYTES:
+            entries.setdefault(tag, (size, where if size > 4 else at + 8, kind))
+        elif tag == _EXIF_IFD:
+            entries.setdefault(tag, (4, where, kind))
+    return entries
+
+
+def _value(block: bytes, entry: _Entry | None) -> bytes:
+    if entry is None:
+        return b""
+    size, where, _kind = entry
+    return block[where : where + min(size, _MAX_VALUE)]
+
+
+def _plain(value: bytes) -> str | None:
+    return value.rstrip(b"\0").decode("utf-8", "replace").strip() or None
+
+
+def _comment(value: bytes) -> str | None:
+    """EXIF names the encoding in eight bytes; of UTF-16, both orders are out there."""
+    head, text = value[:8], value[8:]
+    if head == b"UNICODE\0":
+        # most letters of a prompt are ASCII: their zeros tell where the high byte is
+        start = text[:20_000]
+        big = start[0::2].count(0) >= start[1::2].count(0)
+        decoded = text.decode("utf-16-be" if big else "utf-16-le", "ignore")
+    elif head in (b"ASCII\0\0\0", bytes(8)):
+        decoded = text.decode("utf-8", "ignore")
+    elif value[:1] == b"{" or b"Steps: " in value[:100_000]:
+        # Fooocus and some others leave the encoding out
+        decoded = value.decode("utf-8", "ignore")
+    else:
+        return None
+    return decoded.lstrip("\ufeff").strip("\0") or None

@@ -1,0 +1,168 @@
+"""InvokeAI's metadata, of its three generations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .making import CheckpointMention, Making, Network, distinct, making_settings, mention, network
+from .reading import Texts
+from .text import prompt_text
+from .values import first, items, loads, mapping, prose, whole
+
+#: Lists that are there when something steered the image.
+_LISTS = {
+    "controlnets": "controlnet",
+    "t2iAdapters": "controlnet",
+    "control_layers": "controlnet",
+    "ipAdapters": "extension",
+    "ref_images": "extension",
+    "regions": "regional",
+}
+_DREAM = re.compile(r'^"([^"]{0,20000})"(.{0,5000})$', re.DOTALL)
+_OPTION = re.compile(r"\s-([A-Za-z])\s?([^\s]{1,60})")
+_BRACKETED = re.compile(r"\[([^\[\]]{0,20000})\]")
+
+
+def read(texts: Texts) -> Making | None:
+    """The making, or ``None`` where InvokeAI wrote nothing."""
+    newest = loads(texts.named.get("invokeai_metadata"))
+    if isinstance(newest, dict):
+        return _newest(newest)
+    older = loads(texts.named.get("sd-metadata"))
+    if isinstance(older, dict):
+        return _older(older)
+    return _oldest(texts.named.get("Dream", ""))
+
+
+def _newest(data: Mapping[str, Any]) -> Making | None:
+    """Of version 3 and later, one flat object."""
+    processes = {done for key, done in _LISTS.items() if items(data.get(key))}
+    mode = str(data.get("generation_mode", ""))[:100]
+    if mode.endswith("img2img") or data.get("init_image"):
+        processes.add("img2img")
+    if mode.endswith(("inpaint", "outpaint")):
+        processes |= {"img2img", "inpaint"}
+    if data.get("hrf_enabled") is True:
+        processes.add("hires")
+    if str(data.get("upscale_model") or data.get("upscale_initial_image") or ""):
+        processes.add("upscale")
+    refiner = _model(data.get("refiner_model"))
+    if refiner is not None:
+        processes.add("refiner")
+    loras: list[Network | None] = []
+    for entry in map(mapping, items(data.get("loras"))):
+        named = _model(first(entry.get("model"), entry.get("lora")))
+        if named is not None:
+            sha = named.hashes[0] if named.hashes else None
+            loras.append(network("lora", named.name, entry.get("weight"), sha))
+    skipped = whole(data.get("clip_skip"), 0, 23)
+    vae = _model(data.get("vae"))
+    making = Making(
+        program="invokeai",
+        prompt=prompt_text(data.get("positive_prompt")),
+        negative=prompt_text(data.get("negative_prompt")),
+        checkpoint=_model(data.get("model")),
+        networks=distinct(loras),
+        settings=making_settings(
+            seed=data.get("seed"),
+            steps=data.get("steps"),
+            cfg=data.get("cfg_scale"),
+            sampler=data.get("scheduler"),
+            width=data.get("width"),
+            height=data.get("height"),
+            # InvokeAI counts the layers that are skipped
+            clip_skip=None if skipped is None else skipped + 1,
+            vae=vae and vae.name,
+            denoise=data.get("strength"),
+        ),
+        processes=frozenset(processes),
+        refiner=refiner,
+    )
+    return making if making.prompt or making.checkpoint else None
+
+
+def _model(value: Any) -> CheckpointMention | None:
+    """A model's record. Its hash is BLAKE3's by default, which nobody else has: it is left out."""
+    record = mapping(value)
+    sha = record.get("hash")
+    plain = isinstance(sha, str) and (":" not in sha or sha.startswith("sha256:"))
+    return mention(first(record.get("name"), record.get("model_name")), sha if plain else None)
+
+
+def _older(data: Mapping[str, Any]) -> Making | None:
+    """Of version 2: an ``image`` in an object about the model."""
+    image = mapping(data.get("image"))
+    if not image:
+        return None
+    prompts = image.get("prompt")
+    if isinstance(prompts, str):
+        prompts = [{"prompt": prompts}]
+    words = [mapping(entry).get("prompt") for entry in items(prompts)]
+    kind = str(image.get("type", ""))[:40]
+    return _combined(
+        " ".join(text for text in words if isinstance(text, str)),
+        {
+            "img2img": kind == "img2img" or bool(image.get("init_image_path")),
+            "inpaint": kind in ("inpaint", "outpaint"),
+            "hires": image.get("hires_fix") is True,
+            "faces": "gfpgan" in str(image.get("postprocessing"))[:2000],
+            "upscale": "esrgan" in str(image.get("postprocessing"))[:2000],
+        },
+        mention(data.get("model_weights"), data.get("model_hash")),
+        {
+            "seed": image.get("seed"),
+            "steps": image.get("steps"),
+            "cfg": image.get("cfg_scale"),
+            "sampler": image.get("sampler"),
+            "width": image.get("width"),
+            "height": image.get("height"),
+            "denoise": image.get("strength"),
+        },
+    )
+
+
+def _oldest(text: str) -> Making | None:
+    """Of version 1: the command line, ``"prompt [negative]" -s 50 -S 42 -W 512 -A k_lms``."""
+    dream = _DREAM.match(text[:30_000].strip())
+    if dream is None:
+        return None
+    options = dict(_OPTION.findall(dream[2]))
+    return _combined(
+        dream[1],
+        {
+            "img2img": "I" in options,
+            "inpaint": "M" in options,
+            "faces": "G" in options,
+            "upscale": "U" in options,
+        },
+        None,
+        {
+            "seed": options.get("S"),
+            "steps": options.get("s"),
+            "cfg": options.get("C"),
+            "sampler": options.get("A"),
+            "width": options.get("W"),
+            "height": options.get("H"),
+            "denoise": options.get("f"),
+        },
+    )
+
+
+def _combined(
+    prompt: str,
+    done: Mapping[str, bool],
+    checkpoint: CheckpointMention | None,
+    settings: Mapping[str, Any],
+) -> Making:
+    """Both prompts stood in one text, the negative in brackets."""
+    text = prose(prompt, 20_000) or ""
+    return Making(
+        program="invokeai",
+        prompt=prompt_text(_BRACKETED.sub("", text)),
+        negative=prompt_text(", ".join(_BRACKETED.findall(text))),
+        checkpoint=checkpoint,
+        settings=making_settings(**settings),
+        processes=frozenset(name for name, was in done.items() if was),
+    )

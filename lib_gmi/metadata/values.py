@@ -1,0 +1,129 @@
+"""Values out of strangers' files: each is taken only if it is what it should be, else ``None``."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+#: Characters of JSON that are parsed; ComfyUI's graphs really reach megabytes.
+MAX_JSON = 4_000_000
+#: Objects and lists in them; a graph of thousands of nodes has a tenth of that.
+_MAX_CONTAINERS = 250_000
+#: Characters of the name of a file, a sampler or a model.
+MAX_NAME = 300
+#: Entries of a list that are looked at.
+MAX_ITEMS = 500
+#: Digits of the largest number that anything means: a seed of 64 bits has 20.
+_MAX_DIGITS = 40
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_NUMBER = re.compile(r"[+-]?(?:\d{1,24}(?:\.\d{0,24})?|\.\d{1,24})(?:[eE][+-]?\d{1,3})?")
+_HEX = re.compile(r"[0-9a-f]{6,64}")
+
+
+def _integer(digits: str) -> int | None:
+    # converting very long ones takes quadratic time
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+def _float(digits: str) -> float | None:
+    return float(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_integer, parse_float=_float, parse_constant=lambda _constant: None
+)
+
+
+def loads(text: Any) -> Any:
+    """The value of a JSON text; ``None`` where it is none, is too long, or nests too deeply."""
+    if not isinstance(text, str) or len(text) > MAX_JSON:
+        return None
+    if text.count("[") + text.count("{") > _MAX_CONTAINERS:
+        return None
+    try:
+        return _DECODER.decode(text.strip("\ufeff \t\r\n\0"))
+    except (ValueError, RecursionError, MemoryError):
+        return None
+
+
+def loads_at(text: str, start: int) -> tuple[Any, int]:
+    """The JSON value that begins at ``start``, and where it ends; ``(None, start)`` for none."""
+    while start < len(text) and text[start].isspace():
+        start += 1
+    try:
+        return _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError, MemoryError):
+        return None, start
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """``value`` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[Any]:
+    """The first :data:`MAX_ITEMS` of ``value`` if it is a list, else none."""
+    return value[:MAX_ITEMS] if isinstance(value, list) else []
+
+
+def prose(value: Any, limit: int) -> str | None:
+    """Text of several lines without control characters and halves of surrogate pairs."""
+    if not isinstance(value, str):
+        return None
+    return _UNPRINTABLE.sub("", value[:limit].replace("\r\n", "\n")).strip() or None
+
+
+def word(value: Any, limit: int = MAX_NAME) -> str | None:
+    """Text of one line, for instance a name; ``None`` if it is too long to be one."""
+    if not isinstance(value, str) or len(value) > limit:
+        return None
+    return " ".join(_UNPRINTABLE.sub("", value).split()) or None
+
+
+def real(value: Any, low: float, high: float) -> float | None:
+    """A number from ``low`` to ``high``, written as a number or as text."""
+    if isinstance(value, str):
+        value = value.strip()
+        if not _NUMBER.fullmatch(value):
+            return None
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return float(value) if low <= value <= high else None
+
+
+def whole(value: Any, low: int, high: int) -> int | None:
+    """A whole number from ``low`` to ``high``, written as a number or as text."""
+    if isinstance(value, str):
+        value = value.strip()
+        if not (value.isascii() and value.lstrip("+-").isdigit() and len(value) <= _MAX_DIGITS):
+            value = real(value, low, high)
+        else:
+            try:
+                value = int(value)
+            except ValueError:  # "+-1"
+                return None
+    if isinstance(value, float):
+        # a seed that went through a float is another seed
+        value = int(value) if math.isfinite(value) and value.is_integer() else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if low <= value <= high else None
+
+
+def digest(value: Any) -> str | None:
+    """A hash in lower-case hexadecimal, however it is introduced."""
+    if not isinstance(value, str) or len(value) > MAX_NAME:
+        return None
+    value = value.strip().lower().removeprefix("sha256:").removeprefix("0x")
+    return value if _HEX.fullmatch(value) else None
+
+
+def first(*values: Any) -> Any:
+    """The first that is not ``None``."""
+    return next((value for value in values if value is not None), None)
