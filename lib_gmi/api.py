@@ -22,6 +22,8 @@ from .metadata import making_in
 from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from .identify import RankedCandidate, Ranking
     from .metadata import Making
     from .protocols import GenerationSettings
@@ -83,7 +85,7 @@ class Api:
             "dialects": list(service.prompt_set.dialects),
             **service.host.choices(),
             "seconds_per_sample": self.builds.seconds_per_sample(),
-            "first_run": not any(state.pictured for state in states),
+            "first_run": not any(state.pictured or state.packed for state in states),
             "snapshot": service.snapshot_name,
             "fitting": bool(getattr(service.advance_soon, "busy", False)),
             "build": self.build(),
@@ -137,11 +139,27 @@ class Api:
         return {
             **self.ranking_json(ranking, top, prompt, wanted),
             "made_with": self.made_with([making_in(file) for file in files]),
+            "elsewhere": self.elsewhere(images, ranking, prompt),
         }
 
     def made_with(self, makings: Sequence[Making | None]) -> list[dict[str, Any]]:
         """What the images say themselves, to be shown before the ranking and never in its place."""
         return [said.to_json() for said in self.service.made_with(makings)]
+
+    def elsewhere(
+        self, images: Sequence[Image.Image], ranking: Ranking, prompt: str = ""
+    ) -> list[dict[str, Any]]:
+        """What is not installed and would fit better, by the packs; links are only ever shown."""
+        return [
+            {
+                "title": packed.specification.candidate.title,
+                "pack": packed.pack.about.title,
+                "author": packed.pack.about.author,
+                "page": packed.page,
+                "score": row.score,
+            }
+            for packed, row in self.service.elsewhere(images, ranking, prompt)
+        ]
 
     def ranking_json(
         self, ranking: Ranking, top: int, prompt: str = "", wanted: Filter | None = None

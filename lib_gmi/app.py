@@ -12,7 +12,7 @@ import numpy as np
 from . import fitted as fitting
 from .encoders import TEXT_DEFAULT, load, load_text, registry
 from .errors import MissingExtraError
-from .fitted import FittedLibrary, Selection
+from .fitted import FittedLibrary, Lent, Selection
 from .identify import Ranking, identify, requirement
 from .images import open_image, through_codec
 from .kernels import load_prior
@@ -48,6 +48,7 @@ def open_fitted(
     use_prior: bool = True,
     progress: Progress | None = None,
     selection: Selection | None = None,
+    lent: Lent | None = None,
 ) -> FittedLibrary:
     """A library with its fitted state, fitted now if it changed since. See :func:`.fitted.fit`.
 
@@ -57,10 +58,11 @@ def open_fitted(
         use_prior: steady a small library with what the embedded models say about the encoder.
         progress: told while fitting.
         selection: of the specifications; by default all.
+        lent: what takes part besides.
     """
     encoder_id = None if encoder is None else registry.info(encoder).id
     prior = load_prior if use_prior else None
-    return fitting.fit(library, encoder_id, prior, progress, selection)
+    return fitting.fit(library, encoder_id, prior, progress, selection, lent)
 
 
 #: Images whose features are remembered.

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli_harvest
-from .cli_packs import add_pack
+from . import cli_harvest, cli_packs
 from .cli_parts import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -77,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_rank(commands)
     _add_library(commands)
     cli_harvest.add_parser(commands)
-    add_pack(commands, add_common, Bar)
+    cli_packs.add_parser(commands)
     _add_demo(commands)
     _add_encoders(commands)
     _add_ui(commands)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .cli_parts import EXIT_OK, EXIT_PARTLY, Bar, add_common, print_json, say
 from .errors import PackError, RankingError
 from .library import Library
 from .tables import one_line, table
@@ -20,26 +20,16 @@ if TYPE_CHECKING:
     from .specification import Specification
     from .stack import Exclusion
 
-_OK, _PARTLY = 0, 1
 
-
-def add_pack(
-    commands: Any, add_common: Callable[[argparse.ArgumentParser], None], bar: Callable[..., Any]
-) -> None:
-    """Add ``gmi pack`` to the command line.
-
-    Args:
-        commands: argparse's subparsers.
-        add_common: adds the options that all commands have.
-        bar: makes a progress bar of a title, ``quiet``.
-    """
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
     pack = commands.add_parser("pack", help="share specifications as one file, and take over such")
     actions = pack.add_subparsers(required=True, metavar="ACTION")
 
     def action(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
         parser = actions.add_parser(name, help=text, description=text)
         add_common(parser)
-        parser.set_defaults(run=run, bar=bar)
+        parser.set_defaults(run=run)
         return parser
 
     _export_options(action("export", _export, "write specifications into one file"))
@@ -125,7 +115,7 @@ def _export(arguments: argparse.Namespace) -> int:
     )
     pack = write_pack(path, good, about, pictures, sharing)
     if arguments.json:
-        _print_json(
+        print_json(
             {
                 "file": str(path),
                 "id": pack.id,
@@ -136,7 +126,7 @@ def _export(arguments: argparse.Namespace) -> int:
         )
     else:
         _print_export(path, pack, excluded, sharing)
-    return _PARTLY if excluded else _OK
+    return EXIT_PARTLY if excluded else EXIT_OK
 
 
 def _chosen(
@@ -160,7 +150,7 @@ def _chosen(
         problems = []
     pictures: Thumbnails = thumbnails_of(library, found) if arguments.thumbnails else {}
     if arguments.hash is not None:
-        with arguments.bar("Hashing", quiet=arguments.json) as progress:
+        with Bar("Hashing", quiet=arguments.json) as progress:
             hashed = with_full_hashes(found, arguments.hash, progress)
         pairs = list(zip(found, hashed, strict=True))
         pictures = {new.key: pictures[old.key] for old, new in pairs if old.key in pictures}
@@ -175,17 +165,17 @@ def _print_export(path: Path, pack: Pack, excluded: list[Exclusion], sharing: Sh
     size = path.stat().st_size / 1e6
     checkpoints = len({s.candidate.identity for s in pack.specifications})
     specifications = _count(len(pack.specifications), "specification")
-    _say(f"{path}: {specifications} of {_count(checkpoints, 'checkpoint')}, {size:.1f} MB")
-    _say("It tells which checkpoints these are (hash and name) and how samples were generated.")
+    say(f"{path}: {specifications} of {_count(checkpoints, 'checkpoint')}, {size:.1f} MB")
+    say("It tells which checkpoints these are (hash and name) and how samples were generated.")
     own = sum(s.prompt_set.hash != shared for s in pack.specifications)
     if own:
         embeddings = " and embeddings" if sharing.prompt_embeddings else ""
-        _say(f"Prompts that are not this program's own: it tells their ids{embeddings}.")
+        say(f"Prompts that are not this program's own: it tells their ids{embeddings}.")
     pictures = sum(map(len, pack.thumbnails.values()))
     if pictures:
-        _say(f"It shows {_count(pictures, 'sample')} as small pictures.")
+        say(f"It shows {_count(pictures, 'sample')} as small pictures.")
     for exclusion in excluded:
-        _say(f"left out: {exclusion.title}: {exclusion.reason}")
+        say(f"left out: {exclusion.title}: {exclusion.reason}")
 
 
 # -- import, remove -------------------------------------------------------------------------------
@@ -213,23 +203,23 @@ def _import(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             _print_import(report.pack, report.new, report.repaired, own)
     if arguments.json:
-        _print_json(rows)
-    return _PARTLY if failed else _OK
+        print_json(rows)
+    return EXIT_PARTLY if failed else EXIT_OK
 
 
 def _print_import(info: PackInfo, new: bool, repaired: bool, own: set[str]) -> None:
     if not new:
-        _say(f"{_name(info)} is installed already; nothing was changed.")
+        say(f"{_name(info)} is installed already; nothing was changed.")
         return
     done = "replaced the damaged copy of" if repaired else "imported"
-    _say(f"{done} {_name(info)}: {_count(len(info.entries), 'specification')}")
-    _say(f"  licence: {info.about.licence or 'not stated'}")
+    say(f"{done} {_name(info)}: {_count(len(info.entries), 'specification')}")
+    say(f"  licence: {info.about.licence or 'not stated'}")
     if info.about.link:
-        _say(f"  more: {info.about.link}")
+        say(f"  more: {info.about.link}")
     mine = info.installed(own)
     if mine:
-        _say(f"  {mine} of its checkpoints are in your library; what you built counts first.")
-    _say(f"  to undo: gmi pack remove {info.id[:8]}")
+        say(f"  {mine} of its checkpoints are in your library; what you built counts first.")
+    say(f"  to undo: gmi pack remove {info.id[:8]}")
 
 
 def _remove(arguments: argparse.Namespace) -> int:
@@ -239,13 +229,13 @@ def _remove(arguments: argparse.Namespace) -> int:
     found = {info.id: info for info in map(packs.find, arguments.names)}
     moved = {info.id: packs.remove(info.id) for info in found.values()}
     if arguments.json:
-        _print_json([str(path) for path in moved.values()])
+        print_json([str(path) for path in moved.values()])
     else:
         for info in found.values():
             path = moved[info.id]
-            _say(f"{_name(info)} → {path}")
-            _say(f'  to undo: gmi pack import "{path}"')
-    return _OK
+            say(f"{_name(info)} → {path}")
+            say(f'  to undo: gmi pack import "{path}"')
+    return EXIT_OK
 
 
 # -- verify, list ---------------------------------------------------------------------------------
@@ -258,13 +248,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     targets = [_target(packs, name) for name in arguments.names] or packs.installed()
     checks = [packs.verify(target) for target in targets]
     if arguments.json:
-        _print_json([vars(check) for check in checks])
+        print_json([vars(check) for check in checks])
     else:
         for check in checks:
             _print_check(check)
         if not checks:
-            _say("No pack is installed.")
-    return _PARTLY if any(check.problem for check in checks) else _OK
+            say("No pack is installed.")
+    return EXIT_PARTLY if any(check.problem for check in checks) else EXIT_OK
 
 
 def _target(packs: Packs, name: str) -> Path | PackInfo:
@@ -279,9 +269,9 @@ def _target(packs: Packs, name: str) -> Path | PackInfo:
 
 def _print_check(check: PackCheck) -> None:
     if check.problem is None:
-        _say(f"good: {check.name}: {_count(check.specifications, 'specification')}")
+        say(f"good: {check.name}: {_count(check.specifications, 'specification')}")
     else:
-        _say(f"damaged: {check.name}: {check.problem}")
+        say(f"damaged: {check.name}: {check.problem}")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -291,23 +281,23 @@ def _list(arguments: argparse.Namespace) -> int:
     infos = Packs(library).installed()
     installed, where = {entry.identity for entry in library.entries()}, "in your library"
     if arguments.checkpoints is not None:
-        with arguments.bar("Hashing", quiet=arguments.json) as progress:
+        with Bar("Hashing", quiet=arguments.json) as progress:
             installed = present(infos, arguments.checkpoints, progress)
         where = "installed"
     if arguments.json:
-        _print_json([info.to_json(installed) for info in infos])
-        return _PARTLY if any(info.problem for info in infos) else _OK
+        print_json([info.to_json(installed) for info in infos])
+        return EXIT_PARTLY if any(info.problem for info in infos) else EXIT_OK
     good = [info for info in infos if info.problem is None]
     for info in infos:
         if info.problem is not None:
             print(f"gmi: {one_line(info.id)}: {one_line(info.problem)}", file=sys.stderr)
     if not infos:
-        _say("No pack is installed. Import one with: gmi pack import FILE")
+        say("No pack is installed. Import one with: gmi pack import FILE")
     elif good:
         _print_packs(good, installed, where)
     if arguments.pages:
         _print_pages(good, installed, where)
-    return _PARTLY if len(good) < len(infos) else _OK
+    return EXIT_PARTLY if len(good) < len(infos) else EXIT_OK
 
 
 def _print_packs(infos: Sequence[PackInfo], installed: set[str], where: str) -> None:
@@ -351,13 +341,3 @@ def _name(info: PackInfo) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _say(text: str) -> None:
-    """Print one line for people: no control character or line break of a name gets through."""
-    print(one_line(text))
-
-
-def _print_json(data: Any) -> None:
-    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
-    print()

@@ -289,12 +289,26 @@ class Selection:
         return " ".join((str(self.prompt_set_hash), *sorted(self.without)))
 
 
+@dataclass(frozen=True)
+class Lent:
+    """Specifications from elsewhere that are fitted with the library's own.
+
+    Attributes:
+        specifications: of packs.
+        fingerprint: changes whenever they do; empty for none.
+    """
+
+    specifications: tuple[Specification, ...] = ()
+    fingerprint: str = ""
+
+
 def fit(
     library: Library,
     encoder_id: str | None = None,
     prior: Callable[[str], Prior | None] | None = None,
     progress: Progress | None = None,
     selection: Selection | None = None,
+    lent: Lent | None = None,
 ) -> FittedLibrary:
     """Fit a library, or read what was found out about exactly these specifications before.
 
@@ -304,19 +318,21 @@ def fit(
         prior: looks up an encoder's prior, see :func:`.kernels.load_prior`; ``None`` to use none.
         progress: told while leave-one-prompt-out runs.
         selection: of the specifications; by default all.
+        lent: what takes part besides.
 
     Raises:
         RankingError: there is nothing that can be ranked; the message says what to do.
     """
     snapshot = library.snapshot()
-    selection = selection or Selection()
-    chosen = [s for s in snapshot.specifications if selection.accepts(s)]
+    selection, lent = selection or Selection(), lent or Lent()
+    everything = (*snapshot.specifications, *lent.specifications)
+    chosen = [s for s in everything if selection.accepts(s)]
     data, found_unfit = stack(chosen, encoder_id)
     excluded = (*snapshot.excluded, *found_unfit)
     if data is None:
         raise RankingError(_nothing_to_rank(library, len(chosen), excluded))
     steady = None if prior is None else prior(data.encoder_id)
-    key = f"{snapshot.fingerprint} {selection.key}".rstrip()
+    key = f"{snapshot.fingerprint} {selection.key} {lent.fingerprint}".rstrip()
     name = _file_name(key, data.encoder_id, steady is not None)
     found = _read_findings(library.read_fitted(name), len(data.candidates))
     if found is None:

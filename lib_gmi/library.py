@@ -233,7 +233,9 @@ class Library:
         specifications = (specification for _, specification in found.values())
         ordered = sorted(specifications, key=lambda s: (s.candidate.title.casefold(), s.key))
         # of the bytes that were read, not of what may lie there by now
-        fingerprint = _fingerprint({name: content_hash for name, (content_hash, _) in found.items()})
+        fingerprint = _fingerprint(
+            {name: content_hash for name, (content_hash, _) in found.items()}
+        )
         return Snapshot(tuple(ordered), tuple(problems), fingerprint)
 
     def add(self, specification: Specification) -> None:
@@ -241,6 +243,7 @@ class Library:
 
         Raises:
             LibraryError: it cannot be written; what was there before is unchanged.
+            SpecificationError: it could not be read again, for instance because of its texts.
         """
         with self._lock():
             self._write(specification)
@@ -457,7 +460,13 @@ class Library:
 
     def _write(self, specification: Specification) -> None:
         path = self._path(specification.key)
-        data = specification.to_bytes()
+        try:
+            data = specification.to_bytes()
+        except UnicodeEncodeError:  # a file's name can hold bytes that are no text
+            title = specification.candidate.title.encode("utf-8", "replace").decode()
+            raise SpecificationError(
+                f"{title}: its name, or another of its texts, cannot be stored. Rename the file."
+            ) from None
         Specification.from_bytes(data, str(path))  # never store what cannot be read again
         before = _changed(path)
         for _ in range(2):  # a drive that renames by copying can stop halfway and not say so

@@ -19,9 +19,10 @@ from .app import Identifier, open_fitted, optional_text_encoder
 from .encoders import DEFAULT, load, registry
 from .errors import GMIError, MissingExtraError, RankingError
 from .favourites import Favourites
-from .fitted import Selection
+from .fitted import Lent, Selection
 from .library import Entry, Library
 from .mentions import Installed, MadeWith, made_with
+from .packs import PackedSpecification, Packs, visible
 from .prompt_order import informative_first
 from .prompts import Prompt, PromptSet, default_prompt_set
 from .protocols import Candidate, GenerationSettings, Host, PseudoPrompt
@@ -46,6 +47,8 @@ NOTHING = (
 )
 #: In the extra settings of samples that were generated with the user's changes.
 _EDITED = "edited"
+#: So many checkpoints that are not installed are named beside a ranking.
+_ELSEWHERE = 3
 #: Identities of candidates that are no file: what a workflow generates with.
 RECIPE = "recipe:"
 
@@ -102,9 +105,10 @@ class CheckpointState:
 
     Attributes:
         candidate: which.
-        state: ``none``, ``harvested`` (ranked by images that were there already), ``quick`` (can be
-            ranked, not complete), ``ready``, ``outdated`` (built with other settings than it has
-            now), ``suspect``, ``unsupported`` or ``failed``.
+        state: ``none``, ``imported`` (ranked by what a pack says), ``harvested`` (ranked by images
+            that were there already), ``quick`` (can be ranked, not complete), ``ready``,
+            ``outdated`` (built with other settings than it has now), ``suspect``, ``unsupported``
+            or ``failed``.
         reason: why it is outdated, suspect, unsupported or failed.
         samples: how many it has that count for a build.
         stored: how many it has in all.
@@ -115,6 +119,7 @@ class CheckpointState:
         settings: that its samples are generated with.
         edited: the user changed them.
         harvest: the specification of images that were there already, or ``None``.
+        packed: what a pack says of it, if the user has built nothing, or ``None``.
     """
 
     candidate: Candidate
@@ -128,6 +133,7 @@ class CheckpointState:
     settings: GenerationSettings | None
     edited: bool
     harvest: Entry | None = None
+    packed: PackedSpecification | None = None
 
     @property
     def pictured(self) -> list[Entry]:
@@ -179,6 +185,7 @@ class Service:
         self.device = "cpu"
         self.keep_samples: Callable[[], bool] = lambda: True
         self.use_prior = True
+        self.packs = Packs(library)
         self.favourites = Favourites(library.folder / "favourites.json")
         #: Candidates that failed in this process, by identity.
         self.failed: dict[str, str] = {}
@@ -234,26 +241,42 @@ class Service:
         chosen = self.candidates() if candidates is None else candidates
         self.settle()
         entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
-        return [
-            self._state(c, entries.get(c.identity, []), harvests.get(c.identity, []))
-            for c in chosen
-        ]
+        packed = {row.identity: row for row in self.packed()}
+        found = []
+        for c in chosen:
+            state = self._state(c, entries.get(c.identity, []), harvests.get(c.identity, []))
+            row = packed.get(c.identity)
+            if row is not None and state.state == "none" and _enough(row):
+                state = replace(state, state="imported", packed=row)
+            found.append(state)
+        return found
 
     def missing(self, candidates: Sequence[Candidate]) -> int:
         """How many of these are supported and cannot be ranked for want of samples."""
         entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
 
-        def samples(identity: str) -> int:
-            found = [*entries.get(identity, []), *harvests.get(identity, [])]
-            return max((entry.finished for entry in found), default=0)
+        packed = {row.identity for row in self.packed() if _enough(row)}
 
-        return sum(c.unsupported is None and samples(c.identity) < MIN_PROMPTS for c in candidates)
+        def lacks(identity: str) -> bool:
+            found = [*entries.get(identity, []), *harvests.get(identity, [])]
+            samples = max((entry.finished for entry in found), default=0)
+            return samples < MIN_PROMPTS and identity not in packed
+
+        return sum(c.unsupported is None and lacks(c.identity) for c in candidates)
 
     def state(self, candidate: Candidate) -> CheckpointState:
         """One candidate and what the library has of it."""
         identity = candidate.identity
         harvests = self._entries(OWN_PROMPTS).get(identity, [])
         return self._state(candidate, self._entries().get(identity, []), harvests)
+
+    def packed(self) -> list[PackedSpecification]:
+        """What packs add to the user's own specifications, those of this encoder."""
+        if not self.packs.folder.is_dir():
+            return []
+        encoder_id, own = registry.info(self.encoder).id, self.library.snapshot().specifications
+        found = visible(own, self.packs.specifications(), self.host.hashed())
+        return [row for row in found if row.specification.encoder_id == encoder_id]
 
     def gone(self) -> list[Entry]:
         """Specifications of checkpoints that are not installed any more."""
@@ -437,9 +460,13 @@ class Service:
             return None
         snapshot, reason = None, None
         try:
-            if not self._entries() and not self._entries(OWN_PROMPTS):
+            packed = self.packed()
+            if not packed and not self._entries() and not self._entries(OWN_PROMPTS):
                 raise RankingError(NOTHING)
-            fitted = open_fitted(self.library, self.encoder, self.use_prior, selection=selection)
+            lent = Lent(tuple(row.specification for row in packed), self._packs_fingerprint())
+            fitted = open_fitted(
+                self.library, self.encoder, self.use_prior, selection=selection, lent=lent
+            )
             snapshot = FittedSnapshot(name, Identifier(fitted, self.device))
         except RankingError as error:
             reason = error
@@ -463,11 +490,14 @@ class Service:
         return set()
 
     def _library_name(self, selection: Selection) -> str:
-        fingerprint = self.library.fingerprint()
-        if not selection.without:
+        fingerprint, packs = self.library.fingerprint(), self._packs_fingerprint()
+        if not selection.without and not packs:
             return fingerprint
-        text = f"{fingerprint} {selection.key}"
+        text = f"{fingerprint} {selection.key} {packs}".rstrip()
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _packs_fingerprint(self) -> str:
+        return self.packs.fingerprint() if self.packs.folder.is_dir() else ""
 
     def rank(
         self,
@@ -499,6 +529,31 @@ class Service:
             ranking = replace(ranking, notes=(*ranking.notes, note))
         self.last_ranking = ranking
         return ranking
+
+    def elsewhere(
+        self, images: Sequence[Image.Image], ranking: Ranking, prompt: str | None = None
+    ) -> list[tuple[PackedSpecification, RankedCandidate]]:
+        """Checkpoints that only packs know and that fit better than all installed ones, best first.
+
+        Args:
+            images: of the query.
+            ranking: the answer for them.
+            prompt: of the query.
+        """
+        installed = {c.identity for c in self.host.list_checkpoints()}
+        packed = {row.identity: row for row in self.packed() if row.identity not in installed}
+        identifier = self.snapshot().identifier
+        ranked = {candidate.identity for candidate in identifier.library.stack.candidates}
+        wanted = packed.keys() & ranked
+        if not wanted:
+            return []
+        try:  # by the method of the answer: scores of different ones cannot be compared
+            others = identifier.rank(images, prompt or None, ranking.method, wanted)
+        except GMIError:
+            return []
+        best = ranking.best.score
+        better = [row for row in others.candidates if row.score < best][:_ELSEWHERE]
+        return [(packed[row.candidate.identity], row) for row in better]
 
     def made_with(self, makings: Sequence[Making | None]) -> list[MadeWith]:
         """What the metadata of a query's images say of their checkpoints."""
@@ -561,6 +616,10 @@ class Service:
             self.failed.pop(identity, None)
         self.advance_soon()
         return len(chosen)
+
+
+def _enough(row: PackedSpecification) -> bool:
+    return len(set(row.specification.prompt_ids)) >= MIN_PROMPTS
 
 
 def _matches(name: str, term: str) -> bool:

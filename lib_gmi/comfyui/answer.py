@@ -10,6 +10,7 @@ from ..api import MAX_PROMPT
 from ..errors import GMIError, RankingError
 from ..service import ANY, Filter
 from .runtime import runtime
+from .sources import makings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,8 +40,9 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The ranking as people read it in a text node."""
-        lines = [self.shown["verdict"], ""]
+        """The ranking as people read it in a text node, after what the images' files say."""
+        said = dict.fromkeys(row["sentence"] for row in self.shown["made_with"])
+        lines = [*said, "", self.shown["verdict"], ""] if said else [self.shown["verdict"], ""]
         for row in self.shown["candidates"]:
             share = "" if row["probability"] is None else f"  {row['probability']:.1%}"
             lines.append(f"{row['rank']}. {row['title']}{share}  (score {row['score']:.4g})")
@@ -53,7 +55,7 @@ def find(image: Any, **inputs: Any) -> Answer:
 
     Args:
         image: ComfyUI's IMAGE ``[n, height, width, 3]``.
-        inputs: of the node.
+        inputs: of the node; the hidden ones (``graph``, ``node_id``) may be missing.
 
     Raises:
         RankingError: nothing can be ranked, or the locked checkpoint is not installed.
@@ -85,6 +87,7 @@ def find(image: Any, **inputs: Any) -> Answer:
         )
     top = rows[: int(inputs.get("top_k", len(rows)))]
     shown |= {"candidates": top, "notes": notes, "locked": False, "chosen": chosen["name"]}
+    shown["made_with"] = api.made_with(makings(inputs.get("graph"), inputs.get("node_id")))
     return Answer(shown, chosen["name"], _probability(shown, chosen))
 
 
@@ -116,6 +119,7 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
         "verdict": f"Locked: this workflow always uses {name}.",
         "candidates": [],
         "notes": [moved] if elsewhere else [],
+        "made_with": [],  # the same for everybody who opens the workflow
         "prompt": _description(image, prompt),
         "foreign": False,
         "locked": True,

@@ -49,6 +49,8 @@ class CheckpointName(str):
 
 
 CHECKPOINT = CheckpointName("COMBO")
+#: ComfyUI fills them in by itself; they lead to the file of an image, and decide nothing.
+_HIDDEN = {"graph": "PROMPT", "node_id": "UNIQUE_ID"}
 
 
 def _query_inputs() -> dict[str, Any]:
@@ -112,7 +114,7 @@ class FindBestModel(_QueryNode):
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {"required": _query_inputs()}
+        return {"required": _query_inputs(), "hidden": dict(_HIDDEN)}
 
     def find(self, image: Any, **inputs: Any) -> dict[str, Any]:
         answer = find(image, **inputs)
@@ -163,7 +165,7 @@ class LoadBestModel(_QueryNode):
                 "tooltip": "The checkpoint to load when the best one is not likely enough.",
             },
         )
-        return {"required": inputs}
+        return {"required": inputs, "hidden": dict(_HIDDEN)}
 
     def load(
         self, image: Any, min_probability: float, fallback: str, **inputs: Any
@@ -240,7 +242,7 @@ class CompareTopK(_QueryNode):
                 "tooltip": "The seed that all of them use.",
             },
         )
-        return {"required": inputs}
+        return {"required": inputs, "hidden": dict(_HIDDEN)}
 
     def compare(self, image: Any, k: int, seed: int, **inputs: Any) -> dict[str, Any]:
         from ..grids import side_by_side

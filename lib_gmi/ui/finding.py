@@ -84,6 +84,7 @@ class Finding:
         ranking = service.rank(images, prompt or None, method, wanted)
         answer = self.bridge.api.ranking_json(ranking, TOP, prompt, wanted)
         answer["made_with"] = self.bridge.api.made_with([upload.making for upload in uploads])
+        answer["elsewhere"] = self.bridge.api.elsewhere(images, ranking, prompt)
         key = secrets.token_hex(16)
         self._remember(key, Asked(uploads, answer))
         query = cards.Query(

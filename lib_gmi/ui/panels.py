@@ -17,7 +17,7 @@ _WHAT = (
     "at once."
 )
 #: States of checkpoints that have a specification.
-_HAVE = ("harvested", "quick", "ready", "outdated", "suspect")
+_HAVE = ("imported", "harvested", "quick", "ready", "outdated", "suspect")
 #: So many chips of a filter are seen before somebody wants more.
 _AT_ONCE = 9
 _EACH = tag("span", None, "each")

@@ -44,6 +44,7 @@ def ranking(answer: dict[str, Any], query: Query) -> Html:
         ),
         tag("div", {"data-gmi-region": "compare"}),
         tag("ol", {"class": "gmi-cards", "aria-label": "Ranking"}, cards),
+        _elsewhere(answer.get("elsewhere", ())),
         _conformal(answer),
         _how(answer, query, asides),
     )
@@ -100,6 +101,36 @@ def _missing(number: int, query: Query) -> Html | None:
             button("Build them", "build-missing", "gmi-link") if query.abilities.build else None,
         ),
     )
+
+
+def _elsewhere(rows: Sequence[dict[str, Any]]) -> Html | None:
+    """What only packs know and would fit better; nothing is opened unless somebody clicks."""
+    lines = [
+        tag(
+            "li",
+            None,
+            tag("strong", None, row["title"]),
+            " ",
+            tag("span", {"class": "gmi-hint"}, f"{row['pack']} {row['author']}".strip()),
+            " ",
+            tag(
+                "a",
+                {
+                    "class": "gmi-link",
+                    "href": row["page"],
+                    "target": "_blank",
+                    "rel": "noopener noreferrer",
+                },
+                "Look for it",
+            )
+            if row["page"]
+            else None,
+        )
+        for row in rows
+    ]
+    if not lines:
+        return None
+    return fold("Not installed, but closer", tag("ul", None, lines), count=len(lines))
 
 
 def _conformal(answer: dict[str, Any]) -> Html | None:

@@ -13,6 +13,7 @@ from .parts import button, chip, star, thumb
 #: Words of :class:`..service.CheckpointState`, for people.
 STATES = {
     "none": "No specification",
+    "imported": "From a pack",
     "harvested": "From your images",
     "quick": "Quick",
     "ready": "Ready",
@@ -22,12 +23,22 @@ STATES = {
     "failed": "Failed",
 }
 #: How the table sorts by state: what wants attention comes first.
-_ORDER = ("failed", "suspect", "outdated", "none", "harvested", "quick", "ready", "unsupported")
+_ORDER = (
+    "failed",
+    "suspect",
+    "outdated",
+    "none",
+    "imported",
+    "harvested",
+    "quick",
+    "ready",
+    "unsupported",
+)
 #: Keys of the chips above the table, their label, and the states they show.
 SHOWN = (
     ("all", "All", tuple(STATES)),
     ("missing", "Missing", ("none", "outdated")),
-    ("ready", "Ready", ("ready", "quick", "harvested")),
+    ("ready", "Ready", ("ready", "quick", "harvested", "imported")),
     ("problems", "Problems", ("suspect", "failed", "unsupported")),
 )
 SORTS = (("name", "Name"), ("state", "State"), ("size", "Size"), ("built", "Built"))
