@@ -797,6 +797,25 @@
     "harvest-look": () => act({ do: "harvest-look", lossy: byId("gmi_harvest_lossy").checked }),
     "harvest-start": () => act({ do: "harvest-start", lossy: byId("gmi_harvest_lossy").checked }),
     "harvest-cancel": () => act({ do: "harvest-cancel" }),
+    "pack-choose"() {
+      const chooser = byId("gmi_pack_file");
+      chooser.onchange = async () => {
+        const [file] = chooser.files;
+        chooser.value = "";
+        if (!file) return;
+        const said = await act({ do: "pack-import", data: await dataUrl(file) });
+        if (!said.error) toast(said.new ? `${said.title}: imported.` : `${said.title}: was there already.`);
+      };
+      chooser.click();
+    },
+    "pack-check": (button) => {
+      toast("Three images are generated and compared.");
+      return ask("load", { do: "pack-check", name: button.dataset.name }, SLOW).then((said) => {
+        alarm(said);
+        if (said.dialog) overlay("gmi_dialog", said.dialog);
+      });
+    },
+    "pack-remove": (button) => act({ do: "pack-remove", name: button.dataset.name }),
     load: (button) => load(button.dataset.name),
     undo,
     async send(button) {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from .harvest import Rules
 from .harvests import Harvests, harvest_json
 from .images import decode_image
 from .metadata import making_in
+from .packs import SUFFIX as PACK_SUFFIX
 from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
 
 if TYPE_CHECKING:
@@ -100,6 +102,60 @@ class Api:
     def harvest(self) -> dict[str, Any]:
         """What the images in the host's folders say, and how far a harvest is."""
         return harvest_json(self.harvests.state())
+
+    def packs(self) -> list[dict[str, Any]]:
+        """The packs that were imported."""
+        service = self.service
+        if not service.packs.folder.is_dir():
+            return []
+        installed = {candidate.identity for candidate in service.candidates()}
+        return [
+            {
+                "id": info.id,
+                "title": info.about.title,
+                "author": info.about.author,
+                "licence": info.about.licence,
+                "specifications": len(info.entries),
+                "installed": info.installed(installed),
+                "problem": info.problem,
+            }
+            for info in service.packs.installed()
+        ]
+
+    def import_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a pack that was uploaded as base64 in ``data``.
+
+        Raises:
+            RequestError: malformed, or too large.
+            PackError: it is no pack; nothing was changed.
+        """
+        data = body.get("data")
+        if not isinstance(data, str) or len(data) > MAX_UPLOAD * 4 // 3:
+            raise RequestError(
+                f"Packs of up to {MAX_UPLOAD >> 20} MB can be imported here; larger ones with: "
+                "gmi pack import"
+            )
+        _, comma, encoded = data.partition(",")
+        try:
+            content = base64.b64decode(encoded if comma else data, validate=True)
+        except (binascii.Error, ValueError):
+            raise RequestError("The pack is not valid base64.") from None
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"uploaded{PACK_SUFFIX}"
+            path.write_bytes(content)
+            report = self.service.packs.import_file(path)
+        self.service.advance_soon()
+        return {"title": report.pack.about.title, "new": report.new}
+
+    def remove_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Take the pack ``name`` (its id or title) out; it is kept in the folder ``removed``.
+
+        Raises:
+            PackError: there is none.
+        """
+        self.service.packs.remove(_text(body, "name"))
+        self.service.advance_soon()
+        return {}
 
     def sample(self, folder: str, file: str) -> Path | None:
         """The file of a sample; ``None`` for anything that the library did not write itself."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import cli_check
 from .cli_parts import EXIT_OK, EXIT_PARTLY, Bar, add_common, print_json, say
 from .errors import PackError, RankingError
 from .library import Library
@@ -44,6 +45,9 @@ def add_parser(commands: Any) -> None:
         type=Path,
         metavar="DIR",
         help="see which of them are in this folder; files of the right size are read whole",
+    )
+    cli_check.add_options(
+        action("check", cli_check.check, "compare a pack's entry with your installed checkpoint")
     )
     remove = action("remove", _remove, "move packs to the library's folder removed/")
     remove.add_argument("names", nargs="+", metavar="PACK", help="title or id")

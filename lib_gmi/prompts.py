@@ -159,7 +159,7 @@ class PromptSet:
             return cls._from_dict(data)
         except PromptSetError as error:
             raise PromptSetError(f"{path}: {error}") from None
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PromptSetError(
                 f"{path}: is not a prompt set (missing or malformed: {error}). "
                 'Expected a list of {"id": "…", "prompt": "…"}.'
@@ -175,17 +175,26 @@ class PromptSet:
         fields = sorted({"natural", *(d["field"] for d in data["dialects"].values())})
         prompts = tuple(
             Prompt(
-                _text(row["id"]), {f: _text(row[f]) for f in fields}, tuple(row.get("topics", ()))
+                _text(row["id"]),
+                {f: _text(row[f]) for f in fields},
+                tuple(_text(topic) for topic in row.get("topics", ())),
             )
             for row in data["prompts"]
         )
-        dialects = {name: Dialect(**d) for name, d in data["dialects"].items()}
-        return cls(str(data["name"]), str(data["version"]), prompts, dialects)
+        dialects = {
+            _text(name): Dialect(**{key: _text(value) for key, value in d.items()})
+            for name, d in data["dialects"].items()
+        }
+        return cls(_text(str(data["name"])), _text(str(data["version"])), prompts, dialects)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected a text, found {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can smuggle in half a surrogate pair
+        raise TypeError("a text that no file can hold") from None
     return value
 
 

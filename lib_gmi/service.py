@@ -20,15 +20,18 @@ from .encoders import DEFAULT, load, registry
 from .errors import GMIError, MissingExtraError, RankingError
 from .favourites import Favourites
 from .fitted import Lent, Selection
+from .images import to_rgb
 from .library import Entry, Library
 from .mentions import Installed, MadeWith, made_with
 from .packs import PackedSpecification, Packs, visible
+from .presets import apply as apply_settings
 from .prompt_order import informative_first
 from .prompts import Prompt, PromptSet, default_prompt_set
-from .protocols import Candidate, GenerationSettings, Host, PseudoPrompt
+from .protocols import Candidate, GenerationRequest, GenerationSettings, Host, PseudoPrompt
 from .recorder import Recorder, completed
 from .specification import OWN_PROMPTS
 from .stack import MIN_PROMPTS
+from .trust import SpotCheck, columns_to_check, spot_check
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -555,6 +558,39 @@ class Service:
         better = [row for row in others.candidates if row.score < best][:_ELSEWHERE]
         return [(packed[row.candidate.identity], row) for row in better]
 
+    def spot_check(self, name: str) -> SpotCheck:
+        """Generate a few of a pack's prompts with the installed checkpoint, and compare.
+
+        Takes as long as the images do; the host decides when they are generated.
+
+        Raises:
+            RankingError: no pack describes it, or there is too little to compare with.
+            PresetError: the pack's settings are impossible.
+            HostError: the checkpoint cannot generate.
+        """
+        candidate = self.installed(name)
+        packed = next((r for r in self.packed() if r.identity == candidate.identity), None)
+        identifier = self.snapshot().identifier
+        library = identifier.library
+        identities = [known.identity for known in library.stack.candidates]
+        if packed is None or candidate.identity not in identities:
+            raise RankingError(f"{candidate.title}: no pack says anything that could be checked.")
+        row = identities.index(candidate.identity)
+        columns = columns_to_check(library.stack, row)
+        settings = _of_a_pack(packed, self.host.preset(candidate).settings)
+        recorder, images = self.recorder(), []
+        requests = []
+        for column in columns:
+            prompt = self.prompt_set.get(library.stack.prompt_id(row, column))
+            wording = recorder.wording(prompt, settings)
+            seed = recorder.seed(prompt)
+            requests.append(GenerationRequest(prompt.id, wording, settings.negative, seed))
+        with self.host.session(candidate) as session:
+            session.prepare(requests, settings)
+            images = [session.generate(request, settings) for request in requests]
+        features = identifier.encoder.encode_images([to_rgb(image) for image in images])
+        return spot_check(library.stack, row, columns, features, library.prior)
+
     def made_with(self, makings: Sequence[Making | None]) -> list[MadeWith]:
         """What the metadata of a query's images say of their checkpoints."""
         if not any(makings):
@@ -616,6 +652,18 @@ class Service:
             self.failed.pop(identity, None)
         self.advance_soon()
         return len(chosen)
+
+
+def _of_a_pack(packed: PackedSpecification, usual: GenerationSettings) -> GenerationSettings:
+    """The settings that a pack names, checked like those of a user; a stranger wrote them."""
+    told = packed.specification.settings
+    names = ("width", "height", "steps", "cfg", "sampler", "scheduler", "clip_skip", "vae")
+    known = {name: value for name in names if (value := getattr(told, name)) is not None}
+    texts = {"dialect": told.dialect, "negative": told.negative}
+    prefix = told.extra.get("prefix")
+    if isinstance(prefix, str):
+        texts["prefix"] = prefix
+    return apply_settings(usual, {**known, **texts})
 
 
 def _enough(row: PackedSpecification) -> bool:

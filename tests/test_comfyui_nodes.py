@@ -404,6 +404,167 @@ def test_only_an_answer_that_was_kept_is_locked(built: Comfy) -> None:
     assert run("GMI_FindBestModel", image=image, **kept)["result"][0].startswith("anime/")
 
 
+# -- what the image's file says -------------------------------------------------------------------
+
+
+def wired(**nodes: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """What ComfyUI puts into the hidden inputs of the node 'find'."""
+    graph = {id_: {"class_type": kind, "inputs": put} for id_, (kind, put) in nodes.items()}
+    return {"graph": graph, "node_id": "find"}
+
+
+def asking(image: Any) -> tuple[str, dict[str, Any]]:
+    """The node that asks, as the workflow has it."""
+    return "GMI_FindBestModel", {"image": image, "prompt": ""}
+
+
+def load(file: Any) -> tuple[str, dict[str, Any]]:
+    return "LoadImage", {"image": file}
+
+
+def sentences(output: dict[str, Any]) -> list[str]:
+    return [row["sentence"] for row in ranking(output)["made_with"]]
+
+
+GAMMA = "Made with gamma, according to the file."
+
+
+@pytest.fixture
+def saved(built: Comfy) -> Comfy:
+    """Three images of which the files say what made them: the names are those of Load Image."""
+    built.save(built.input, "liked.png", "gamma.safetensors", 2, 901)
+    built.save(built.input, "other.png", "alpha.safetensors", 1, 902)
+    built.save(built.output, "made.png", "nobody.safetensors", 1, 903)
+    return built
+
+
+@pytest.mark.parametrize("id_", QUERIES)
+def test_what_the_file_says_stands_before_the_ranking_and_changes_nothing_in_it(
+    id_: str, saved: Comfy
+) -> None:
+    hidden = wired(find=(id_, {"image": ["a", 0]}), a=load("liked.png"))
+    image = saved.image(2, 901)
+    inputs = defaults(id_, image=image)
+    plain = run(id_, **inputs)
+    output = getattr(node(id_), NODE_CLASS_MAPPINGS[id_].FUNCTION)(**inputs, **hidden)
+    (said,) = ranking(output)["made_with"]
+    assert (said["sentence"], said["installed"]) == (GAMMA, "gamma.safetensors")
+    assert {**ranking(output), "made_with": []} == ranking(plain)
+    assert ranking(output)["chosen"] == "anime/beta.safetensors", "the pixels decide"
+    at = 4 if id_ == "GMI_LoadBestModel" else 1
+    verdict = ranking(run("GMI_FindBestModel", image=image))["verdict"]
+    expected = plain["result"][at].replace(verdict, f"{GAMMA}\n\n{verdict}")
+    assert output["result"][at] == expected != plain["result"][at]
+
+
+def found(saved: Comfy, **nodes: tuple[str, dict[str, Any]]) -> list[str]:
+    """What Find Best Model says of the files in a workflow."""
+    return sentences(run("GMI_FindBestModel", image=saved.image(2), **wired(**nodes)))
+
+
+def test_the_file_is_found_behind_nodes_that_leave_the_image_what_it_is(saved: Comfy) -> None:
+    said = found(
+        saved,
+        find=asking(["batch", 0]),
+        batch=("ImageBatch", {"image1": ["small", 0], "image2": ["b", 0]}),
+        small=("ImageScale", {"image": ["crop", 0], "width": 64}),
+        crop=("ImageCrop", {"image": ["a", 0], "x": 0}),
+        a=load("other.png"),
+        b=load("made.png [output]"),
+    )
+    assert said == [
+        "Made with alpha, according to the file.",
+        "Made with nobody.safetensors, according to the file; it is not installed.",
+    ]
+
+
+def test_what_another_node_makes_of_an_image_is_another_image(saved: Comfy) -> None:
+    for kind, name in (
+        ("ImageBlur", "image"),
+        ("ImageInvert", "image"),
+        ("VAEDecode", "samples"),
+        ("KSampler", "pixels"),
+        ("SomebodysNode", "images"),
+    ):
+        assert (
+            found(saved, find=asking(["x", 0]), x=(kind, {name: ["a", 0]}), a=load("liked.png"))
+            == []
+        )
+    assert found(saved, find=("GMI_FindBestModel", {"images": ["a", 0]}), a=load("liked.png")) == []
+
+
+def chain(length: int) -> dict[str, tuple[str, dict[str, Any]]]:
+    """So many links from the node that asks to the one that loads."""
+    nodes = {"find": asking(["n1", 0]), f"n{length}": load("liked.png")}
+    for at in range(1, length):
+        nodes[f"n{at}"] = ("ImageScaleBy", {"image": [f"n{at + 1}", 0]})
+    return nodes
+
+
+def test_files_are_looked_for_eight_links_away_and_no_further(saved: Comfy) -> None:
+    assert found(saved, **chain(1)) == found(saved, **chain(8)) == [GAMMA]
+    assert found(saved, **chain(9)) == []
+
+
+def test_a_workflow_that_goes_in_circles_is_looked_through_once(saved: Comfy) -> None:
+    circle = ("ImageBatch", {"image1": ["x", 0], "image2": ["y", 0], "image": ["x", 0]})
+    more = {"x": circle, "y": ("ImageBatch", {"image1": ["x", 0], "image2": ["a", 0]})}
+    assert found(saved, find=asking(["x", 0]), a=load("liked.png"), **more) == [GAMMA]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {},
+        {"graph": None, "node_id": None},
+        {"graph": {}, "node_id": "find"},
+        {"graph": "workflow", "node_id": "find"},
+        {"graph": {"find": None}, "node_id": "find"},
+        wired(find=asking(["gone", 0])),
+        wired(find=asking("liked.png")),
+        wired(find=asking(["a", 0]), a=load("missing.png")),
+        wired(find=asking(["a", 0]), a=load(["b", 0]), b=("PrimitiveString", {})),
+        wired(find=asking(["a", 0]), a=load("nothing.txt")),
+        wired(find=asking(["a", 0]), a=("LoadImage", {})),
+        {"graph": {"find": {"inputs": {"image": ["a", 0]}}, "a": {}}, "node_id": "find"},
+    ],
+)
+def test_where_no_file_can_be_told_nothing_is_said(hidden: dict[str, Any], saved: Comfy) -> None:
+    (saved.input / "nothing.txt").write_text("no image", encoding="utf-8")
+    output = run("GMI_FindBestModel", image=saved.image(2), **hidden)
+    assert sentences(output) == []
+    assert output["result"][0] == "anime/beta.safetensors"
+
+
+def test_equal_sentences_are_said_once_in_the_text(saved: Comfy) -> None:
+    nodes = {
+        "find": asking(["batch", 0]),
+        "batch": ("ImageBatch", {"image1": ["a", 0], "image2": ["b", 0]}),
+        "a": load("liked.png"),
+        "b": load("liked.png"),
+    }
+    output = run("GMI_FindBestModel", image=saved.image(2, 901, 901), **wired(**nodes))
+    assert [row["image"] for row in ranking(output)["made_with"]] == [1, 2]
+    assert output["result"][1].count("according to the file") == 1
+
+
+def test_where_a_workflow_is_does_not_make_a_query_run_again(saved: Comfy) -> None:
+    hidden = wired(find=asking(["a", 0]), a=load("liked.png"))
+    for id_ in QUERIES:
+        assert NODE_CLASS_MAPPINGS[id_].INPUT_TYPES()["hidden"] == {
+            "graph": "PROMPT",
+            "node_id": "UNIQUE_ID",
+        }
+        mark = NODE_CLASS_MAPPINGS[id_].IS_CHANGED
+        assert mark(**defaults(id_), **hidden) == mark(**defaults(id_))
+
+
+def test_a_locked_answer_is_the_same_whatever_the_file_says(saved: Comfy) -> None:
+    hidden = wired(find=asking(["a", 0]), a=load("liked.png"))
+    given = {"image": saved.image(2), **lock("alpha.safetensors")}
+    assert run("GMI_FindBestModel", **given, **hidden) == run("GMI_FindBestModel", **given)
+
+
 # -- Load Best Model ------------------------------------------------------------------------------
 
 

@@ -35,6 +35,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "build/pause": {},
     "build/resume": {},
     "build/cancel": {},
+    "harvest/look": {},
+    "harvest/start": {"names": None, "lossy": False},
+    "harvest/cancel": {},
     "settings": {"name": "alpha.safetensors", "settings": {"steps": 9}},
     "remove": {"names": ["alpha.safetensors"]},
 }
@@ -335,6 +338,54 @@ def test_a_build_that_makes_no_sense_is_not_started(body: dict[str, Any], comfy:
     assert answer.status == 400
     assert answer.error
     assert comfy.queue.get_tasks_remaining() == 0
+
+
+# -- images that exist ----------------------------------------------------------------------------
+
+
+def read(comfy: Comfy) -> Any:
+    """What the harvest says, once nothing is going on."""
+    comfy.runtime.api.harvests.join(60)
+    return get(comfy, "harvest").json
+
+
+def test_images_that_exist_become_a_specification(comfy: Comfy) -> None:
+    comfy.add("alpha.safetensors", 1)
+    comfy.add("beta.safetensors", 2)
+    for number in range(9):
+        comfy.save(comfy.output, f"a{number}.png", "alpha.safetensors", 1, number)
+    comfy.save(comfy.output, "b.png", "beta.safetensors", 2, 20)
+    comfy.save(comfy.output / "sub", "c.png", "<b>nobody</b>.safetensors", 3, 21)
+    picture(3, 22, 256).save(comfy.output / "silent.png")
+    assert get(comfy, "harvest").json["state"] == "idle"
+    assert post(comfy, "harvest/look").json["state"] == "looking"
+    found = read(comfy)
+    assert [(r["name"], r["images"], r["missing"]) for r in found["crops"]] == [
+        ("alpha.safetensors", 9, 0),
+        ("beta.safetensors", 1, 7),
+    ]
+    assert found["foreign"] == [{"what": "<b>nobody</b>.safetensors", "images": 1}]
+    assert (found["silent"], found["built"]) == (1, [])
+    assert get(comfy, "library").json["first_run"], "looking builds nothing"
+    post(comfy, "harvest/start")
+    assert read(comfy)["built"] == [{"title": "alpha", "images": 9}]
+    library = get(comfy, "library").json
+    assert not library["first_run"]
+    states = {r["name"]: (r["state"], r["harvested"], r["samples"]) for r in library["checkpoints"]}
+    assert states["alpha.safetensors"] == ("harvested", 9, 0)
+    assert states["beta.safetensors"] == ("none", 0, 0)
+    assert comfy.seen.loads == [], "nothing is generated for it"
+    answer = post(comfy, "rank", {"images": [data_url(1)]}).json
+    assert [row["name"] for row in answer["candidates"]] == ["alpha.safetensors"]
+
+
+def test_what_an_uploaded_file_says_comes_with_the_ranking(built: Comfy) -> None:
+    path = built.save(built.input, "liked.png", "gamma.safetensors", 2, 901)
+    url = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    answer = post(built, "rank", {"images": [data_url(2), url]}).json
+    (said,) = answer["made_with"]
+    assert (said["image"], said["installed"]) == (2, "gamma.safetensors")
+    assert answer["candidates"][0]["name"] == "anime/beta.safetensors"
 
 
 def test_settings_are_changed_and_given_back(comfy: Comfy) -> None:

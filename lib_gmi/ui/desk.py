@@ -16,6 +16,7 @@ from .finding import Finding
 from .harvest import harvest_panel
 from .kept import Kept
 from .markup import Html, digest, tag
+from .packs import packs_panel
 from .parts import trouble
 from .settings_form import settings_form
 from .thumbs import Thumbs
@@ -72,6 +73,9 @@ class Desk:
             "rebuild": of_api("rebuild"),
             "delete": of_api("remove"),
             "verify": self.verify,
+            "pack-check": self.check_pack,
+            "pack-import": self.import_pack,
+            "pack-remove": self.remove_pack,
             "preview-make": self.make_preview,
             "preview-undo": self.undo_preview,
         }
@@ -150,6 +154,7 @@ class Desk:
             "states": panels.state_chips(library, bridge.abilities.build),
             "build": building.build_panel(library, waiting, guess),
             "extras": rows.extras(library),
+            "packs": packs_panel(bridge.api.packs(), not bridge.api.service.library.read_only),
         }
         harvest = bridge.api.harvest()
         if bridge.abilities.build:
@@ -234,6 +239,19 @@ class Desk:
     def verify(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Read every specification whole."""
         return {"dialog": panels.verified(self.bridge.api.verify(body))}
+
+    def check_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Compare what a pack says of a checkpoint with a few images of it."""
+        found = self.bridge.api.service.spot_check(text(body, "name"))
+        return {"dialog": tag("p", {"class": "gmi-question"}, found.sentence)}
+
+    def import_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a pack that the page sends."""
+        return self.bridge.api.import_pack(body)
+
+    def remove_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Take a pack out; it is kept in the library's folder."""
+        return self.bridge.api.remove_pack(body)
 
     def make_preview(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Put the best sample beside a checkpoint's file.

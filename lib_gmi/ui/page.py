@@ -254,6 +254,7 @@ def _specifications(abilities: Abilities) -> Html:
             "No checkpoint is here.",
         ),
         region("extras", **{"class": "gmi-extras"}),
+        region("packs", **{"class": "gmi-panel"}),
     )
 
 

@@ -173,6 +173,8 @@ def _menu(row: dict[str, Any], abilities: Abilities, preview: str | None, deleta
         entry("Use best sample as preview", "preview-make")
     if preview == "undo":
         entry("Remove the preview", "preview-undo")
+    if row["state"] == "imported" and abilities.build:
+        entry("Check the pack with three images", "pack-check")
     if row["stored"] and deletable:
         entry("Delete specification", "delete")
     if not entries:

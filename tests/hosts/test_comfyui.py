@@ -17,6 +17,29 @@ from host_server import MINIS, install, quick_settings
 from mini_checkpoint import write_mini
 from PIL import Image
 
+#: Prompts of images that somebody made before they had this extension.
+SUBJECTS = (
+    "a red fox in the snow",
+    "a harbour at night",
+    "a bowl of oranges",
+    "portrait of an old sailor",
+    "a steam engine",
+    "mountains in fog",
+    "a glass chess set",
+    "a street market",
+    "a sleeping cat",
+)
+CHANGES = (
+    "rank",
+    "build",
+    "build/pause",
+    "build/resume",
+    "build/cancel",
+    "harvest/look",
+    "harvest/start",
+    "harvest/cancel",
+    "remove",
+)
 NODES = (
     "GMI_FindBestModel",
     "GMI_LoadBestModel",
@@ -355,6 +378,53 @@ def test_bad_checkpoints_are_reported_and_do_not_stop_the_others(
     assert "black" in {row["title"] for row in ranking["excluded"]}
 
 
+def test_images_that_exist_serve_as_a_specification(comfyui: ComfyServer, tmp_path: Path) -> None:
+    """Nothing is generated for it but what the user's own workflow made before."""
+    name = "own/mini-5.safetensors"
+    install(comfyui, write_mini(tmp_path / "mini-5.safetensors", 5), name)
+    comfyui.gmi("build", {"names": [MINIS[0]], "limit": 4})  # somebody to be compared with
+    comfyui.built()
+    loader = node("CheckpointLoaderSimple", ckpt_name=name)
+    images = [
+        comfyui.saved(comfyui.run(text_to_image(loader, text, seed, side=256)), "save")
+        for seed, text in enumerate(SUBJECTS)
+    ]
+
+    comfyui.gmi("harvest/look", {})
+    found = harvested(comfyui)
+    (crop,) = [row for row in found["crops"] if row["name"] == name]
+    assert (crop["images"], crop["missing"]) == (len(SUBJECTS), 0)
+    assert found["built"] == []
+    assert comfyui.rows()[name]["state"] == "none"
+
+    comfyui.gmi("harvest/start", {"names": [name], "lossy": False})
+    assert [row["images"] for row in harvested(comfyui)["built"]] == [len(SUBJECTS)]
+    comfyui.wait(lambda: not comfyui.get("/gmi/v1/library")["fitting"], "the fit did not end")
+    row = comfyui.rows()[name]
+    assert (row["state"], row["harvested"], row["samples"]) == ("harvested", len(SUBJECTS), 0)
+    assert row["previews"]
+
+    graph = text_to_image(loader, "an old bridge", 777, side=256)
+    query_image = comfyui.saved(comfyui.run(graph), "save")  # in no specification
+    assert comfyui.rank(query_image)["candidates"][0]["name"] == name
+    shown = comfyui.run(find_graph(comfyui, images[0]))["find"]["gmi_ranking"][0]
+    (said,) = shown["made_with"]
+    assert said["installed"] == name
+    assert said["sentence"] == "Made with own/mini-5, according to the file."
+    assert shown["chosen"] == shown["candidates"][0]["name"] == name
+
+
+def harvested(server: ComfyServer) -> dict[str, Any]:
+    """What the harvest says, once nothing is going on."""
+
+    def ready() -> dict[str, Any] | None:
+        now: dict[str, Any] = server.get("/gmi/v1/harvest")
+        return now if now["state"] == "ready" else None
+
+    found: dict[str, Any] = server.wait(ready, "the images were not read")
+    return found
+
+
 def test_other_websites_are_refused(comfyui: ComfyServer) -> None:
     for headers in (
         {"Origin": "https://elsewhere.example"},
@@ -362,7 +432,7 @@ def test_other_websites_are_refused(comfyui: ComfyServer) -> None:
         {"Host": "elsewhere.example"},
         {"Host": "elsewhere.example", "Origin": "http://elsewhere.example"},
     ):
-        for path in ("rank", "build", "build/pause", "build/resume", "build/cancel", "remove"):
+        for path in CHANGES:
             status, _ = comfyui.post(f"/gmi/v1/{path}", {}, headers)
             assert status == 403, (path, headers)
 

@@ -33,6 +33,16 @@ export const startBuild = (names, limit, pattern = "") => call("build", { names,
 /** @param {"pause"|"resume"|"cancel"} action */
 export const steerBuild = (action) => call(`build/${action}`, {});
 
+export const getHarvest = () => call("harvest");
+
+/** Reads what the images in ComfyUI's folders say; builds nothing. @param {boolean} lossy JPEGs as well */
+export const lookAtImages = (lossy) => call("harvest/look", { lossy });
+
+/** Builds specifications of all that have enough images. */
+export const startHarvest = (lossy) => call("harvest/start", { names: null, lossy });
+
+export const cancelHarvest = () => call("harvest/cancel", {});
+
 /** @param {Record<string, any>|null} settings null: back to the preset */
 export const saveSettings = (name, settings) => call("settings", { name, settings });
 

@@ -1,7 +1,7 @@
 /** Starts a build, and shows, pauses and cancels the one under way. */
 import { startBuild, steerBuild } from "./api.js";
 import { button, choice, disclosure, fill, h, icon, notice, progressBar, setLabel, setText } from "./dom.js";
-import { duration, planned } from "./format.js";
+import { duration, planned, specified } from "./format.js";
 import { loadFilters, saveFilters } from "./preferences.js";
 import { setBuild, state } from "./store.js";
 import { t, tn } from "./strings.js";
@@ -155,7 +155,7 @@ export function buildPanel({ selected, clearSelection }) {
     const busy = build.state !== "idle";
     idle.hidden = busy;
     running.hidden = !busy;
-    const made = library.checkpoints.filter((row) => ["quick", "ready", "outdated", "suspect"].includes(row.state)).length;
+    const made = library.checkpoints.filter(specified).length;
     const all = library.checkpoints.filter((row) => row.state !== "unsupported").length;
     setText(have, all > 0 && made === all ? t("build.allReady") : t("build.have", { ready: made, all }));
     if (busy) drawRunning(build);

@@ -9,7 +9,7 @@ import { t, tn } from "./strings.js";
 import { thumb } from "./thumbs.js";
 
 const STATE_ICONS = {
-  none: "circle", quick: "circle-fill", ready: "check-circle", outdated: "history", suspect: "exclamation-triangle",
+  none: "circle", imported: "box", harvested: "images", quick: "circle-fill", ready: "check-circle", outdated: "history", suspect: "exclamation-triangle",
   unsupported: "ban", failed: "times-circle", building: "spinner",
 };
 
@@ -20,7 +20,7 @@ function stateLine(row, building) {
     "span",
     { class: `gmi-state gmi-state-${name}` },
     icon(STATE_ICONS[name] ?? "circle"),
-    h("span", { text: t(begun ? "state.begun" : `state.${name}`, { samples: row.samples, of: row.of }) }),
+    h("span", { text: t(begun ? "state.begun" : `state.${name}`, row) }),
   );
 }
 
@@ -113,7 +113,7 @@ export function checkpointRow(row, { selected, onSelect }) {
       drawDetails();
     }));
     const idle = state.build?.state === "idle";
-    const { ask, slot } = removal([row.name], row.stored);
+    const { ask, slot } = removal([row.name], row.stored + row.harvested);
     const problem = h("div", { class: "gmi-slot" });
     const build = button(t("row.build"), async () => {
       try {
@@ -134,7 +134,7 @@ export function checkpointRow(row, { selected, onSelect }) {
           editing = true;
           drawDetails();
         }, { small: true, icon: "sliders-h" }),
-        row.stored > 0 && ask,
+        row.stored + row.harvested > 0 && ask,
       ),
       slot,
       problem,

@@ -3,13 +3,14 @@ import { buildPanel } from "./build_panel.js";
 import { checkpointRow, removal } from "./checkpoint_row.js";
 import { breakable, button, choice, fill, h, icon, notice, setText } from "./dom.js";
 import { buildable, bytes } from "./format.js";
+import { harvestPanel } from "./harvest.js";
 import { reload, state, subscribe } from "./store.js";
 import { t, tn } from "./strings.js";
 
 const SHOWN = {
   all: () => true,
   missing: (row) => row.state === "none" || row.state === "outdated",
-  ready: (row) => row.state === "ready" || row.state === "quick",
+  ready: (row) => ["imported", "harvested", "quick", "ready"].includes(row.state),
   problems: (row) => ["suspect", "failed", "unsupported"].includes(row.state),
 };
 
@@ -40,7 +41,7 @@ function goneList(gone) {
   return [h("p", { class: "gmi-hint", text: t("gone.what") }), h("ul", { class: "gmi-list" }, ...rows), ...(gone.length > 1 ? [h("div", { class: "gmi-row" }, all.ask), all.slot] : [])];
 }
 
-/** @returns {{element: HTMLElement, showMissing: () => void}} */
+/** @returns {{element: HTMLElement, showMissing: () => void, lookAtImages: () => void}} */
 export function checkpointsView() {
   const selected = new Set();
   /** Rows are kept by name and updated in place, so that an open one stays open. */
@@ -54,6 +55,7 @@ export function checkpointsView() {
       drawList();
     },
   });
+  const harvest = harvestPanel();
   const search = h("input", {
     type: "search",
     class: "gmi-input",
@@ -88,6 +90,7 @@ export function checkpointsView() {
     "div",
     { class: "gmi-stack" },
     panel.element,
+    harvest.element,
     h("div", { class: "gmi-list-tools" }, search, states, h("label", { class: "gmi-list-all" }, all, count)),
     list,
     empty,
@@ -181,6 +184,7 @@ export function checkpointsView() {
 
   return {
     element,
+    lookAtImages: harvest.look,
     showMissing() {
       shown = "missing";
       search.value = "";

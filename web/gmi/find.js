@@ -11,10 +11,10 @@ import { state, subscribe } from "./store.js";
 import { t } from "./strings.js";
 
 /**
- * @param {{showCheckpoints: (missingOnly?: boolean) => void}} shell
+ * @param {{showCheckpoints: (missingOnly?: boolean) => void, lookAtImages: () => void}} shell
  * @returns {{element: HTMLElement, paste: (event: ClipboardEvent) => void}}
  */
-export function findView({ showCheckpoints }) {
+export function findView({ showCheckpoints, lookAtImages }) {
   /** @type {import("./images.js").QueryImage[]} */
   let images = [];
   let question = 0;
@@ -252,7 +252,7 @@ export function findView({ showCheckpoints }) {
     const nothingYet = Boolean(library?.first_run);
     element.classList.toggle("gmi-first-run", nothingYet);
     first.hidden = !nothingYet;
-    if (nothingYet) fill(first, welcome(library, state.build, showCheckpoints));
+    if (nothingYet) fill(first, welcome(library, state.build, { showCheckpoints, lookAtImages }));
     const known = library?.architectures ?? [];
     if (JSON.stringify(known) === drawnArchitectures) return;
     drawnArchitectures = JSON.stringify(known);

@@ -8,9 +8,9 @@ import { t } from "./strings.js";
 /**
  * @param {any} library
  * @param {any} build
- * @param {() => void} showCheckpoints
+ * @param {{showCheckpoints: () => void, lookAtImages: () => void}} shell
  */
-export function welcome(library, build, showCheckpoints) {
+export function welcome(library, build, { showCheckpoints, lookAtImages }) {
   const quick = library.passes[0];
   const { rows, samples } = planned(library.checkpoints, quick);
   if (library.checkpoints.length === 0) return notice("info", t("first.none"));
@@ -41,6 +41,7 @@ export function welcome(library, build, showCheckpoints) {
     h("p", { text: t("first.what") }),
     h("p", { class: "gmi-muted", text: t(known ? "first.time" : "first.timeUnknown", values) }),
     idle && h("div", { class: "gmi-row" }, start, button(t("first.choose"), () => showCheckpoints(), { kind: "quiet" })),
+    h("p", { class: "gmi-hint" }, `${t("first.images")} `, button(t("first.look"), lookAtImages, { kind: "link" })),
     problem,
   );
 }

@@ -48,6 +48,9 @@ export const architecture = (key) => (key ? ARCHITECTURES[key] ?? key : t("archi
  */
 export const buildable = (row) => row.kind === "checkpoint" && row.state !== "unsupported" && row.state !== "suspect";
 
+/** Whether there is something of it to rank by, or was before it turned out to be suspect. */
+export const specified = (row) => ["imported", "harvested", "quick", "ready", "outdated", "suspect"].includes(row.state);
+
 /** How many samples a build makes of a checkpoint up to `limit` (null: all prompts), as the back end counts. */
 export const lacks = (row, limit) => row.missing?.[String(Math.min(limit ?? row.of, row.of))] ?? 0;
 

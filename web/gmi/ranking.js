@@ -123,6 +123,15 @@ function verdict(ranking) {
   );
 }
 
+/** What the files say themselves: before the ranking, never in its place. Equal sentences are said once. */
+function madeWith(ranking, usable) {
+  const said = new Map((ranking.made_with ?? []).map((row) => [row.sentence, row]));
+  return [...said.values()].flatMap(({ sentence, installed }) => {
+    const { action, outcome } = useButton({ kind: "checkpoint", name: installed, installed: usable && installed !== null });
+    return [h("div", { class: "gmi-note gmi-made-with" }, icon("info-circle"), h("span", { text: sentence }), action), action && outcome];
+  });
+}
+
 function cards(ranking) {
   const list = h("ol", { class: "gmi-cards", "aria-label": t("ranking.label") });
   ranking.candidates.forEach((candidate, index) => {
@@ -153,6 +162,7 @@ export function renderRanking(ranking, { onBuildMissing } = {}) {
   return h(
     "div",
     { class: "gmi-ranking" },
+    ...madeWith(ranking, true),
     verdict(ranking),
     ...(ranking.notes ?? []).map((text) => h("p", { class: "gmi-note" }, icon("info-circle"), h("span", { text }))),
     ranking.candidates.length > 0 && cards(ranking),
@@ -167,6 +177,7 @@ export function renderCompact(ranking) {
   return h(
     "div",
     { class: "gmi-ranking gmi-compact" },
+    ...madeWith(ranking, false),
     verdict(ranking),
     ...(ranking.notes ?? []).map((text) => h("p", { class: "gmi-note" }, icon("info-circle"), h("span", { text }))),
     h(

@@ -8,12 +8,54 @@ from pathlib import Path
 supported_pt_extensions = {".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"}
 base_path = str(Path(__file__).resolve().parent)
 models_dir = str(Path(base_path, "models"))
+output_directory = str(Path(base_path, "output"))
+temp_directory = str(Path(base_path, "temp"))
+input_directory = str(Path(base_path, "input"))
 user_directory = str(Path(base_path, "user"))
 folder_names_and_paths = {
     "checkpoints": ([str(Path(models_dir, "checkpoints"))], supported_pt_extensions),
     "vae": ([str(Path(models_dir, "vae"))], supported_pt_extensions),
     "embeddings": ([str(Path(models_dir, "embeddings"))], supported_pt_extensions),
 }
+
+
+def get_output_directory():
+    return output_directory
+
+
+def set_output_directory(output_dir):
+    global output_directory  # noqa: PLW0603  as in ComfyUI
+    output_directory = output_dir
+
+
+def get_temp_directory():
+    return temp_directory
+
+
+def get_input_directory():
+    return input_directory
+
+
+def set_input_directory(input_dir):
+    global input_directory  # noqa: PLW0603  as in ComfyUI
+    input_directory = input_dir
+
+
+def annotated_filepath(name):
+    kinds = {
+        "[output]": get_output_directory,
+        "[input]": get_input_directory,
+        "[temp]": get_temp_directory,
+    }
+    for mark, folder in kinds.items():
+        if name.endswith(mark):
+            return name[: -len(mark) - 1], folder()
+    return name, None
+
+
+def get_annotated_filepath(name, default_dir=None):
+    name, base_dir = annotated_filepath(name)
+    return str(Path(base_dir or default_dir or get_input_directory(), name))
 
 
 def get_user_directory():

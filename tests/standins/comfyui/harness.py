@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
+import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,8 @@ class Comfy:
 
     Attributes:
         checkpoints: its folder of checkpoints.
+        input: where Load Image finds images.
+        output: where Save Image puts them.
         seen: what its functions were asked for.
         server: the web server.
         queue: the prompt queue.
@@ -56,6 +59,9 @@ class Comfy:
             extensions = self.folder_paths.supported_pt_extensions
             self.folder_paths.folder_names_and_paths[kind] = ([str(folder / kind)], extensions)
         self.folder_paths.set_user_directory(str(folder / "user"))
+        self.input, self.output = folder / "input", folder / "output"
+        self.folder_paths.set_input_directory(str(self.input))
+        self.folder_paths.set_output_directory(str(self.output))
         self.memory = self.module("comfy.model_management")
         self.sd = self.module("comfy.sd")
         self.nodes = self.module("nodes")
@@ -162,6 +168,31 @@ class Comfy:
         pictures = [np.asarray(picture(style, content, 64)) for content in contents or (77,)]
         return torch.from_numpy(np.stack(pictures).astype(np.float32) / 255)
 
+    def save(self, folder: Path, name: str, checkpoint: str, style: int, content: int) -> Path:
+        """An image file as Save Image writes it: it holds the workflow that made it."""
+        from PIL import PngImagePlugin
+
+        side = 256
+        text = {"clip": ["1", 1], "text": f"picture number {content}"}
+        sampler = {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0]}
+        sampler |= {"latent_image": ["4", 0], "seed": content, "steps": 20, "cfg": 7.0}
+        sampler |= {"sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        nodes = {
+            "1": ("CheckpointLoaderSimple", {"ckpt_name": checkpoint}),
+            "2": ("CLIPTextEncode", text),
+            "3": ("CLIPTextEncode", {**text, "text": ""}),
+            "4": ("EmptyLatentImage", {"width": side, "height": side, "batch_size": 1}),
+            "5": ("KSampler", sampler),
+            "6": ("VAEDecode", {"samples": ["5", 0], "vae": ["1", 2]}),
+            "7": ("SaveImage", {"images": ["6", 0], "filename_prefix": "ComfyUI"}),
+        }
+        graph = {id_: {"class_type": kind, "inputs": put} for id_, (kind, put) in nodes.items()}
+        info = PngImagePlugin.PngInfo()
+        info.add_text("prompt", json.dumps(graph))
+        folder.mkdir(parents=True, exist_ok=True)
+        picture(style, content, side).save(folder / name, pnginfo=info)
+        return folder / name
+
     def events(self, name: str) -> list[Any]:
         """The data of every event of this name that was pushed to the front ends."""
         return [data for event, data in self.seen.sent if event == name]
@@ -187,7 +218,8 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     monkeypatch.setattr(runtime, "Service", tiny)
     monkeypatch.setattr(runtime, "_runtime", None)
     monkeypatch.setattr(runtime, "Background", lambda work: work)  # in the test's own thread
-    monkeypatch.setattr("lib_gmi.service.optional_text_encoder", words_encoder)
+    for module in ("service", "harvests"):
+        monkeypatch.setattr(f"lib_gmi.{module}.optional_text_encoder", words_encoder)
     gc.freeze()  # else every session that ends goes through all of torch
     yield Comfy(tmp_path / "comfyui", monkeypatch)
     gc.unfreeze()
