@@ -19,7 +19,7 @@ import pytest
 from conftest import SOURCE_ROOT
 
 from lib_gmi.a1111 import TITLE, options
-from lib_gmi.ui import building, cards, page, panels, parts, rows, settings_form
+from lib_gmi.ui import building, cards, harvest, packs, page, panels, parts, rows, settings_form
 from lib_gmi.ui.bridge import Abilities
 from lib_gmi.ui.ranking import ranking as ranking_html
 
@@ -98,6 +98,7 @@ def row(state: str = "ready", **changes: Any) -> dict[str, Any]:
         "samples": 4,
         "of": 55,
         "stored": 4,
+        "harvested": 9,
         "missing": {"4": 0, "20": 16},
         "built": NOW,
         "settings": dict.fromkeys((*settings, "dialect", "prefix", "negative"), NAME),
@@ -185,6 +186,11 @@ def rankings() -> set[str]:
         ranking(0.9, 0.5, 0.4, 0.4),
         ranking(0.5, 0.05, foreign=True, missing=2, prompt=None),
         ranking(None, prompt={"text": NAME, "source": "user"}),
+        ranking(
+            0.5,
+            made_with=[{"installed": NAME, "sentence": NAME}],
+            elsewhere=[{"title": NAME, "pack": NAME, "author": NAME, "page": "https://x.y"}],
+        ),
         ranking(candidates=[few, candidate(2, kind="recipe")], near_duplicates=groups),
     )
 
@@ -218,6 +224,33 @@ def tables() -> set[str]:
         rows.extras(whole),
         *(rows.row(one, EVERYTHING, "make") for one in (*every, *others)),
         rows.row(row(previews=[]), EVERYTHING, "undo"),
+    )
+
+
+def harvests() -> set[str]:
+    state = {
+        "state": "ready",
+        "files": 9,
+        "done": 1,
+        "total": 2,
+        "title": NAME,
+        "message": NAME,
+        "crops": [
+            {"name": f"{NAME}{n}", "title": f"{NAME}{n}", "images": 9, "missing": missing}
+            for n, missing in enumerate((0, 2, 0))
+        ],
+        "silent": 3,
+        "left_out": [{"what": NAME, "images": 2}],
+        "foreign": [{"what": NAME, "images": 2}],
+        "built": [{"title": f"{NAME}2", "images": 9}],
+    }
+    pack = {"id": NAME, "title": NAME, "author": NAME, "licence": NAME, "problem": NAME}
+    pack |= {"specifications": 3, "installed": 1}
+    return drawn(
+        *(harvest.harvest_panel(state | {"state": name}) for name in ("idle", "ready")),
+        *(harvest.harvest_panel(state | {"state": name}) for name in ("looking", "gathering")),
+        harvest.harvest_panel(state | {"crops": [], "silent": 0}),
+        packs.packs_panel([pack], True),
     )
 
 
@@ -363,6 +396,7 @@ PLACES: dict[str, Callable[[], set[str]]] = {
     "days": days,
     "build": builds,
     "dialogs": dialogs,
+    "harvest": harvests,
     "messages": messages,
     "img2img": img2img,
     "settings": settings,
@@ -387,6 +421,7 @@ def test_there_are_translations() -> None:
         ("days", "yesterday"),
         ("build", "Building is paused"),
         ("dialogs", "Negative prompt"),
+        ("harvest", "Look at my images"),
         ("messages", "A comparison needs a prompt."),
         ("img2img", "Use the best checkpoint for this image"),
         ("settings", "(a checkpoint needs the graphics card more)"),

@@ -109,6 +109,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "remove": {"names": ["alpha.safetensors"]},
     "rebuild": {"names": ["beta.safetensors"], "limit": 4},
     "verify": {},
+    "harvest/look": {},
+    "harvest/start": {"names": [NAME]},
+    "harvest/cancel": {},
 }
 #: Servers, how a stranger comes to each, and what the stranger is told.
 STRANGERS: dict[str, tuple[dict[str, str], int]] = {
