@@ -81,6 +81,7 @@ class Api:
                 }
                 for entry in service.gone()
             ],
+            "superseded": service.superseded(),
             "groups": groups,
             "architectures": sorted({r["architecture"] for r in rows if r["architecture"]}),
             "folders": sorted({f for r in rows if (f := _folder(r["name"]))}),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -50,6 +51,7 @@ NOTHING = (
 )
 #: In the extra settings of samples that were generated with the user's changes.
 _EDITED = "edited"
+_OTHER_FILE = "the file has changed since its specification was built"
 #: So many checkpoints that are not installed are named beside a ranking.
 _ELSEWHERE = 3
 #: Identities of candidates that are no file: what a workflow generates with.
@@ -245,12 +247,15 @@ class Service:
         self.settle()
         entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
         packed = {row.identity: row for row in self.packed()}
+        replaced = {str(entry.described["candidate"]["name"]) for entry in self.gone()}
         found = []
         for c in chosen:
             state = self._state(c, entries.get(c.identity, []), harvests.get(c.identity, []))
             row = packed.get(c.identity)
             if row is not None and state.state == "none" and _enough(row):
                 state = replace(state, state="imported", packed=row)
+            elif state.state == "none" and not state.stored and c.name in replaced:
+                state = replace(state, state="outdated", reason=_OTHER_FILE)
             found.append(state)
         return found
 
@@ -272,6 +277,22 @@ class Service:
         identity = candidate.identity
         harvests = self._entries(OWN_PROMPTS).get(identity, [])
         return self._state(candidate, self._entries().get(identity, []), harvests)
+
+    def superseded(self) -> dict[str, int]:
+        """Installed checkpoints that were only built in a way that is not used any more.
+
+        Returns:
+            How many by what has changed: ``encoder`` or ``prompt set``.
+        """
+        encoder_id = registry.info(self.encoder).id
+        current = self._entries().keys() | self._entries(OWN_PROMPTS).keys()
+        older: dict[str, str] = {}
+        for entry in self.library.entries():
+            if entry.identity not in current and entry.samples >= MIN_PROMPTS:
+                same = entry.encoder_id == encoder_id
+                older[entry.identity] = "prompt set" if same else "encoder"
+        present = {candidate.identity for candidate in self.host.list_checkpoints()}
+        return dict(Counter(why for identity, why in older.items() if identity in present))
 
     def packed(self) -> list[PackedSpecification]:
         """What packs add to the user's own specifications, those of this encoder."""

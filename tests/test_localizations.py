@@ -214,7 +214,7 @@ def tables() -> set[str]:
         row("none", stored=0, samples=0),
         row("quick", kind="recipe"),
     )
-    whole = library(*every)
+    whole = library(*every, superseded={"encoder": 2, "prompt set": 1})
     return drawn(
         panels.filters(whole),
         panels.counts(whole, 1 << 20),

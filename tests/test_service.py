@@ -24,9 +24,11 @@ from lib_gmi.errors import (
     SpecificationError,
 )
 from lib_gmi.fitted import Findings, FittedLibrary
+from lib_gmi.packs import PackAbout, write_pack
 from lib_gmi.protocols import Candidate, GenerationSettings
 from lib_gmi.recorder import BASE_SEED, Recorder, completed
 from lib_gmi.service import ANY, Filter
+from lib_gmi.specification import CandidateRef, PromptSetRef
 from lib_gmi.stack import Stack
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
@@ -925,3 +927,73 @@ def test_a_specification_is_read_as_it_is_stored_now(running: Running) -> None:
     path.unlink()
     with pytest.raises(LibraryError, match="its specification is gone"):
         running.library.read(entry)
+
+
+def test_a_changed_file_under_the_same_name_is_outdated(running: Running) -> None:
+    made = make_specification("before", prompts=6)
+    known = replace(made.candidate, name=ALPHA)
+    prompts = replace(made.prompt_set, hash=running.service.prompt_set.hash)
+    running.library.add(replace(made, candidate=known, prompt_set=prompts))
+
+    state = next(s for s in running.service.states() if s.candidate.name == ALPHA)
+
+    assert state.state == "outdated"
+    assert "has changed" in str(state.reason)
+    assert running.builds.missing(state, 4) == 4
+
+
+def test_what_another_encoder_or_prompt_set_made_is_counted(running: Running) -> None:
+    made = make_specification("x", prompts=6)
+    for name, encoder in ((ALPHA, f"{TINY}-old"), (BETA, TINY)):
+        candidate = CandidateRef.of(running.service.installed(name))
+        running.library.add(replace(made, candidate=candidate, encoder_id=encoder))
+
+    assert running.service.superseded() == {"encoder": 1, "prompt set": 1}
+
+
+def test_a_pack_stands_in_where_nothing_was_built(running: Running) -> None:
+    prompts = PromptSetRef("test", "1", running.service.prompt_set.hash, 6)
+    gamma = running.service.installed(GAMMA)
+    known = {gamma.identity: f"sha256:{'a' * 64}"}
+    running.host.hashed = lambda: known  # type: ignore[method-assign]
+    entries = []
+    for number, identity in enumerate((known[gamma.identity], f"sha256:{'b' * 64}")):
+        made = make_specification(f"packed {number}", prompts=6, seed=number, prompt_set=prompts)
+        candidate = replace(made.candidate, identity=identity)
+        settings = GenerationSettings(codec=running.service.settings(gamma).codec)
+        entries.append(replace(made, candidate=candidate, settings=settings))
+    file = running.library.folder.parent / "good.gmipack"
+    write_pack(file, entries, PackAbout("good", "ann"))
+    running.service.packs.import_file(file)
+
+    assert {row.identity[-1] for row in running.service.packed()} == {"a", "b"}
+    assert "prompt set" not in running.service.superseded()
+    running.service.advance()
+    assert running.service.answering is not None
+    ranked = {c.identity for c in running.service.answering.identifier.library.stack.candidates}
+    assert ranked == {entry.candidate.identity for entry in entries}
+
+
+def test_checkpoints_that_only_packs_know_are_named_where_they_are_closer(
+    running: Running,
+) -> None:
+    running.builds.start(None, None)
+    running.queue.run_all()
+    running.service.advance()
+    built = running.library.snapshot().specifications
+    winner = next(s for s in built if s.candidate.name == BETA)
+    stranger = replace(winner.candidate, identity=f"sha256:{'c' * 64}", title="stranger")
+    file = running.library.folder.parent / "good.gmipack"
+    write_pack(file, [replace(winner, candidate=stranger)], PackAbout("good", "ann"))
+    (entry,) = [e for e in running.library.entries() if e.identity == winner.candidate.identity]
+    running.library.remove([entry])
+    running.service.packs.import_file(file)
+    running.service.advance()
+
+    images = [drawn(1, 3)]
+    ranking = running.service.rank(images)
+    elsewhere = running.service.elsewhere(images, ranking)
+
+    assert "stranger" not in [row.candidate.title for row in ranking.candidates]
+    assert [packed.specification.candidate.title for packed, _ in elsewhere] == ["stranger"]
+    assert elsewhere[0][0].page is not None

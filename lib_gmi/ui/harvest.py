@@ -29,7 +29,7 @@ def harvest_panel(harvest: dict[str, Any]) -> Html:
     return tag(
         "div",
         {"id": _ID, "data-state": state},
-        tag("h2", None, "Images that you already have"),
+        tag("h3", None, "Images that you already have"),
         message,
         body,
     )

@@ -217,6 +217,22 @@ def counts(library: dict[str, Any], kept: int) -> Html:
         if samples
         else None,
         tag("div", {"class": "gmi-states"}, states),
+        [_superseded(why, number) for why, number in library.get("superseded", {}).items()],
+    )
+
+
+def _superseded(why: str, number: int) -> Html:
+    """What has to be built again, and why; the panel beside it says how long that takes."""
+    return tag(
+        "p",
+        {"class": "gmi-note"},
+        icon("info"),
+        tag(
+            "span",
+            None,
+            tag("span", None, f"Built with another {why}, to be built again:"),
+            f" {number}",
+        ),
     )
 
 

@@ -350,3 +350,37 @@ def test_nothing_of_ours_was_written_among_the_users_images(a1111: A1111Server) 
 def _identities(catalogue: Path) -> list[str]:
     rows = json.loads(catalogue.read_text())["files"].values()
     return [str(row["described"]["candidate"]["identity"]) for row in rows]
+
+
+def test_images_that_exist_serve_as_a_specification(a1111: A1111Server) -> None:
+    name, subjects = (
+        MINIS[0],
+        ["fox", "castle", "lamp", "ship", "bridge", "tree", "violin", "teapot", "harbour"],
+    )
+    for seed, subject in enumerate(subjects):
+        image = a1111.generate(
+            "mini-1",
+            seed,
+            prompt=f"a {subject} in the rain",
+            width=256,
+            height=256,
+            save_images=True,
+        )
+    a1111.gmi("harvest/look", {})
+    found = a1111.wait(lambda: _harvest(a1111, "ready"), "the images were not looked at")
+    assert [(row["name"], row["images"]) for row in found["crops"]] == [(name, len(subjects))]
+
+    a1111.gmi("harvest/start", {"names": [name]})
+    found = a1111.wait(lambda: _harvest(a1111, "ready", "built"), "nothing was harvested")
+
+    assert found["message"] == ""
+    assert found["built"][0]["images"] == len(subjects)
+    assert a1111.rows()[name]["harvested"] == len(subjects)
+    said = a1111.rank(image)["made_with"]
+    assert [row["installed"] for row in said] == [name]
+    assert said[0]["sentence"].startswith("Made with mini-1, according to the file")
+
+
+def _harvest(a1111: A1111Server, state: str, *needed: str) -> dict[str, Any] | None:
+    now: dict[str, Any] = a1111.get("/gmi/v1/harvest")
+    return now if now["state"] == state and all(now[key] for key in needed) else None
