@@ -13,6 +13,7 @@ import fnmatch
 import io
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,9 @@ from .library import Library
 from .tables import bar, one_line, table
 
 if TYPE_CHECKING:
+    from .fitted import FittedLibrary
     from .identify import Ranking
+    from .mentions import MadeWith
     from .protocols import Candidate
     from .submit import BuildSummary
 
@@ -209,8 +212,25 @@ def _rank(arguments: argparse.Namespace) -> int:
     if folders:
         return _rank_folder(identifier, folders[0], arguments)
     ranking = identifier.rank(arguments.images, arguments.prompt, arguments.method)
-    _show(ranking, arguments)
+    said = _made_with(arguments.images, library)
+    if arguments.json:
+        print_json({"made_with": [row.to_json() for row in said], **ranking.to_json(arguments.top)})
+        return EXIT_OK
+    for row in said:
+        say(row.sentence)
+    print_ranking(ranking, arguments.top)
     return EXIT_OK
+
+
+def _made_with(images: Sequence[Path], library: FittedLibrary) -> list[MadeWith]:
+    """What the files say themselves; here a checkpoint is known if the library has it."""
+    from .mentions import Installed, made_with
+    from .metadata import read_making
+    from .protocols import Candidate
+
+    known = [Candidate(c.title, c.identity, c.name) for c in library.stack.candidates]
+    said = made_with([read_making(path) for path in images], Installed(known))
+    return [replace(row, absent="it is not in the library") for row in said]
 
 
 def _show(ranking: Ranking, arguments: argparse.Namespace) -> None:

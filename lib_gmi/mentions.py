@@ -68,6 +68,7 @@ class MadeWith:
         installed: the checkpoint it is, if that is installed.
         networks: LoRAs and the like that were loaded besides.
         processes: what else shaped the image, see :class:`.metadata.Making`.
+        absent: what to say where ``installed`` is ``None``.
     """
 
     image: int
@@ -75,6 +76,7 @@ class MadeWith:
     installed: Candidate | None
     networks: tuple[str, ...]
     processes: tuple[str, ...]
+    absent: str = "it is not installed"
 
     @property
     def sentence(self) -> str:
@@ -82,7 +84,7 @@ class MadeWith:
         name = self.name if self.installed is None else self.installed.title
         text = f"Made with {name}, according to the file"
         if self.installed is None:
-            text += "; it is not installed"
+            text += f"; {self.absent}"
         if self.networks:
             text += f". With {', '.join(self.networks[:3])}"
             if len(self.networks) > 3:

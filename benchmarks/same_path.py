@@ -1,0 +1,88 @@
+"""What ignoring "the same path for all pixels" would cost.
+
+    python -m benchmarks.same_path PATH
+
+Half of the 18 SD models have their specifications made from copies that were compressed before,
+as downloads are; queries are images as they are. Which models are compressed is drawn for each
+fold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lib_gmi.encoders import DEFAULT
+from lib_gmi.kernels import LearnedKernel
+from lib_gmi.stack import Stack
+from lib_gmi.tables import table
+
+from .dataset import five_folds, read_stack, sd18, tasks
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = (("JPEG", 90), ("JPEG", 70), ("WEBP", 80))
+
+
+def compressed(kind: str, quality: int) -> Callable[[Image.Image], Image.Image]:
+    """Through a file and back."""
+
+    def change(image: Image.Image) -> Image.Image:
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        image.save(buffer, kind, quality=quality)
+        return Image.open(buffer).convert("RGB")
+
+    return change
+
+
+def measure(stack: Stack, other: Stack, seed: int = 0) -> list[str]:
+    """Top-1 with one and four images, and the share of answers that go to compressed models."""
+    rng = np.random.default_rng(seed)
+    hits: dict[int, list[bool]] = {1: [], 4: []}
+    answered = []
+    for split in five_folds(len(stack.prompt_ids)):
+        chosen = rng.permutation(len(stack.candidates))[: len(stack.candidates) // 2]
+        features = stack.features.copy()
+        features[chosen] = other.features[chosen]
+        kernel = LearnedKernel.fit(replace(stack, features=features).with_prompts(split.specs))
+        scores = np.stack(
+            [kernel.scores(stack.features[:, column], None) for column in split.queries], axis=1
+        )
+        for images, found in hits.items():
+            for truth, positions in tasks(stack.mask, split, images):
+                best = int(scores[truth, list(positions)].mean(axis=0).argmin())
+                found.append(best == truth)
+                if images == 1:
+                    answered.append(best in chosen)
+    return [f"{np.mean(hits[1]):.3f}", f"{np.mean(hits[4]):.3f}", f"{np.mean(answered):.2f}"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="PATH")
+    arguments = parser.parse_args(argv)
+    full = read_stack(arguments.folder, DEFAULT)
+    stack = sd18(full) or full
+    rows = [["none", *measure(stack, stack)]]
+    for kind, quality in FORMATS:
+        changed = read_stack(arguments.folder, DEFAULT, compressed(kind, quality))
+        rows.append([f"{kind} {quality}", *measure(stack, sd18(changed) or changed)])
+    headers = ["half compressed as", "1 image", "4 images", "answers to the compressed half"]
+    print(table(headers, rows, shrink=[]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
