@@ -84,8 +84,8 @@ class A1111Host:
         """See :meth:`.service.InstalledHost.image_folders`."""
         from modules import paths_internal, shared
 
-        # the first one counts for everything where it is set
-        chosen = [shared.opts.data.get(key) for key in _IMAGES]
+        # by attribute: what was never changed has its default there, and is not among the data
+        chosen = [getattr(shared.opts, key, None) for key in _IMAGES]
         folders = [Path(paths_internal.script_path) / str(folder) for folder in chosen if folder]
         beside = dict.fromkeys(Path(info.filename).parent for info in _infos())
         return [*dict.fromkeys(folders), *beside]

@@ -282,7 +282,7 @@ HARMLESS = {
 
 
 def neutral() -> dict[str, Any]:
-    source = tree(ROOT / "lib_gmi" / "hosts" / "a1111.py")
+    source = tree(ROOT / "lib_gmi" / "hosts" / "webui_options.py")
     statement = named(source.body)["_NEUTRAL"]
     assert isinstance(statement, ast.Assign)
     found: dict[str, Any] = ast.literal_eval(statement.value)
