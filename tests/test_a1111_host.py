@@ -71,6 +71,23 @@ def names(webui: WebUI) -> list[str]:
 # -- what is installed ----------------------------------------------------------------------------
 
 
+def test_image_folders_are_those_of_the_options_also_where_they_were_never_changed(
+    webui: WebUI, tmp_path: Path
+) -> None:
+    from modules import shared
+    from modules.options import OptionInfo
+
+    for key, folder in (("outdir_txt2img_samples", "made"), ("outdir_save", "kept")):
+        shared.opts.data_labels[key] = OptionInfo(str(tmp_path / folder))
+    shared.opts.data["outdir_save"] = str(tmp_path / "chosen")
+
+    folders = webui.host.image_folders()
+
+    assert folders[:2] == [tmp_path / "made", tmp_path / "chosen"]
+    assert webui.candidate(BETA).path is not None
+    assert webui.candidate(BETA).path.parent in folders  # type: ignore[union-attr]
+
+
 def test_checkpoints_are_listed_with_their_facts(webui: WebUI) -> None:
     large = webui.add("large.safetensors", 4, "sdxl")
     found = {c.name: c for c in webui.host.list_checkpoints()}
