@@ -154,7 +154,9 @@ def test_a_file_replaced_under_the_same_name_is_another_checkpoint(running: Runn
     running.build()
     old = running.service.installed(ALPHA).identity
     running.install(ALPHA, 8)
-    assert running.states() == {ALPHA: "none", BETA: "ready", GAMMA: "ready"}
+    # what is there is of another file: nothing of it counts, and people are told why
+    assert running.states() == {ALPHA: "outdated", BETA: "ready", GAMMA: "ready"}
+    assert state_of(running, ALPHA).entry is None
     assert [entry.identity for entry in running.service.gone()] == [old]
     ranking = running.service.rank([drawn(8, 7)])
     assert old not in [row.candidate.identity for row in ranking.candidates]
