@@ -247,17 +247,22 @@ class Service:
         self.settle()
         entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
         packed = {row.identity: row for row in self.packed()}
-        replaced = {str(entry.described["candidate"]["name"]) for entry in self.gone()}
         found = []
         for c in chosen:
             state = self._state(c, entries.get(c.identity, []), harvests.get(c.identity, []))
             row = packed.get(c.identity)
             if row is not None and state.state == "none" and _enough(row):
                 state = replace(state, state="imported", packed=row)
-            elif state.state == "none" and not state.stored and c.name in replaced:
-                state = replace(state, state="outdated", reason=_OTHER_FILE)
             found.append(state)
-        return found
+        if not any(state.state == "none" for state in found):
+            return found  # as always in a ranking, which does not have to look for what is gone
+        replaced = {str(entry.described["candidate"]["name"]) for entry in self.gone()}
+        return [
+            replace(state, state="outdated", reason=_OTHER_FILE)
+            if state.state == "none" and not state.stored and state.candidate.name in replaced
+            else state
+            for state in found
+        ]
 
     def missing(self, candidates: Sequence[Candidate]) -> int:
         """How many of these are supported and cannot be ranked for want of samples."""

@@ -74,8 +74,8 @@ class Desk:
             "delete": of_api("remove"),
             "verify": self.verify,
             "pack-check": self.check_pack,
-            "pack-import": self.import_pack,
-            "pack-remove": self.remove_pack,
+            "pack-import": of_api("import_pack"),
+            "pack-remove": of_api("remove_pack"),
             "preview-make": self.make_preview,
             "preview-undo": self.undo_preview,
         }
@@ -244,14 +244,6 @@ class Desk:
         """Compare what a pack says of a checkpoint with a few images of it."""
         found = self.bridge.api.service.spot_check(text(body, "name"))
         return {"dialog": tag("p", {"class": "gmi-question"}, found.sentence)}
-
-    def import_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a pack that the page sends."""
-        return self.bridge.api.import_pack(body)
-
-    def remove_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Take a pack out; it is kept in the library's folder."""
-        return self.bridge.api.remove_pack(body)
 
     def make_preview(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Put the best sample beside a checkpoint's file.
