@@ -63,6 +63,7 @@ class Api:
         states = service.states()
         groups, group_of = self._groups(states)
         rows = [self._row(state, group_of) for state in states]
+        superseded = service.superseded()
         seen: set[str] = set()
         for row, state in zip(rows, states, strict=True):
             if state.candidate.identity in seen:  # an equal file is not built twice
@@ -81,7 +82,8 @@ class Api:
                 }
                 for entry in service.gone()
             ],
-            "superseded": service.superseded(),
+            "superseded": superseded,
+            "kept_by_others": service.kept_by_others() if superseded else 0,
             "groups": groups,
             "architectures": sorted({r["architecture"] for r in rows if r["architecture"]}),
             "folders": sorted({f for r in rows if (f := _folder(r["name"]))}),

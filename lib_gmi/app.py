@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import fitted as fitting
-from .encoders import TEXT_DEFAULT, load, load_text, registry
+from .encoders import TEXT_DEFAULT, load, load_text, named, registry
 from .errors import MissingExtraError
 from .fitted import FittedLibrary, Lent, Selection
 from .identify import Ranking, identify, requirement
@@ -60,7 +60,7 @@ def open_fitted(
         selection: of the specifications; by default all.
         lent: what takes part besides.
     """
-    encoder_id = None if encoder is None else registry.info(encoder).id
+    encoder_id = None if encoder is None else registry.info(named(encoder)).id
     prior = load_prior if use_prior else None
     return fitting.fit(library, encoder_id, prior, progress, selection, lent)
 

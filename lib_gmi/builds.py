@@ -239,6 +239,8 @@ class Builds:
         if candidate.identity in self.service.failed:
             return  # an earlier pass found out
         service = self.service
+        if service.reencode(candidate):
+            self._count_anew(candidate)
         recorder = service.recorder()
         progress = _JobProgress(self, candidate, job, build)
         builder = Builder(
@@ -329,6 +331,13 @@ class Builds:
             self._state.total = self._state.done + sum(self._lacking.values())
 
     # -- planning ---------------------------------------------------------------------------------
+
+    def _count_anew(self, candidate: Candidate) -> None:
+        """What a checkpoint lacks, after it got samples without generating any."""
+        lacks = self.missing(self.service.state(candidate), self._state.limit)
+        with self._lock:
+            self._lacking[candidate.name] = lacks
+            self._state.total = self._state.done + sum(self._lacking.values())
 
     def missing(self, state: CheckpointState, limit: int | None) -> int:
         """How many samples a checkpoint lacks of so many prompts."""

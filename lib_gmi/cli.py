@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli_harvest, cli_packs
+from . import cli_harvest, cli_packs, cli_reencode
 from .cli_parts import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -97,7 +97,7 @@ def _add_build(commands: Any) -> None:
         "<prompt id>.jpg and prompts.json. Stop it whenever you like: it goes on where it stopped.",
     )
     build.add_argument("folder", type=Path, help="folder with images/ and prompts.json")
-    build.add_argument("--encoder", default=None, help="see gmi encoders")
+    build.add_argument("--encoder", default=None, help="see gmi encoders (default: auto)")
     build.add_argument("--limit", type=positive, metavar="N", help="only the first N prompts")
     build.add_argument(
         "--exclude", action="append", default=[], metavar="ID", help="leave this prompt out"
@@ -114,7 +114,7 @@ def _add_build(commands: Any) -> None:
 
 def _build(arguments: argparse.Namespace) -> int:
     from . import app
-    from .encoders import DEFAULT
+    from .encoders import AUTO
     from .hosts.folder import FolderHost
 
     host = FolderHost(arguments.folder)
@@ -129,7 +129,7 @@ def _build(arguments: argparse.Namespace) -> int:
             host,
             host.prompt_set,
             library,
-            arguments.encoder or DEFAULT,
+            arguments.encoder or AUTO,
             candidates,
             arguments.limit,
             progress,
@@ -139,7 +139,7 @@ def _build(arguments: argparse.Namespace) -> int:
             Bar("Fitting", quiet=arguments.json) as progress,
             contextlib.suppress(RankingError),  # too little to rank yet is no failure of the build
         ):
-            app.open_fitted(library, arguments.encoder or DEFAULT, progress=progress)
+            app.open_fitted(library, arguments.encoder or AUTO, progress=progress)
     if arguments.json:
         print_json(
             {
@@ -341,6 +341,7 @@ def _add_library(commands: Any) -> None:
     remove.add_argument("names", nargs="+", metavar="NAME", help="title, or identity")
     add_common(remove)
     remove.set_defaults(run=_remove)
+    cli_reencode.add_parser(actions)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -482,12 +483,15 @@ def _add_encoders(commands: Any) -> None:
 
 
 def _encoders(arguments: argparse.Namespace) -> int:
-    from .encoders import registry
+    from .encoders import AUTO, choose, registry
     from .methods import METHODS
+
+    chosen, reason = choose()
 
     if arguments.json:
         print_json(
             {
+                "auto": {"name": chosen, "reason": reason},
                 "encoders": [
                     {"name": i.name, "id": i.id, "dim": i.dim, "summary": i.summary}
                     for i in registry.images()
@@ -500,9 +504,12 @@ def _encoders(arguments: argparse.Namespace) -> int:
             }
         )
         return EXIT_OK
-    rows = [[i.name, str(i.dim), i.summary] for i in registry.images()]
+    rows = [[AUTO, "", reason]]
+    rows += [[i.name, str(i.dim), i.summary] for i in registry.images()]
     rows += [[i.id, str(i.text_dim), i.summary] for i in registry.texts()]
     print(table(["encoder", "numbers", ""], rows, shrink=[2]))
+    print()
+    say("Join encoders with +, for instance style/efficientnet-lite0+pixels/32x32.")
     print()
     print(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()], shrink=[1]))
     return EXIT_OK

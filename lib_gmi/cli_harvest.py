@@ -52,14 +52,14 @@ def add_parser(commands: Any) -> None:
         "--networks", type=float, default=0.5, metavar="SUM", help="of the weights of LoRAs"
     )
     harvest.add_argument("--look", action="store_true", help="only say what there is")
-    harvest.add_argument("--encoder", default=None, help="see gmi encoders")
+    harvest.add_argument("--encoder", default=None, help="see gmi encoders (default: auto)")
     add_common(harvest)
     harvest.set_defaults(run=_harvest)
 
 
 def _harvest(arguments: argparse.Namespace) -> int:
     from .app import optional_text_encoder
-    from .encoders import DEFAULT, load
+    from .encoders import AUTO, load
     from .harvest import Harvester, Rules, survey
     from .library import Library
     from .mentions import Installed
@@ -79,7 +79,7 @@ def _harvest(arguments: argparse.Namespace) -> int:
     built: dict[str, int] = {}
     left_out: Counter[str] = Counter()
     if not arguments.look:
-        encoder = load(arguments.encoder or DEFAULT)
+        encoder = load(arguments.encoder or AUTO)
         harvester = Harvester(Library(arguments.library), encoder, optional_text_encoder())
         with Bar("Harvesting", quiet=arguments.json) as bar:
             for crop in found.enough:

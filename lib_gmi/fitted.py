@@ -24,8 +24,9 @@ from .calibration import (
     log_loss,
     near_duplicates,
 )
+from .encoders import registry
 from .errors import RankingError
-from .kernels import GRID, LearnedKernel, Params, Prior
+from .kernels import GRID, LearnedKernel, Params, Prior, grid_for
 from .library import stem
 from .protocols import Progress, SilentProgress
 from .stack import Exclusion, Stack, stack
@@ -224,10 +225,10 @@ def findings(
     """
     if min(data.mask.shape) < 2:
         return Findings()
-    grid = GRID
+    grid = grid_for(registry.info(data.encoder_id).blocks)
     # with own prompts there is no z̄ to attend to
     if data.mask.sum() > MAX_ATTENTIVE or data.own is not None:
-        grid = tuple(params for params in GRID if params.attention == 0)
+        grid = tuple(params for params in grid if params.attention == 0)
     scores, novelty = leave_one_prompt_out(
         data, lambda part: LearnedKernel.fit_grid(part, prior, grid), progress
     )
@@ -341,6 +342,12 @@ def fit(
     return FittedLibrary(data, found, excluded, steady)
 
 
+def _read_params(stored: Mapping[str, Any]) -> Params:
+    known = dict(stored)
+    balance = tuple(float(weight) for weight in known.pop("balance", ()))
+    return Params(**{key: float(value) for key, value in known.items()}, balance=balance)
+
+
 def _nan(*shape: int) -> FloatArray:
     return np.full(shape, np.nan, dtype=np.float32)
 
@@ -384,7 +391,7 @@ def _read_findings(data: bytes | None, candidates: int) -> Findings | None:
             )
             for name, calibrations in stored["reports"].items()
         }
-        params = Params(**{k: float(v) for k, v in stored["params"].items()})
+        params = _read_params(stored["params"])
         foreign = tuple(None if t is None else float(t) for t in stored["foreign"])
         groups = tuple(tuple(int(i) for i in group) for group in stored["groups"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

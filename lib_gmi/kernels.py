@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,15 +52,21 @@ class Normalizer:
         mean: ``[d]``, over the library's samples.
         deviation: ``[d]``, floored.
         blocks: the kinds of features.
+        balance: how much each of several joined encoders counts; empty for equally.
     """
 
     mean: FloatArray
     deviation: FloatArray
     blocks: tuple[Block, ...]
+    balance: tuple[float, ...] = ()
 
     @classmethod
     def fit(
-        cls, rows: FloatArray, blocks: tuple[Block, ...], reference: FloatArray | None = None
+        cls,
+        rows: FloatArray,
+        blocks: tuple[Block, ...],
+        reference: FloatArray | None = None,
+        balance: tuple[float, ...] = (),
     ) -> Normalizer:
         """Fit to samples ``[n, d]``.
 
@@ -68,6 +75,7 @@ class Normalizer:
             blocks: the encoder's.
             reference: deviations that the encoder's features usually have, ``[d]``. Without one,
                 each block's median stands in.
+            balance: see the class.
         """
         mean = rows.mean(axis=0)
         deviation = rows.std(axis=0)
@@ -79,7 +87,19 @@ class Normalizer:
                 reference[block.start : block.stop] = usual
         floored = np.maximum(deviation, _DEVIATION_FLOOR * reference)
         floored[floored == 0] = 1  # constant wherever anybody looked
-        return cls(mean.astype(np.float32), floored.astype(np.float32), blocks)
+        return cls(mean.astype(np.float32), floored.astype(np.float32), blocks, balance)
+
+    @cached_property
+    def _shares(self) -> FloatArray:
+        """Length of each block in a normalised row; their squares add up to 1, ``[blocks]``.
+
+        The blocks of one encoder share its part of the row, however many there are: a joined
+        encoder with one kind of features must not drown beside one with seven.
+        """
+        parts = np.asarray([block.part for block in self.blocks])
+        weights = np.ones(parts.max() + 1) if not self.balance else np.asarray(self.balance)
+        each = weights[parts] / np.bincount(parts)[parts]
+        return np.asarray(np.sqrt(each / each.sum()), dtype=np.float32)
 
     def transform(self, features: FloatArray) -> FloatArray:
         """Normalise ``[n, d]`` or ``[M, N, d]``; the result has unit length along the last axis."""
@@ -96,7 +116,7 @@ class Normalizer:
         starts = [block.start for block in self.blocks]
         sizes = [block.stop - block.start for block in self.blocks]
         lengths = np.sqrt(np.add.reduceat(standard * standard, starts, axis=-1))
-        scale = 1 / (np.maximum(lengths, 1e-12) * np.sqrt(len(sizes), dtype=np.float32))
+        scale = self._shares / np.maximum(lengths, 1e-12)
         standard *= np.repeat(scale, sizes, axis=-1)
         return np.asarray(standard, dtype=np.float32)
 
@@ -124,14 +144,31 @@ class Params:
     Attributes:
         shrinkage: λ; the isotropic part of the error covariance, relative to its mean eigenvalue.
         attention: ρ in [0, 1]; how far the weights of the prompts follow the query.
+        balance: of joined encoders, see :class:`Normalizer`; empty for one encoder, and for
+            several that count equally.
     """
 
     shrinkage: float = 1.0
     attention: float = 0.0
+    balance: tuple[float, ...] = ()
 
 
 #: What leave-one-prompt-out chooses from; the first is the default.
 GRID: tuple[Params, ...] = (Params(1.0), Params(0.3), Params(3.0), Params(1.0, 0.5))
+#: How much more one of several joined encoders may count than the others.
+_EMPHASIS = 4.0
+
+
+def grid_for(blocks: Sequence[Block]) -> tuple[Params, ...]:
+    """:data:`GRID`, and for joined encoders each of them emphasised as well."""
+    parts = 1 + max(block.part for block in blocks)
+    if parts < 2:
+        return GRID
+    emphasised = (
+        tuple(_EMPHASIS if part == chosen else 1.0 for part in range(parts))
+        for chosen in range(parts)
+    )
+    return (*GRID, *(Params(balance=balance) for balance in emphasised))
 
 
 class Precision:
@@ -245,7 +282,18 @@ class LearnedKernel:
         """Fit once per choice of hyperparameters, sharing what they have in common."""
         blocks = registry.info(stack.encoder_id).blocks
         reference = None if prior is None else prior.deviation
-        normalizer = Normalizer.fit(stack.features[stack.mask], blocks, reference)
+        fitted: dict[Params, LearnedKernel] = {}
+        for balance in dict.fromkeys(params.balance for params in grid):
+            normalizer = Normalizer.fit(stack.features[stack.mask], blocks, reference, balance)
+            chosen = [params for params in grid if params.balance == balance]
+            kernels = cls._fit_normalised(stack, prior, normalizer, chosen)
+            fitted.update(zip(chosen, kernels, strict=True))
+        return [fitted[params] for params in grid]
+
+    @classmethod
+    def _fit_normalised(
+        cls, stack: Stack, prior: Prior | None, normalizer: Normalizer, grid: Sequence[Params]
+    ) -> list[LearnedKernel]:
         samples = normalizer.transform(stack.features)
         samples[~stack.mask] = 0
         additive = _Additive.fit(samples, stack.mask, stack.shared)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -18,9 +19,18 @@ from .errors import LibraryError
 from .files import replace_file, write_atomic
 
 SUFFIX = ".webp"
+#: Where a host has no settings page of ours.
+LIMIT_VARIABLE = "GMI_SAMPLES_LIMIT"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 _FOLDER = re.compile(r"[0-9a-f]{32}")
 _FILE = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}--?[0-9]{1,20}\.webp")
+
+
+def limit_from_environment() -> int:
+    """Megabytes that samples may take, by ``$GMI_SAMPLES_LIMIT``; 0 for any, and for what is no
+    number."""
+    text = os.environ.get(LIMIT_VARIABLE, "").strip()
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 class SampleStore:
@@ -91,10 +101,46 @@ class SampleStore:
                 f"{source}: cannot be moved to {target} ({error.strerror or error})."
             ) from None
 
+    def share(self, stem: str, other: str, prompt_id: str, seed: int) -> None:
+        """Let another specification have a sample as well; takes no room where links are possible.
+
+        Args:
+            stem: of the specification that has it.
+            other: of the one that shall have it.
+            prompt_id: of the sample.
+            seed: of the sample.
+
+        Raises:
+            LibraryError: there is no such sample, or it cannot be written.
+        """
+        source, target = self.path(stem, prompt_id, seed), self.path(other, prompt_id, seed)
+        if target.exists():
+            return
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError, NotImplementedError):  # not every drive can link
+                os.link(source, target)
+                return
+            data = source.read_bytes()
+        except OSError as error:
+            raise LibraryError(f"{source}: cannot be read ({error.strerror or error}).") from None
+        write_atomic(target, data)
+
+    def has_room(self, limit: int) -> bool:
+        """Whether more samples may be kept.
+
+        Args:
+            limit: of all samples together, in megabytes; 0 for none.
+        """
+        return limit <= 0 or self.size() < limit << 20
+
     def size(self) -> int:
-        """Bytes that all samples take."""
-        total = 0
+        """Bytes that all samples take on the disk; what several specifications share, once."""
+        sizes: dict[tuple[int, int], int] = {}
         for path in self.folder.glob(f"*/*{SUFFIX}"):
             with contextlib.suppress(OSError):
-                total += path.stat().st_size
-        return total
+                status = path.stat()
+                # without an inode number (some network drives) each file counts for itself
+                key = (status.st_dev, status.st_ino) if status.st_ino else (-1, len(sizes))
+                sizes[key] = status.st_size
+        return sum(sizes.values())

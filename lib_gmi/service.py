@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .app import Identifier, open_fitted, optional_text_encoder
-from .encoders import DEFAULT, load, registry
+from .encoders import AUTO, load, named, registry
 from .errors import GMIError, MissingExtraError, RankingError
 from .favourites import Favourites
 from .fitted import Lent, Selection
@@ -30,6 +30,7 @@ from .prompt_order import informative_first
 from .prompts import Prompt, PromptSet, default_prompt_set
 from .protocols import Candidate, GenerationRequest, GenerationSettings, Host, PseudoPrompt
 from .recorder import Recorder, completed
+from .reencode import reencode, waiting
 from .specification import OWN_PROMPTS
 from .stack import MIN_PROMPTS
 from .trust import SpotCheck, columns_to_check, spot_check
@@ -166,7 +167,7 @@ class Service:
         host: the running host.
         library: its library.
         prompt_set: that specifications are built on.
-        encoder: name of the image encoder.
+        encoder: name of the image encoder, or ``auto``.
 
     Attributes:
         device: that the encoder runs on; as a rule the accelerator is the host's.
@@ -179,14 +180,14 @@ class Service:
         host: InstalledHost,
         library: Library,
         prompt_set: PromptSet | None = None,
-        encoder: str = DEFAULT,
+        encoder: str = AUTO,
     ) -> None:
         #: Runs :meth:`advance`; a host with work of its own puts a background in its place.
         self.advance_soon: Callable[[], None] = self.advance
         self.host = host
         self.library = library
         self.prompt_set = prompt_set or default_prompt_set()
-        self.encoder = encoder
+        self.encoder = named(encoder)
         self.device = "cpu"
         self.keep_samples: Callable[[], bool] = lambda: True
         self.use_prior = True
@@ -298,6 +299,28 @@ class Service:
                 older[entry.identity] = "prompt set" if same else "encoder"
         present = {candidate.identity for candidate in self.host.list_checkpoints()}
         return dict(Counter(why for identity, why in older.items() if identity in present))
+
+    def kept_by_others(self) -> int:
+        """How many installed checkpoints have kept samples that this encoder has not read."""
+        present = {candidate.identity for candidate in self.host.list_checkpoints()}
+        found = waiting(self.library, registry.info(self.encoder).id)
+        return len({each.entry.identity for each in found} & present)
+
+    def reencode(self, candidate: Candidate) -> int:
+        """Let this encoder read the samples that others left of a checkpoint.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            LibraryError: nothing can be stored.
+            EncoderError: the encoder does not work.
+        """
+        chosen = waiting(self.library, registry.info(self.encoder).id, [candidate.identity])
+        if not chosen:
+            return 0
+        encoder = load(self.encoder, self.device)
+        return sum(row.samples for row in reencode(self.library, encoder, chosen))
 
     def packed(self) -> list[PackedSpecification]:
         """What packs add to the user's own specifications, those of this encoder."""

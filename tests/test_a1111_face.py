@@ -157,7 +157,7 @@ def test_the_settings_page_has_our_section(webui: WebUI) -> None:
     load_scripts(webui)
     webui.module("script_callbacks").ui_settings_callback()
     ours = {key: info for key, info in webui.opts.data_labels.items() if key.startswith("gmi_")}
-    assert len(ours) == 9
+    assert len(ours) == 10
     assert {info.section for info in ours.values()} == {("gmi", "Find Best Model")}
     assert all(webui.opts.data[key] == info.default for key, info in ours.items())
     encoder = ours["gmi_encoder"]
@@ -174,7 +174,7 @@ def test_an_older_settings_page_without_notes_gets_the_labels(
     assert "gmi_blur" in webui.opts.data_labels
 
 
-def test_what_is_chosen_is_read_each_time(webui: WebUI) -> None:
+def test_what_is_chosen_is_read_each_time(webui: WebUI, monkeypatch: pytest.MonkeyPatch) -> None:
     from lib_gmi.a1111.options import chosen
 
     before = chosen()
@@ -192,6 +192,10 @@ def test_what_is_chosen_is_read_each_time(webui: WebUI) -> None:
     assert after.library == Path("~/elsewhere").expanduser()
     assert after.prompt_set == Path("/sets/mine.json")
     assert (after.idle_minutes, after.blur, after.encoder) == (10.0, False, before.encoder)
+    assert webui.runtime.service.keep_samples() is False
+    webui.opts.data.update(gmi_keep_samples=True, gmi_samples_limit=2)
+    assert webui.runtime.service.keep_samples() is True
+    monkeypatch.setattr(webui.runtime.service.library.samples, "size", lambda: 3 << 20)
     assert webui.runtime.service.keep_samples() is False
     webui.opts.data["gmi_pause_while_i_work"] = False
     assert chosen().idle_minutes == 0.0

@@ -214,7 +214,7 @@ def tables() -> set[str]:
         row("none", stored=0, samples=0),
         row("quick", kind="recipe"),
     )
-    whole = library(*every, superseded={"encoder": 2, "prompt set": 1})
+    whole = library(*every, superseded={"encoder": 2, "prompt set": 1}, kept_by_others=2)
     return drawn(
         panels.filters(whole),
         panels.counts(whole, 1 << 20),
@@ -357,7 +357,7 @@ def settings() -> set[str]:
         OptionInfo=StandInOption, opts=SimpleNamespace(add_option=lambda key, info: None)
     )
     standins = {
-        "gradio": SimpleNamespace(Slider=None, Dropdown=None),
+        "gradio": SimpleNamespace(Slider=None, Dropdown=None, Number=None),
         "modules": SimpleNamespace(shared=shared),
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -21,6 +21,7 @@ class Options:
         idle_minutes: a build waits until nothing was generated for so long; 0 for never wait.
         blur: samples are blurred until they are pointed at.
         keep_samples: small copies of samples are kept.
+        samples_limit: that they may take, in megabytes; 0 for any.
         sidecars: what lies beside a checkpoint's file tells which settings suit it.
     """
 
@@ -31,6 +32,7 @@ class Options:
     idle_minutes: float
     blur: bool
     keep_samples: bool
+    samples_limit: int
     sidecars: bool
 
 
@@ -39,9 +41,9 @@ def register() -> None:
     import gradio as gr
     from modules import shared
 
-    from ..encoders import DEFAULT, registry
+    from ..encoders import AUTO, registry
 
-    names = [info.name for info in registry.images()]
+    names = [AUTO, *(info.name for info in registry.images())]
 
     def add(key: str, default: Any, label: str, component: Any = None, **arguments: Any) -> Any:
         info = shared.OptionInfo(default, label, component, arguments or None, section=SECTION)
@@ -63,7 +65,12 @@ def register() -> None:
     add("blur", True, "Blur sample images until I point at them")
     note(
         add("keep_samples", True, "Keep sample images"),
-        "small copies, about 40 kB each; without them, rankings show no pictures",
+        "small copies, about 40 kB each, 90 MB for forty checkpoints; without them, rankings show "
+        "no pictures, and another encoder has to generate everything again",
+    )
+    note(
+        add("samples_limit", 0, "Limit of sample images (MB)", gr.Number, precision=0),
+        "0: none; when it is reached, builds go on and keep no more pictures",
     )
     note(
         add("sidecars", True, "Presets read the files beside a checkpoint"),
@@ -78,8 +85,9 @@ def register() -> None:
         "empty: the 55 prompts that come with this extension; takes effect after a restart",
     )
     note(
-        add("encoder", DEFAULT, "Encoder", gr.Dropdown, choices=names),
-        "takes effect after a restart; specifications of one encoder cannot be ranked by another",
+        add("encoder", AUTO, "Encoder", gr.Dropdown, choices=names, allow_custom_value=True),
+        "auto: the most accurate of those that need no download; names can be typed, and joined "
+        "by +; takes effect after a restart, and the next build lets a new one read kept samples",
     )
     note(
         add("encoder_device", "cpu", "The encoder runs on", gr.Dropdown, choices=["cpu", "cuda"]),
@@ -91,7 +99,7 @@ def chosen() -> Options:
     """What the user chose, as it is now."""
     from modules import shared
 
-    from ..encoders import DEFAULT
+    from ..encoders import AUTO
 
     def get(key: str, default: Any) -> Any:
         value = getattr(shared.opts, f"gmi_{key}", default)
@@ -100,11 +108,12 @@ def chosen() -> Options:
     library, prompt_set = str(get("library_folder", "")), str(get("prompt_set", ""))
     return Options(
         library=Path(library).expanduser() if library.strip() else None,
-        encoder=str(get("encoder", DEFAULT)) or DEFAULT,
+        encoder=str(get("encoder", AUTO)).strip() or AUTO,
         device=str(get("encoder_device", "cpu")),
         prompt_set=Path(prompt_set).expanduser() if prompt_set.strip() else None,
         idle_minutes=float(get("idle_minutes", 3)) if get("pause_while_i_work", True) else 0.0,
         blur=bool(get("blur", True)),
         keep_samples=bool(get("keep_samples", True)),
+        samples_limit=max(0, int(get("samples_limit", 0))),
         sidecars=bool(get("sidecars", True)),
     )

@@ -72,7 +72,7 @@ def _make() -> Runtime:
     prompt_set = None if chosen.prompt_set is None else PromptSet.load(chosen.prompt_set)
     service = Service(host, library, prompt_set, chosen.encoder)
     service.device = chosen.device
-    service.keep_samples = lambda: options.chosen().keep_samples
+    service.keep_samples = lambda: keeps_samples(options.chosen(), library)
     host.sidecars = lambda: options.chosen().sidecars
     service.advance_soon = Background(service.advance)
     politeness = Politeness(
@@ -106,6 +106,11 @@ def _make() -> Runtime:
     queue.before = politeness.hurry  # who asks for a build wants it now
     queue.after = host.put_back
     return Runtime(host, service, queue, builds, Api(service, builds), politeness)
+
+
+def keeps_samples(chosen: options.Options, library: Library) -> bool:
+    """Whether copies of new samples are kept."""
+    return chosen.keep_samples and library.samples.has_room(chosen.samples_limit)
 
 
 def somebody_works() -> bool:

@@ -11,6 +11,7 @@ from ..background import Background
 from ..builds import Builds, BuildState
 from ..hosts.comfyui import ComfyHost, library_folder
 from ..library import Library
+from ..samples import limit_from_environment
 from ..service import Service
 from .queue import ComfyQueue
 
@@ -47,6 +48,7 @@ def _make() -> Runtime:
     library = Library(library_folder())
     host = ComfyHost(library.folder)
     service = Service(host, library)
+    service.keep_samples = lambda: library.samples.has_room(limit_from_environment())
     service.advance_soon = Background(service.advance)
     service.on_advance = lambda name: _send("gmi.library", {"snapshot": name})
     queue = ComfyQueue()

@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING
 
+from ..errors import MissingExtraError
 from .registry import EncoderInfo, Registry, TextEncoderInfo
 
 if TYPE_CHECKING:
     from ..protocols import Encoder, TextEncoder
 
 DEFAULT = "style/efficientnet-lite0"
+#: Stands for the encoder that measured best among those that need no download.
+AUTO = "auto"
+#: Names the encoder for hosts whose settings do not, and for the command line.
+VARIABLE = "GMI_ENCODER"
+_FALLBACK = "pixels/32x32"
 TEXT_DEFAULT = "text/minilm-l6-v2"
 
 registry = Registry()
 
 
+def named(name: str) -> str:
+    """The encoder that a name stands for: itself, or what ``auto`` chooses."""
+    return choose()[0] if name == AUTO else name
+
+
+def choose() -> tuple[str, str]:
+    """The encoder that ``auto`` stands for, and why in one line. Loads nothing."""
+    from .efficientnet_lite import weights_path
+
+    wanted = os.environ.get(VARIABLE, "").strip()
+    if wanted and wanted != AUTO:
+        return wanted, f"{wanted}, because ${VARIABLE} names it"
+    try:
+        weights_path()
+    except MissingExtraError as error:
+        return _FALLBACK, f"{_FALLBACK}, the only one that works as things are: {error}"
+    return DEFAULT, f"{DEFAULT}, the most accurate of those that need no download"
+
+
 def load(name: str, device: str = "cpu") -> Encoder:
-    """An image encoder by name or id, loaded once a process.
+    """An image encoder by name or id, or ``auto``; loaded once a process.
 
     Raises:
         EncoderError: unknown name, or damaged weights.
         MissingExtraError: its weights are not installed.
     """
-    return _load(registry.info(name).name, device)
+    return _load(registry.info(named(name)).name, device)
 
 
 def load_text(name: str, device: str = "cpu") -> TextEncoder:

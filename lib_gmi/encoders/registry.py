@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from ..errors import EncoderError
 from ..protocols import Encoder, TextEncoder
 
+#: Between the names of encoders that stand side by side, see :mod:`.joined`.
+JOINT = "+"
+
 
 @dataclass(frozen=True)
 class Block:
-    """A contiguous range of features of one kind; each is normalised by its own length."""
+    """A contiguous range of features of one kind; each is normalised by its own length.
+
+    ``part`` is the number of the encoder it comes from, where several are joined.
+    """
 
     name: str
     start: int
     stop: int
+    part: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,11 +102,17 @@ class Registry:
         return list(self._texts.values())
 
     def info(self, name: str) -> EncoderInfo:
-        """An image encoder by name or by full id.
+        """An image encoder by name or by full id; several joined by ``+`` are one encoder.
 
         Raises:
             EncoderError: unknown, or known with another preprocessing.
         """
+        if JOINT in name:
+            from .joined import joined_info, split
+
+            parts = split(name, self._begins)
+            if len(parts) > 1:
+                return joined_info([self.info(part) for part in parts], self._load_part)
         plain, _, preprocessing = name.partition("@")
         found = self._images.get(plain)
         if found is None:
@@ -110,6 +123,14 @@ class Registry:
                 "Build those specifications again."
             )
         return found
+
+    def _begins(self, text: str) -> bool:
+        """Whether a text begins like an encoder's name: with the part before the first slash."""
+        kinds = {name.partition("/")[0] for name in self._images}
+        return text.partition("/")[0] in kinds
+
+    def _load_part(self, name: str, device: str) -> Encoder:
+        return self.info(name).load(device)
 
     def text_info(self, name: str) -> TextEncoderInfo:
         """A text encoder by id.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..encoders import DEFAULT, registry
-from ..errors import GMIError, HostError, RankingError
+from ..errors import EncoderError, GMIError, HostError, RankingError
 from ..hosts.folder import FolderHost
 from ..presets import CODEC, Overrides, Preset
 from ..prompts import Prompt, PromptSet, default_prompt_set
@@ -214,16 +214,16 @@ CANNOT_BUILD = (
 
 def _most(library: Library) -> tuple[str, PromptSet]:
     """Encoder and prompt set of most specifications; rather of the default encoder."""
-    known = {info.id: info.name for info in registry.images()}
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in library.entries():
-        if entry.encoder_id in known:
+        with contextlib.suppress(EncoderError):  # made by another version of this program
+            registry.info(entry.encoder_id)
             groups.setdefault((entry.encoder_id, entry.prompt_set_hash), []).append(entry)
     if not groups:
         raise RankingError(NOTHING)
     default = registry.info(DEFAULT).id
     encoder_id, hash_ = max(groups, key=lambda key: (key[0] == default, len(groups[key])))
-    return known[encoder_id], _prompt_set(groups[encoder_id, hash_], hash_)
+    return registry.info(encoder_id).name, _prompt_set(groups[encoder_id, hash_], hash_)
 
 
 def _prompt_set(entries: Sequence[Entry], hash_: str) -> PromptSet:

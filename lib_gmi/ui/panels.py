@@ -218,6 +218,19 @@ def counts(library: dict[str, Any], kept: int) -> Html:
         else None,
         tag("div", {"class": "gmi-states"}, states),
         [_superseded(why, number) for why, number in library.get("superseded", {}).items()],
+        _kept_by_others(library.get("kept_by_others", 0)),
+    )
+
+
+def _kept_by_others(number: int) -> Html | None:
+    """A new encoder reads what an older one left; only the rest is generated."""
+    if not number:
+        return None
+    return tag(
+        "p",
+        {"class": "gmi-hint"},
+        tag("span", None, "Their kept samples are read again, which takes seconds:"),
+        f" {number}",
     )
 
 

@@ -29,6 +29,10 @@ class Slider(_Component):
     pass
 
 
+class Number(_Component):
+    pass
+
+
 class Textbox(_Component):
     pass
 
