@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +48,31 @@ def _make() -> Runtime:
     library = Library(library_folder())
     host = ComfyHost(library.folder)
     service = Service(host, library)
-    service.advance_soon = Background(service.advance)
+    service.advance_soon = Background(lambda: _follow(host, service))
     service.on_advance = lambda name: _send("gmi.library", {"snapshot": name})
     queue = ComfyQueue()
     builds = Builds(service, queue, _tell)
-    return Runtime(host, service, queue, builds, Api(service, builds))
+    api = Api(service, builds)
+    checks = api.checks
+    checks.submit, checks.queued, checks.compare = queue.submit_check, queue.checks, _apart
+    checks.notify = lambda outcome: _send("gmi.check", outcome)
+    if service.packs.folder.is_dir():
+        service.advance_soon()  # what a pack describes may have been installed since
+    return Runtime(host, service, queue, builds, api)
+
+
+def _follow(host: ComfyHost, service: Service) -> None:
+    """Fit; then find out which files packs describe, which can take longer than everything else."""
+    service.advance()
+    sizes, titles = service.packs.files()
+    if sizes and host.full_hashes.read(host.list_checkpoints(), sizes, titles):
+        service.advance()
+        _send("gmi.library", {"snapshot": service.snapshot_name})
+
+
+def _apart(work: Callable[[], None]) -> None:
+    """A comparison fits the library several times, which is nothing for the queue's worker."""
+    threading.Thread(target=work, name="gmi-check", daemon=True).start()
 
 
 def _tell(state: BuildState) -> None:
