@@ -16,7 +16,7 @@ from ..builds import Job
 
 #: Beyond any number that people's prompts reach.
 LOW_PRIORITY = 1_000_000_000
-#: Behind people's prompts as well, but a check is asked for by a click: it waits for no whole build.
+#: Behind people's prompts as well; but a check is asked for by a click and waits for no build.
 CHECK_PRIORITY = 500_000_000
 #: The node that a job's prompt consists of, and its id: no node on anybody's canvas is called so.
 NODE_CLASS = "GMI_BuildPass"
