@@ -25,9 +25,7 @@ _EACH = tag("span", None, "each")
 _PAUSE = "You can pause it whenever you like; nothing is lost."
 
 
-def lacking(
-    library: dict[str, Any], limit: int, without: Collection[str] = ()
-) -> tuple[int, int]:
+def lacking(library: dict[str, Any], limit: int, without: Collection[str] = ()) -> tuple[int, int]:
     """How many checkpoints lack samples of so many prompts, and how many samples that is.
 
     Args:
