@@ -48,8 +48,14 @@ def _make() -> Runtime:
     library = Library(library_folder())
     host = ComfyHost(library.folder)
     service = Service(host, library)
-    service.advance_soon = Background(lambda: _follow(host, service))
-    service.on_advance = lambda name: _send("gmi.library", {"snapshot": name})
+    service.advance_soon = Background(service.advance)
+    recognise = Background(lambda: _recognise(host, service))
+
+    def advanced(name: str) -> None:
+        _send("gmi.library", {"snapshot": name})
+        recognise()  # a pack may be new
+
+    service.on_advance = advanced
     queue = ComfyQueue()
     builds = Builds(service, queue, _tell)
     api = Api(service, builds)
@@ -61,9 +67,9 @@ def _make() -> Runtime:
     return Runtime(host, service, queue, builds, api)
 
 
-def _follow(host: ComfyHost, service: Service) -> None:
-    """Fit; then find out which files packs describe, which can take longer than everything else."""
-    service.advance()
+def _recognise(host: ComfyHost, service: Service) -> None:
+    """Find out which files packs describe. In a thread of its own: that can take longer than all
+    fits together, and answers need not wait for it."""
     sizes, titles = service.packs.files()
     if sizes and host.full_hashes.read(host.list_checkpoints(), sizes, titles):
         service.advance()

@@ -63,8 +63,8 @@ export function welcome(library, build, harvest, shell) {
       "div",
       { class: "gmi-stack gmi-first-images" },
       h("p", {}, h("strong", { text: tn("first.enough", enough.size, { all: able }) })),
-      h("div", { class: "gmi-row" }, use),
       rest.samples > 0 && h("p", { class: "gmi-muted", text: time }),
+      h("div", { class: "gmi-row" }, use),
     );
   }
 
