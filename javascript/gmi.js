@@ -794,6 +794,10 @@
       showView("specifications");
       act({ do: "harvest-look" });
     },
+    "harvest-rest"(button) {
+      showView("specifications");
+      act({ do: "harvest-start", rest: Number(button.dataset.name) });
+    },
     "harvest-look": () => act({ do: "harvest-look", lossy: byId("gmi_harvest_lossy").checked }),
     "harvest-start": () => act({ do: "harvest-start", lossy: byId("gmi_harvest_lossy").checked }),
     "harvest-cancel": () => act({ do: "harvest-cancel" }),

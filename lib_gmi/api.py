@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import recipes
 from .builds import RUNNING, Builds, BuildState
+from .checks import Checks
 from .errors import GMIError
 from .harvest import Rules
 from .harvests import Harvests, harvest_json
@@ -54,6 +55,7 @@ class Api:
         self.service = service
         self.builds = builds
         self.harvests = Harvests(service)
+        self.checks = Checks(service)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -118,12 +120,31 @@ class Api:
                 "title": info.about.title,
                 "author": info.about.author,
                 "licence": info.about.licence,
+                "link": info.about.link,
                 "specifications": len(info.entries),
                 "installed": info.installed(installed),
                 "problem": info.problem,
             }
             for info in service.packs.installed()
         ]
+
+    def shared(self) -> dict[str, Any]:
+        """The packs, whether they can be changed, and what spot checks of them said."""
+        return {
+            "packs": self.packs(),
+            "writable": not self.service.library.read_only,
+            "limit": MAX_UPLOAD,
+            "checks": self.checks.outcomes(),
+        }
+
+    def check_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Have what a pack says of the checkpoint ``name`` compared with a few images of it.
+
+        Raises:
+            RequestError: malformed.
+            RankingError: it is not installed, or no pack describes it.
+        """
+        return self.checks.ask(_text(body, "name"))
 
     def import_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Add a pack that was uploaded as base64 in ``data``.
@@ -292,23 +313,43 @@ class Api:
     def look_at_images(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Read what the images in the host's folders say; builds nothing.
 
+        With ``once``, only if nobody has looked in this process yet: what a page asks for by
+        itself, when it is opened before there is any specification.
+
         Raises:
             RequestError: malformed.
         """
+        if body.get("once") is True:
+            return harvest_json(self.harvests.look_once())
         return harvest_json(self.harvests.look(_rules(body)))
 
     def start_harvest(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Build specifications of images that are there, of ``names`` or of all that have enough.
 
+        With ``rest``, checkpoints whose images are not enough, by the last look, are built up to
+        so many samples each.
+
         Raises:
             RequestError: malformed.
             RankingError: a name is not installed.
         """
-        names = body.get("names")
+        names, rules = body.get("names"), _rules(body)
         if names is not None:
             names = _names(names)
             self.service.all_installed(names)
-        return harvest_json(self.harvests.start(names, _rules(body)))
+        if body.get("rest") is None:
+            return harvest_json(self.harvests.start(names, rules))
+        limit = _number(body, "rest", 0, 1, len(self.service.prompt_set))
+        survey = self.harvests.state().survey
+        if survey is None:
+            raise RequestError("Nobody has looked at the images yet.")
+        enough = {crop.candidate.identity for crop in survey.enough}
+        installed = self.service.host.list_checkpoints()
+        rest = [c.name for c in installed if c.identity not in enough and not c.unsupported]
+        answer = harvest_json(self.harvests.start(names, rules))
+        if rest:
+            self.builds.start(rest, limit)
+        return answer
 
     def cancel_harvest(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Stop reading images."""

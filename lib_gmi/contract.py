@@ -7,8 +7,10 @@ from typing import Any
 
 from .api import MAX_UPLOAD, Api
 
-#: Of requests that carry no images.
+#: Of requests that carry neither images nor packs.
 MAX_BODY = 4 << 20
+#: Those that carry them.
+UPLOADS = ("rank", "packs/import")
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 #: Of a sample. The name holds prompt and seed, the folder the way it was built: it never changes.
 SAMPLE_HEADERS = {"Cache-Control": "private, max-age=86400", **NO_SNIFFING}
@@ -18,6 +20,7 @@ LOOKS: dict[str, Callable[[Api, Mapping[str, str]], dict[str, Any]]] = {
     "library": lambda api, query: api.library(),
     "build": lambda api, query: api.build(),
     "harvest": lambda api, query: api.harvest(),
+    "packs": lambda api, query: api.shared(),
     "recipe": lambda api, query: api.recipe(query.get("name", "")),
 }
 #: Routes that change something or take long, by path; they get the request's JSON.
@@ -30,6 +33,9 @@ CHANGES: dict[str, Callable[[Api, Mapping[str, Any]], dict[str, Any]]] = {
     "harvest/look": lambda api, body: api.look_at_images(body),
     "harvest/start": lambda api, body: api.start_harvest(body),
     "harvest/cancel": lambda api, body: api.cancel_harvest(body),
+    "packs/import": lambda api, body: api.import_pack(body),
+    "packs/check": lambda api, body: api.check_pack(body),
+    "packs/remove": lambda api, body: api.remove_pack(body),
     "settings": lambda api, body: api.set_settings(body),
     "load": lambda api, body: api.load(body),
     "favourite": lambda api, body: api.set_favourite(body),
@@ -41,7 +47,7 @@ CHANGES: dict[str, Callable[[Api, Mapping[str, Any]], dict[str, Any]]] = {
 
 def limit_of(path: str) -> int:
     """The most bytes that a request to one of :data:`CHANGES` may have."""
-    return MAX_UPLOAD * 3 // 2 if path == "rank" else MAX_BODY
+    return MAX_UPLOAD * 3 // 2 if path in UPLOADS else MAX_BODY
 
 
 def unreadable(headers: Mapping[str, str], limit: int) -> tuple[int, str] | None:

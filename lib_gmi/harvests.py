@@ -62,6 +62,7 @@ class Harvests:
         self._state = HarvestState()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._looked = False  # in this process
 
     def state(self) -> HarvestState:
         """The state now."""
@@ -71,6 +72,15 @@ class Harvests:
     def look(self, rules: Rules | None = None) -> HarvestState:
         """Begin to read what the images say; nothing is built."""
         return self._begin(LOOKING, lambda: self._look(rules or Rules()))
+
+    def look_once(self) -> HarvestState:
+        """Begin to look if nobody has in this process and there are folders; a cancelled look
+        is not begun again."""
+        with self._lock:
+            looked = self._looked
+        if looked or not self.service.host.image_folders():
+            return self.state()
+        return self.look()
 
     def start(self, names: Sequence[str] | None = None, rules: Rules | None = None) -> HarvestState:
         """Look, and build specifications of what is enough.
@@ -105,6 +115,7 @@ class Harvests:
             if self._state.state in (LOOKING, GATHERING):
                 return replace(self._state)  # one after the other; people press buttons twice
             self._state = HarvestState(state=state)
+            self._looked = True
             self._stop.clear()
             self._thread = threading.Thread(
                 target=self._run, args=(work,), name="gmi-harvest", daemon=True

@@ -617,6 +617,16 @@ class Service:
             PresetError: the pack's settings are impossible.
             HostError: the checkpoint cannot generate.
         """
+        return self.begin_check(name)()
+
+    def begin_check(self, name: str) -> Callable[[], SpotCheck]:
+        """The images of :meth:`spot_check`; what comes back compares them, in any thread.
+
+        Raises:
+            RankingError: no pack describes it, or there is too little to compare with.
+            PresetError: the pack's settings are impossible.
+            HostError: the checkpoint cannot generate.
+        """
         candidate = self.installed(name)
         packed = next((r for r in self.packed() if r.identity == candidate.identity), None)
         identifier = self.snapshot().identifier
@@ -638,7 +648,7 @@ class Service:
             session.prepare(requests, settings)
             images = [session.generate(request, settings) for request in requests]
         features = identifier.encoder.encode_images([to_rgb(image) for image in images])
-        return spot_check(library.stack, row, columns, features, library.prior)
+        return lambda: spot_check(library.stack, row, columns, features, library.prior)
 
     def made_with(self, makings: Sequence[Making | None]) -> list[MadeWith]:
         """What the metadata of a query's images say of their checkpoints."""

@@ -93,6 +93,10 @@ _HARVEST = (
     "The harvest: `state` (idle, looking, ready or gathering), `files` looked at, `crops` (for "
     "each checkpoint `images`, and how many are `missing`), `left_out`, `foreign`, `built`."
 )
+_CHECK = (
+    "`state` (waiting, comparing, done or failed), `sentence` (what came of it), and `doubtful`: "
+    "whether the pack should not be believed."
+)
 _RULES: dict[str, dict[str, Any]] = {
     "lossy": {"type": "boolean", "default": False, "description": "take JPEGs as well"},
     "networks": {"type": "number", "description": "the most that weights of LoRAs may add up to"},
@@ -117,6 +121,13 @@ LOOKS: dict[str, Described] = {
         "What the images in the program's folders say about how they were made, and how far a "
         "harvest is.",
         _HARVEST,
+    ),
+    "packs": Described(
+        "Packs and spot checks of them",
+        "The packs that were imported: specifications that others made.",
+        "`packs` (rows with `id`, `title`, `author`, `licence`, `link`, how many `specifications` "
+        "and how many of them are `installed`, `problem`), `writable`, `limit` (bytes of a pack "
+        "that can be uploaded), `checks` (by checkpoint, see `packs/check`).",
     ),
     "recipe": Described(
         "The workflow of a recipe",
@@ -184,16 +195,46 @@ CHANGES: dict[str, Described] = {
         "Look at images that exist",
         "Reads what the images in the program's own folders say about how they were made.",
         _HARVEST,
-        _RULES,
+        {
+            **_RULES,
+            "once": {"type": "boolean", "description": "only if nobody has looked yet"},
+        },
     ),
     "harvest/start": Described(
         "Use images that exist",
         "Looks, and builds specifications of checkpoints that have enough images.",
         _HARVEST,
-        {"names": {**_NAMES, "nullable": True, "description": "null for all"}, **_RULES},
+        {
+            "names": {**_NAMES, "nullable": True, "description": "null for all"},
+            "rest": {**_LIMIT, "description": "build the others, so many images of each"},
+            **_RULES,
+        },
     ),
     "harvest/cancel": Described(
         "Stop the harvest", "What is stored already is kept.", _HARVEST, {}
+    ),
+    "packs/import": Described(
+        "Import a pack",
+        "Adds a pack, as a whole or not at all. What you have built yourself always counts first.",
+        "`title`, and `new`: false if it was there already.",
+        {"data": {"type": "string", "description": "the file as base64, or a data URL"}},
+        ("data",),
+    ),
+    "packs/check": Described(
+        "Compare a pack with a checkpoint",
+        "Generates three images with an installed checkpoint and compares them with what a pack "
+        "says of it. ComfyUI queues them: `packs` tells what came of it.",
+        _CHECK,
+        {"name": _NAME},
+        ("name",),
+    ),
+    "packs/remove": Described(
+        "Remove a pack",
+        "Takes a pack out; it is kept in the library's folder `removed`, and can be imported "
+        "from there.",
+        "Nothing.",
+        {"name": {"type": "string", "description": "id or title of the pack"}},
+        ("name",),
     ),
     "settings": Described(
         "Change a checkpoint's settings",

@@ -142,16 +142,52 @@ def answers(**more: Any) -> dict[str, Any]:
     return {"GET library": library(row("alpha", "none")), "GET harvest": harvest("idle"), **more}
 
 
-def test_the_first_run_offers_images_that_are_there(browser: Any, address: str) -> None:
-    first = answers(**{"GET library": library(row("alpha", "none"), first_run=True)})
-    front = Front(browser, address, **first)
+def first_run(**more: Any) -> dict[str, Any]:
+    known = library(row("alpha", "none"), row("beta", "none"), first_run=True)
+    return answers(**{"GET library": known, **more})
+
+
+def test_the_first_run_looks_at_images_by_itself(browser: Any, address: str) -> None:
+    looking = {"POST harvest/look": harvest("looking"), "GET harvest": harvest("looking")}
+    front = Front(browser, address, **first_run(**looking))
+    front.see("Your images are being looked at")
+    front.answer(**{"GET harvest": FOUND})
+    front.see("Your images already say enough for 1 of 2 checkpoints.")
+    front.see("The rest are 4 images")
+    assert front.asked("POST") == ['POST harvest/look {"once":true}'], "nothing else was started"
+
+    front.answer(**{"POST harvest/start": harvest("gathering", title="alpha", total=1)})
+    front.click("Use them, and build the rest")
+
+    front.see("alpha · 1 / 1")
+    (sent,) = front.asked("POST harvest/start")
+    assert sent == 'POST harvest/start {"names":null,"lossy":false,"rest":4}'
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_a_first_look_can_be_stopped_and_begun_again(browser: Any, address: str) -> None:
+    looking = {"POST harvest/look": harvest("looking"), "GET harvest": harvest("looking")}
+    stopped = harvest("idle", message="Stopped. What was stored before is kept.")
+    front = Front(browser, address, **first_run(**looking, **{"POST harvest/cancel": stopped}))
+
+    front.click("Stop")
+
     front.see("Or begin with images that you already have:")
-    front.answer(**{"POST harvest/look": harvest("looking"), "GET harvest": FOUND})
-
+    front.answer(**{"POST harvest/look": FOUND})
     front.click("Look at them")
-
     front.see("images are missing: 5")
-    assert front.asked("POST harvest/look") == ['POST harvest/look {"lossy":false}']
+    assert front.asked("POST harvest/look")[1:] == ['POST harvest/look {"lossy":false}']
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_images_that_are_not_enough_are_said_to_be(browser: Any, address: str) -> None:
+    poor = {**FOUND, "crops": FOUND["crops"][1:]}
+    front = Front(browser, address, **first_run(**{"POST harvest/look": poor}))
+    front.see("Your images do not say enough yet.")
+    front.click("Show what they say")
+    front.see("images are missing: 5")
     assert front.complaints == []
     front.page.close()
 
@@ -194,7 +230,7 @@ def test_images_are_looked_at_used_and_listed(browser: Any, address: str) -> Non
     front.see("from your images, 9")
     front.see("1 of 2 checkpoints have one")
     (sent,) = front.asked("POST harvest/start")
-    assert sent == 'POST harvest/start {"names":null,"lossy":true}'
+    assert sent == 'POST harvest/start {"names":null,"lossy":true,"rest":null}'
     assert front.page.locator("button:visible:has-text('Use them')").count() == 0
     front.page.get_by_role("radio", name="Ready").check()
     assert front.page.locator(".gmi-checkpoint").count() == 1
@@ -231,7 +267,7 @@ def test_what_the_file_says_stands_before_the_ranking(
     front.answer(**{"POST rank": {**ranking, "made_with": said}})
     picture(1, 1).save(tmp_path / "liked.png")
 
-    front.page.set_input_files(".gmi-sidebar input[type=file]", str(tmp_path / "liked.png"))
+    front.page.set_input_files(".gmi-sidebar input[accept='image/*']", str(tmp_path / "liked.png"))
 
     front.see("beta.")
     texts = front.page.locator(".gmi-ranking > :is(.gmi-made-with, .gmi-verdict)").all_inner_texts()
@@ -241,6 +277,129 @@ def test_what_the_file_says_stands_before_the_ranking(
         "beta.",
     ]
     assert front.page.locator(".gmi-made-with button").count() == 1, "only what is installed"
+    assert front.page.locator(".gmi-ranking img").count() == 0
+    assert front.complaints == []
+    front.page.close()
+
+
+# -- packs ----------------------------------------------------------------------------------------
+
+SCRIPT = "javascript:alert(1)"
+
+
+def packs(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"packs": list(rows), "writable": True, "limit": 1000, "checks": {}, **more}
+
+
+def pack(**more: Any) -> dict[str, Any]:
+    texts = {"title": HOSTILE, "author": HOSTILE, "licence": "CC0-1.0", "problem": None}
+    counts = {"specifications": 12, "installed": 7}
+    return {"id": "0" * 32, "link": "https://example.org/", **texts, **counts, **more}
+
+
+def checkpoints(browser: Any, address: str, **more: Any) -> Front:
+    front = Front(browser, address, **answers(**more))
+    front.page.get_by_role("radio", name="Checkpoints").check()
+    return front
+
+
+def test_packs_are_listed_and_what_they_say_is_only_text(browser: Any, address: str) -> None:
+    bad = pack(id="1" * 32, link=SCRIPT, licence="", problem=HOSTILE, specifications=1)
+    front = checkpoints(browser, address, **{"GET packs": packs(pack(), bad)})
+    front.see("12 specifications, 7 installed")
+    front.see("licence not stated")
+    assert front.page.locator(".gmi-pack img").count() == 0
+    (link,) = front.page.locator(".gmi-pack a").all()
+    assert link.get_attribute("href") == "https://example.org/"
+    assert (link.get_attribute("rel"), link.get_attribute("target")) == (
+        "noopener noreferrer",
+        "_blank",
+    )
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_a_pack_is_imported_and_removed(browser: Any, address: str, tmp_path: Path) -> None:
+    front = checkpoints(browser, address, **{"GET packs": packs()})
+    front.see("A pack holds specifications")
+    new = {"title": HOSTILE, "new": True}
+    front.answer(**{"POST packs/import": new, "GET packs": packs(pack())})
+    (tmp_path / "a.gmipack").write_bytes(b"content")
+    front.page.set_input_files("input[accept='.gmipack']", str(tmp_path / "a.gmipack"))
+    front.see("imported. Files of yours")
+    front.see("12 specifications")
+    (sent,) = front.asked("POST packs/import")
+    assert sent.endswith(',Y29udGVudA=="}')
+
+    front.answer(**{"POST packs/remove": {}, "GET packs": packs()})
+    front.page.get_by_label("Remove the pack").click()
+    front.see('It is kept in the library\'s folder "removed"')
+    assert front.asked("POST packs/remove") == [], "it asks first"
+    front.page.locator(".gmi-pack").get_by_role("button", name="Remove", exact=True).click()
+    front.see("gmi pack import brings it back")
+    assert front.asked("POST packs/remove") == [f'POST packs/remove {{"name":"{"0" * 32}"}}']
+    assert front.page.locator(".gmi-pack").count() == 0
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_a_large_pack_is_not_even_sent(browser: Any, address: str, tmp_path: Path) -> None:
+    front = checkpoints(browser, address, **{"GET packs": packs()})
+    front.see("Import a pack")
+    (tmp_path / "a.gmipack").write_bytes(bytes(1001))
+    front.page.set_input_files("input[accept='.gmipack']", str(tmp_path / "a.gmipack"))
+    front.see("Larger ones go with the command line: gmi pack import.")
+    assert front.asked("POST") == []
+    front.page.close()
+
+
+def test_a_library_that_is_read_only_takes_no_packs(browser: Any, address: str) -> None:
+    front = checkpoints(browser, address, **{"GET packs": packs(pack(), writable=False)})
+    front.see("12 specifications")
+    assert front.page.locator("button:visible:has-text('Import a pack')").count() == 0
+    assert front.page.get_by_label("Remove the pack").count() == 0
+    front.page.close()
+
+
+def test_a_packs_entry_is_checked_from_its_row(browser: Any, address: str) -> None:
+    known = library(row("alpha", "imported"), row("beta", "none"))
+    front = checkpoints(browser, address, **{"GET library": known, "GET packs": packs(pack())})
+    front.page.get_by_label("Details of beta").click()
+    assert front.page.locator("button:visible:has-text('Check the pack')").count() == 0
+    front.page.get_by_label("Details of alpha").click()
+    waiting = {"name": "alpha", "state": "waiting", "sentence": "", "doubtful": None}
+    asked = {"POST packs/check": waiting, "GET packs": packs(pack(), checks={"alpha": waiting})}
+    front.answer(**asked)
+    front.click("Check the pack")
+    front.see("The check waits for its turn in ComfyUI's queue.")
+    assert front.page.get_by_role("button", name="Check the pack").is_disabled()
+    done = {**waiting, "state": "done", "sentence": f"alpha: like {HOSTILE}.", "doubtful": True}
+    front.answer(**{"GET packs": packs(pack(), checks={"alpha": done})})
+    front.page.wait_for_selector(".gmi-row-checked .gmi-notice-caution >> text=alpha: like <img")
+    assert front.asked("POST packs/check") == ['POST packs/check {"name":"alpha"}']
+    polls = len(front.asked("GET packs"))
+    front.page.wait_for_timeout(4000)
+    assert len(front.asked("GET packs")) == polls, "nothing goes on, so nobody asks"
+    assert front.page.locator(".gmi-row-checked img").count() == 0
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_what_is_not_installed_comes_below_the_ranking(
+    browser: Any, address: str, tmp_path: Path
+) -> None:
+    front = Front(browser, address, **answers())
+    ranking = {"verdict": "beta.", "method": "m", "reason": "r", "foreign": False, "notes": []}
+    ranking |= {"candidates": [], "prompt": None, "missing": 0, "conformal": 0, "excluded": []}
+    stranger = {"title": HOSTILE, "pack": HOSTILE, "author": "Ada", "score": 1.0}
+    elsewhere = [{**stranger, "page": page} for page in ("https://example.org/", SCRIPT, None)]
+    front.answer(**{"POST rank": {**ranking, "elsewhere": elsewhere}})
+    picture(1, 1).save(tmp_path / "liked.png")
+    front.page.set_input_files("input[accept='image/*']", str(tmp_path / "liked.png"))
+    front.see("Not installed, but closer")
+    assert front.page.locator(".gmi-elsewhere li").count() == 3
+    (link,) = front.page.locator(".gmi-elsewhere a").all()
+    assert link.get_attribute("rel") == "noopener noreferrer"
     assert front.page.locator(".gmi-ranking img").count() == 0
     assert front.complaints == []
     front.page.close()

@@ -16,10 +16,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from conftest import picture
 from yarl import URL
 
+from lib_gmi import trust
 from lib_gmi.api import MAX_UPLOAD
 from lib_gmi.comfyui import start
 from lib_gmi.contract import MAX_BODY
 from lib_gmi.origin import HOSTS_VARIABLE
+from lib_gmi.packs import PackAbout, with_full_hashes, write_pack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +40,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "harvest/look": {},
     "harvest/start": {"names": None, "lossy": False},
     "harvest/cancel": {},
+    "packs/import": {"data": ""},
+    "packs/check": {"name": "alpha.safetensors"},
+    "packs/remove": {"name": "some"},
     "settings": {"name": "alpha.safetensors", "settings": {"steps": 9}},
     "remove": {"names": ["alpha.safetensors"]},
 }
@@ -379,6 +384,120 @@ def test_images_that_exist_become_a_specification(comfy: Comfy) -> None:
     assert [row["name"] for row in answer["candidates"]] == ["alpha.safetensors"]
 
 
+def test_a_page_looks_by_itself_once_and_the_rest_is_built(comfy: Comfy) -> None:
+    comfy.add_all("alpha.safetensors", "beta.safetensors")
+    for number in range(9):
+        comfy.save(comfy.output, f"a{number}.png", "alpha.safetensors", 1, number)
+    once = {"once": True}
+    assert post(comfy, "harvest/start", {"rest": 4}).error.startswith("Nobody has looked")
+    assert post(comfy, "harvest/look", once).json["state"] == "looking"
+    looked = read(comfy)
+    assert looked["state"] == "ready"
+    assert post(comfy, "harvest/look", once).json == looked, "nobody looks a second time"
+    post(comfy, "harvest/start", {"rest": 4})
+    assert read(comfy)["built"] == [{"title": "alpha", "images": 9}]
+    assert comfy.work() == ["beta.safetensors to 4"]
+
+
+# -- packs ----------------------------------------------------------------------------------------
+
+
+def export(comfy: Comfy, names: set[str], path: Path) -> str:
+    """A pack of what was built of these, as a data URL."""
+    library = comfy.runtime.service.library
+    wanted = [s for s in library.snapshot().specifications if s.candidate.name in names]
+    hashed = with_full_hashes(wanted, comfy.checkpoints)
+    write_pack(path, hashed, PackAbout("theirs", "<b>Ada</b>", "CC0-1.0", "https://example.org/"))
+    return "data:;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+@pytest.fixture
+def theirs(built: Comfy, tmp_path: Path) -> Comfy:
+    """Beta is known by a pack only, gamma by one and not installed any more."""
+    names = {"anime/beta.safetensors", "gamma.safetensors"}
+    data = export(built, names, tmp_path / "theirs.gmipack")
+    gamma = built.candidate("gamma.safetensors").identity
+    (built.checkpoints / "gamma.safetensors").unlink()
+    post(built, "remove", {"names": ["anime/beta.safetensors"]})
+    post(built, "remove", {"names": [gamma], "gone": True})
+    assert post(built, "packs/import", {"data": data}).json == {"title": "theirs", "new": True}
+    assert post(built, "packs/import", {"data": data}).json == {"title": "theirs", "new": False}
+    return built
+
+
+def test_a_pack_is_listed_and_stands_in_for_what_was_not_built(theirs: Comfy) -> None:
+    said = get(theirs, "packs").json
+    (pack,) = said["packs"]
+    assert (pack["title"], pack["author"], pack["link"]) == (
+        "theirs",
+        "<b>Ada</b>",
+        "https://example.org/",
+    )
+    assert (pack["specifications"], pack["installed"], pack["problem"]) == (2, 1, None)
+    assert (said["writable"], said["limit"], said["checks"]) == (True, MAX_UPLOAD, {})
+    states = {name: row["state"] for name, row in rows(theirs).items()}
+    assert states == {"alpha.safetensors": "ready", "anime/beta.safetensors": "imported"}
+
+
+def test_what_only_a_pack_knows_comes_after_the_ranking(theirs: Comfy) -> None:
+    answer = post(theirs, "rank", {"images": [data_url(3)]}).json
+    assert "gamma" not in [row["title"] for row in answer["candidates"]]
+    (row,) = answer["elsewhere"]
+    assert (row["title"], row["pack"], row["author"]) == ("gamma", "theirs", "<b>Ada</b>")
+    assert row["page"].startswith("https://")
+
+
+def test_a_pack_is_removed_and_kept(theirs: Comfy) -> None:
+    assert post(theirs, "packs/remove", {"name": "theirs"}).json == {}
+    assert get(theirs, "packs").json["packs"] == []
+    assert rows(theirs)["anime/beta.safetensors"]["state"] == "none"
+    (kept,) = (theirs.runtime.service.library.folder / "removed").glob("pack-*")
+    theirs.runtime.service.packs.import_file(kept)
+    assert len(get(theirs, "packs").json["packs"]) == 1
+
+
+def test_a_check_of_a_pack_goes_through_the_queue(
+    theirs: Comfy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "_MIN_CANDIDATES", 1)  # a library this small tells nothing
+    monkeypatch.setattr(trust, "MIN_PROMPTS", 1)
+    name = "anime/beta.safetensors"
+    theirs.runtime.api.checks.compare = lambda work: work()
+    assert post(theirs, "packs/check", {"name": "alpha.safetensors"}).status == 400
+    assert post(theirs, "packs/check", {"name": name}).json["state"] == "waiting"
+    assert post(theirs, "packs/check", {"name": name}).json["state"] == "waiting"
+    assert theirs.seen.loads == [], "nothing is generated outside of the queue"
+    assert theirs.work() == [f"check of {name}"], "asked for twice and queued once"
+    outcome = get(theirs, "packs").json["checks"][name]
+    assert (outcome["state"], outcome["doubtful"]) == ("done", False)
+    assert outcome["sentence"].startswith("beta: nothing speaks against the pack")
+    assert theirs.events("gmi.check")[-1] == outcome
+
+
+def test_a_check_that_is_taken_out_of_the_queue_is_over(theirs: Comfy) -> None:
+    name = "anime/beta.safetensors"
+    post(theirs, "packs/check", {"name": name})
+    theirs.queue.wipe_queue()
+    assert "taken out" in get(theirs, "packs").json["checks"][name]["sentence"]
+
+
+def test_a_check_that_cannot_be_made_says_why(theirs: Comfy) -> None:
+    name = "anime/beta.safetensors"
+    post(theirs, "packs/check", {"name": name})
+    theirs.work()
+    outcome = get(theirs, "packs").json["checks"][name]
+    assert outcome["state"] == "failed"
+    assert "too little to compare with" in outcome["sentence"]
+
+
+def test_pausing_a_build_leaves_a_check_in_the_queue(theirs: Comfy) -> None:
+    theirs.add("delta.safetensors", 4)
+    post(theirs, "build", {"names": ["delta.safetensors"], "limit": 4})
+    post(theirs, "packs/check", {"name": "anime/beta.safetensors"})
+    post(theirs, "build/pause")
+    assert theirs.work() == ["check of anime/beta.safetensors"]
+
+
 def test_what_an_uploaded_file_says_comes_with_the_ranking(built: Comfy) -> None:
     path = built.save(built.input, "liked.png", "gamma.safetensors", 2, 901)
     url = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
@@ -472,7 +591,11 @@ def test_requests_of_the_servers_own_page_are_answered(path: str, built: Comfy) 
     headers = {"Host": "localhost:8188", "Origin": "http://localhost:8188"}
     headers["Sec-Fetch-Site"] = "same-origin"
     body = {"images": [data_url(1)]} if path == "rank" else None
-    assert post(built, path, body, headers=headers).status == 200
+    answer = post(built, path, body, headers=headers)
+    if path.startswith("packs/"):  # there is none, and it is the handler that says so
+        assert (answer.status, "pack" in answer.error) == (400, True)
+    else:
+        assert answer.status == 200
 
 
 def test_the_name_of_a_proxy_can_be_allowed(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -533,7 +656,7 @@ def raw(comfy: Comfy, *lines: str) -> int:
 
 @EVERY_CHANGE
 def test_a_request_that_is_too_large_is_refused_before_it_is_read(path: str, comfy: Comfy) -> None:
-    limit = MAX_UPLOAD * 3 // 2 if path == "rank" else MAX_BODY
+    limit = MAX_UPLOAD * 3 // 2 if path in ("rank", "packs/import") else MAX_BODY
     line = f"POST /gmi/v1/{path} HTTP/1.1"
     assert raw(comfy, line, f"Content-Length: {limit + 1}") == 413
     assert raw(comfy, line, f"Content-Length: {10**18}") == 413

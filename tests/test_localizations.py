@@ -204,7 +204,18 @@ def first_runs() -> set[str]:
         library(),
         library(row("none", **new), build=build("running")),
     )
-    return drawn(*(panels.first_run(one | {"first_run": True}, True, None) for one in situations))
+    crops = [{"name": name, "missing": missing} for name, missing in ((NAME, 2), ("other", 0))]
+    harvests = (
+        {"state": "idle", "crops": []},
+        {"state": "looking", "files": 3, "crops": []},
+        {"state": "ready", "crops": crops[:1]},
+        {"state": "ready", "crops": crops},
+        {"state": "ready", "crops": [{"name": f"{NAME}.ckpt", "missing": 0}]},
+    )
+    return drawn(
+        *(panels.first_run(one | {"first_run": True}, True, None) for one in situations),
+        *(panels.first_run(situations[0] | {"first_run": True}, True, None, h) for h in harvests),
+    )
 
 
 def tables() -> set[str]:

@@ -325,6 +325,46 @@ def test_first_run_says_how_long_it_takes(tab: Tab) -> None:
     assert "Build quick specifications (4 each)" in first
 
 
+def first_panel(tab: Tab) -> str:
+    return re.sub("<[^>]*>", "", tab.ask("state")["regions"]["first"][1])
+
+
+def test_the_first_run_looks_by_itself_and_builds_the_rest(tab: Tab, tmp_path: Path) -> None:
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    tab.running.host.image_folders = lambda: [folder]  # type: ignore[method-assign]
+    name = tab.ask("state")["order"][0]
+    harvests = tab.running.api.harvests
+    harvests.join(60)
+    assert "Your images do not say enough yet." in first_panel(tab)
+    for number in range(9):
+        info = PngImagePlugin.PngInfo()
+        model = name.removesuffix(".safetensors")
+        text = f"picture number {number}\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: {number}, "
+        info.add_text("parameters", f"{text}Size: 256x256, Model: {model}")
+        picture(0, number, 256).save(folder / f"{number}.png", pnginfo=info)
+    assert "Your images do not say enough yet." in first_panel(tab), "one look is enough"
+    tab.ask("harvest-look", lossy=False)
+    harvests.join(60)
+
+    first = first_panel(tab)
+    assert "Your images already say enough for 1 of 3 checkpoints." in first
+    assert "Use them, and build the rest" in first
+    tab.ask("harvest-start", rest=4)
+    harvests.join(60)
+    tab.running.queue.run_all()
+    states = tab.ask("state")["rows"].values()
+    assert sum("From your images" in html for _, html in states) == 1
+    assert sorted(tab.running.samples().values()) == [0, 4, 4], "nothing is generated twice"
+
+
+def test_where_nothing_is_built_nobody_looks(tab: Tab, tmp_path: Path) -> None:
+    tab.running.host.image_folders = lambda: [tmp_path]  # type: ignore[method-assign]
+    tab.bridge.abilities = Abilities(*[False] * 6)
+    tab.ask("state")
+    assert tab.running.api.harvest()["state"] == "idle"
+
+
 def test_a_build_is_shown_from_start_to_end(tab: Tab) -> None:
     queue = tab.running.queue
     tab.ask("build", limit=4)

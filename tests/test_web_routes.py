@@ -6,13 +6,16 @@ import base64
 import http.client
 import io
 import json
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from conftest import picture
 from environments import GENERATIONS, Program
+from pack_files import ABOUT, good_pack
 
 from lib_gmi.api import MAX_UPLOAD, PREFIX
 from lib_gmi.origin import HOSTS_VARIABLE
@@ -97,6 +100,15 @@ def data_url(style: int = 2) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
+def packed() -> str:
+    """An uploaded pack."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some.gmipack"
+        good_pack(path)
+        return base64.b64encode(path.read_bytes()).decode()
+
+
+PACK = packed()
 BODIES: dict[str, dict[str, Any]] = {
     "rank": {"images": [data_url()]},
     "build": {"names": [NAME], "limit": 6},
@@ -112,6 +124,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "harvest/look": {},
     "harvest/start": {"names": [NAME]},
     "harvest/cancel": {},
+    "packs/import": {"data": PACK},
+    "packs/check": {"name": NAME},
+    "packs/remove": {"name": ABOUT.title},
 }
 #: Servers, how a stranger comes to each, and what the stranger is told.
 STRANGERS: dict[str, tuple[dict[str, str], int]] = {
@@ -201,6 +216,8 @@ def test_every_route_serves_the_rightful_one(
         answer = server.use(method, path, headers)
         if path.endswith("/recipe"):  # this host has none
             assert (answer.status, answer.error) == (400, "There is no workflow of that name.")
+        elif path.endswith("/packs/check"):  # no pack describes what it has
+            assert (answer.status, "no pack says" in answer.error) == (400, True)
         else:
             assert (answer.status, path) == (200, path), answer.content
 
@@ -257,7 +274,7 @@ def test_only_json_of_known_length_is_read(servers: dict[str, Server]) -> None:
         form = {"Content-Type": "text/plain"}
         assert server.ask("POST", address, b"{}", form).status == 415
         assert server.ask("POST", address, b"{}").status == 415
-        limit = MAX_UPLOAD * 3 // 2 if path == "rank" else MAX_BODY
+        limit = MAX_UPLOAD * 3 // 2 if path in ("rank", "packs/import") else MAX_BODY
         # says that much, and sends nothing: it is refused before it is read
         for length in (str(limit + 1), "9" * 18):
             answer = server.ask("POST", address, None, {**JSON, "Content-Length": length})
@@ -296,6 +313,10 @@ def test_what_is_no_json_object_is_refused(servers: dict[str, Server], body: byt
         ("favourite", {"name": NAME}),
         ("favourite", {"name": "nobody", "marked": True}),
         ("remove", {"names": []}),
+        ("packs/import", {"data": "!"}),
+        ("packs/import", {"data": base64.b64encode(b"no pack").decode()}),
+        ("packs/check", {"name": "nobody"}),
+        ("packs/remove", {"name": "nobody"}),
         ("rebuild", {"names": ["nobody"]}),
     ],
 )

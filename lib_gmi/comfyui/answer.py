@@ -47,6 +47,9 @@ class Answer:
             share = "" if row["probability"] is None else f"  {row['probability']:.1%}"
             lines.append(f"{row['rank']}. {row['title']}{share}  (score {row['score']:.4g})")
         lines.extend(f"Note: {note}" for note in self.shown["notes"])
+        for row in self.shown["elsewhere"]:
+            source = ", ".join(filter(None, (row["pack"], row["author"])))
+            lines.append(f"Not installed, but closer: {row['title']} ({source})")
         return "\n".join(lines)
 
 
@@ -67,7 +70,8 @@ def find(image: Any, **inputs: Any) -> Answer:
     wanted = Filter(str(inputs.get("architecture", ANY)), str(inputs.get("pattern", "")))
     api = runtime().api
     method = str(inputs.get("method", "auto"))
-    ranking = api.service.rank(pictures(image), prompt or None, method, wanted)
+    images = pictures(image)
+    ranking = api.service.rank(images, prompt or None, method, wanted)
     shown = api.ranking_json(ranking, len(ranking.candidates), prompt, wanted)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
@@ -88,6 +92,7 @@ def find(image: Any, **inputs: Any) -> Answer:
     top = rows[: int(inputs.get("top_k", len(rows)))]
     shown |= {"candidates": top, "notes": notes, "locked": False, "chosen": chosen["name"]}
     shown["made_with"] = api.made_with(makings(inputs.get("graph"), inputs.get("node_id")))
+    shown["elsewhere"] = api.elsewhere(images, ranking, prompt)
     return Answer(shown, chosen["name"], _probability(shown, chosen))
 
 
@@ -119,6 +124,7 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
         "verdict": f"Locked: this workflow always uses {name}.",
         "candidates": [],
         "notes": [moved] if elsewhere else [],
+        "elsewhere": [],
         "made_with": [],  # the same for everybody who opens the workflow
         "prompt": _description(image, prompt),
         "foreign": False,

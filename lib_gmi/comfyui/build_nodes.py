@@ -1,4 +1,4 @@
-"""The nodes that build: a button, a build's own job, and prompts for the user's own workflows."""
+"""The nodes that build: a button, jobs of our own, and prompts for the user's own workflows."""
 
 from __future__ import annotations
 
@@ -89,6 +89,38 @@ class BuildPass:
         state = runtime().builds.run(Job(checkpoint, samples))
         memory.throw_exception_if_processing_interrupted()
         return {"ui": {"text": [state.message or f"{state.done} of {state.total} samples"]}}
+
+
+class SpotCheck:
+    """The images of one spot check. Only ever queued by the sidebar."""
+
+    CATEGORY = f"{CATEGORY}/internal"
+    DESCRIPTION = (
+        "Generates three images of a checkpoint and compares them with what a pack says of it. "
+        "The sidebar queues these; it is of no use in a workflow."
+    )
+    DEPRECATED = True
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {
+            "required": {
+                "checkpoint": ("STRING", {"tooltip": "The name of the checkpoint to check."}),
+            }
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, **inputs: Any) -> float:  # noqa: N802
+        return float("nan")
+
+    def run(self, checkpoint: str) -> dict[str, Any]:
+        runtime().queue.tidy()
+        runtime().api.checks.run(checkpoint)
+        outcome = runtime().api.checks.outcomes()[checkpoint]
+        return {"ui": {"text": [outcome["sentence"] or "The images are being compared."]}}
 
 
 class SpecificationPrompt:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from .build_nodes import AddToSpecification, BuildPass, BuildSpecifications, SpecificationPrompt
+from .build_nodes import (
+    AddToSpecification,
+    BuildPass,
+    BuildSpecifications,
+    SpecificationPrompt,
+    SpotCheck,
+)
 from .query_nodes import CompareTopK, FindBestModel, LoadBestModel
-from .queue import NODE_CLASS
+from .queue import CHECK_CLASS, NODE_CLASS
 
 NODE_CLASS_MAPPINGS = {
     "GMI_FindBestModel": FindBestModel,
@@ -14,6 +20,7 @@ NODE_CLASS_MAPPINGS = {
     "GMI_SpecificationPrompt": SpecificationPrompt,
     "GMI_AddToSpecification": AddToSpecification,
     NODE_CLASS: BuildPass,
+    CHECK_CLASS: SpotCheck,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "GMI_FindBestModel": "Find Best Model",
@@ -23,4 +30,5 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "GMI_SpecificationPrompt": "Specification Prompt",
     "GMI_AddToSpecification": "Add to Specification",
     NODE_CLASS: "Build Pass (internal)",
+    CHECK_CLASS: "Spot Check (internal)",
 }

@@ -1,4 +1,4 @@
-"""Builds in ComfyUI's own prompt queue.
+"""Builds and spot checks in ComfyUI's own prompt queue.
 
 The queue is a heap that runs the smallest number first. People's prompts are numbered from 0 (or
 negatively, when queued at the front), so a large number runs only when nobody else wants anything.
@@ -16,10 +16,16 @@ from ..builds import Job
 
 #: Beyond any number that people's prompts reach.
 LOW_PRIORITY = 1_000_000_000
+#: Behind people's prompts as well; but a check is asked for by a click and waits for no build.
+CHECK_PRIORITY = 500_000_000
 #: The node that a job's prompt consists of, and its id: no node on anybody's canvas is called so.
 NODE_CLASS = "GMI_BuildPass"
 NODE_ID = "gmi_build"
 _MARK = "gmi"
+#: The same of a spot check. Another mark than a build's: pausing a build must not take it away.
+CHECK_CLASS = "GMI_SpotCheck"
+CHECK_ID = "gmi_check"
+_CHECK_MARK = "gmi_check"
 #: Finished jobs that stay in the history.
 _KEPT_HISTORY = 20
 
@@ -29,20 +35,34 @@ class ComfyQueue:
 
     def __init__(self) -> None:
         self._numbers: Iterator[int] = itertools.count(LOW_PRIORITY)
+        self._check_numbers: Iterator[int] = itertools.count(CHECK_PRIORITY)
         self._submitted: list[str] = []
 
     def submit(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             inputs = {"checkpoint": job.name, "samples": job.samples}
-            prompt = {NODE_ID: {"class_type": NODE_CLASS, "inputs": inputs}}
-            extra = {_MARK: {"job": job.name}, "create_time": int(time.time() * 1000)}
-            # Nobody's id: without one, ComfyUI sends progress and previews to everybody.
-            extra["client_id"] = "gmi-build"
-            # Newer versions expect a sixth element (secrets, none here), older ones ignore it.
-            number, prompt_id = next(self._numbers), str(uuid.uuid4())
-            item: tuple[Any, ...] = (number, prompt_id, prompt, extra, [NODE_ID], {})
-            self._submitted.append(prompt_id)
-            _queue().put(item)
+            node = {"class_type": NODE_CLASS, "inputs": inputs}
+            self._put(next(self._numbers), NODE_ID, node, {_MARK: {"job": job.name}})
+
+    def submit_check(self, name: str) -> None:
+        """Queue the images of a spot check; it ends in :meth:`..checks.Checks.run`."""
+        node = {"class_type": CHECK_CLASS, "inputs": {"checkpoint": name}}
+        self._put(next(self._check_numbers), CHECK_ID, node, {_CHECK_MARK: name})
+
+    def checks(self) -> list[str]:
+        """Names of the checkpoints whose spot checks are queued or running."""
+        items = itertools.chain(*self._items())
+        return [str(item[3][_CHECK_MARK]) for item in items if _is_ours(item, _CHECK_MARK)]
+
+    def _put(self, number: int, id_: str, node: dict[str, Any], mark: dict[str, Any]) -> None:
+        extra = {**mark, "create_time": int(time.time() * 1000)}
+        # Nobody's id: without one, ComfyUI sends progress and previews to everybody.
+        extra["client_id"] = "gmi-build"
+        # Newer versions expect a sixth element (secrets, none here), older ones ignore it.
+        prompt_id = str(uuid.uuid4())
+        item: tuple[Any, ...] = (number, prompt_id, {id_: node}, extra, [id_], {})
+        self._submitted.append(prompt_id)
+        _queue().put(item)
 
     def tidy(self) -> None:
         """Take finished jobs out of the history, where people look for their images."""
@@ -75,8 +95,8 @@ class ComfyQueue:
         return list(running), list(queued)
 
 
-def _is_ours(item: Any) -> bool:
-    return isinstance(item[3], dict) and _MARK in item[3]
+def _is_ours(item: Any, mark: str = _MARK) -> bool:
+    return isinstance(item[3], dict) and mark in item[3]
 
 
 def _queue() -> Any:

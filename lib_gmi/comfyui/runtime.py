@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,36 @@ def _make() -> Runtime:
     service = Service(host, library)
     service.keep_samples = lambda: library.samples.has_room(limit_from_environment())
     service.advance_soon = Background(service.advance)
-    service.on_advance = lambda name: _send("gmi.library", {"snapshot": name})
+    recognise = Background(lambda: _recognise(host, service))
+
+    def advanced(name: str) -> None:
+        _send("gmi.library", {"snapshot": name})
+        recognise()  # a pack may be new
+
+    service.on_advance = advanced
     queue = ComfyQueue()
     builds = Builds(service, queue, _tell)
-    return Runtime(host, service, queue, builds, Api(service, builds))
+    api = Api(service, builds)
+    checks = api.checks
+    checks.submit, checks.queued, checks.compare = queue.submit_check, queue.checks, _apart
+    checks.notify = lambda outcome: _send("gmi.check", outcome)
+    if service.packs.folder.is_dir():
+        service.advance_soon()  # what a pack describes may have been installed since
+    return Runtime(host, service, queue, builds, api)
+
+
+def _recognise(host: ComfyHost, service: Service) -> None:
+    """Find out which files packs describe. In a thread of its own: that can take longer than all
+    fits together, and answers need not wait for it."""
+    sizes, titles = service.packs.files()
+    if sizes and host.full_hashes.read(host.list_checkpoints(), sizes, titles):
+        service.advance()
+        _send("gmi.library", {"snapshot": service.snapshot_name})
+
+
+def _apart(work: Callable[[], None]) -> None:
+    """A comparison fits the library several times, which is nothing for the queue's worker."""
+    threading.Thread(target=work, name="gmi-check", daemon=True).start()
 
 
 def _tell(state: BuildState) -> None:

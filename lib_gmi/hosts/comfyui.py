@@ -10,11 +10,13 @@ import copy
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError
 from ..file_index import FileIndex
+from ..full_hashes import FullHashes
 from ..presets import Overrides, Preset, find
 from ..protocols import Candidate, GenerationRequest, GenerationSettings
 from .installed import distinct, file_candidate, unusable
@@ -48,13 +50,18 @@ class ComfyHost:
     def __init__(self, folder: Path) -> None:
         self.files = FileIndex(folder / "files.json")
         self.overrides = Overrides(folder / "settings.json")
+        self.full_hashes = FullHashes(folder / "hashes.json")
 
     def list_checkpoints(self) -> list[Candidate]:
         """Every file of every configured checkpoint folder, files added just now included."""
         import folder_paths
 
         names = folder_paths.get_filename_list("checkpoints")
-        candidates = [self._candidate(name) for name in names]
+        hashed = self.hashed()
+        candidates = [
+            replace(found, identity=hashed.get(found.identity, found.identity))
+            for found in map(self._candidate, names)
+        ]
         self.files.save()
         return distinct(candidates)
 
@@ -82,8 +89,8 @@ class ComfyHost:
         return [Path(folder) for folder in (folder_paths.get_output_directory(), *beside)]
 
     def hashed(self) -> dict[str, str]:
-        """Nothing: ComfyUI does not hash checkpoints."""
-        return {}
+        """Of the files that :attr:`full_hashes` has read; ComfyUI itself hashes none."""
+        return self.full_hashes.known()
 
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         """The preset with the user's changes.

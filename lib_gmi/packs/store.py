@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..errors import LibraryError, PackError
@@ -197,6 +197,15 @@ class Packs:
             raise LibraryError(
                 f"{self.folder}: cannot be listed ({error.strerror or error})."
             ) from None
+
+    def files(self) -> tuple[set[int], set[str]]:
+        """Sizes in bytes, and titles without folders, of what packs know by a file's hash."""
+        if not self.folder.is_dir():
+            return set(), set()
+        entries = [entry for info in self.installed() for entry in info.entries]
+        hashed = [entry for entry in entries if entry.identity.startswith("sha256:")]
+        sizes = {entry.size for entry in hashed if entry.size}
+        return sizes, {PurePosixPath(entry.title).name for entry in hashed}
 
     # -- changes ----------------------------------------------------------------------------------
 

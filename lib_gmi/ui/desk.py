@@ -146,9 +146,11 @@ class Desk:
         build = library["build"]
         waiting = self._waiting(build)
         guess = None if library["seconds_per_sample"] else bridge.seconds_per_sample()
+        looks = library["first_run"] and library["checkpoints"] and bridge.abilities.build
+        harvest = bridge.api.look_at_images({"once": True}) if looks else bridge.api.harvest()
         regions = {
             "strip": building.strip(build, waiting),
-            "first": panels.first_run(library, bridge.abilities.build, guess),
+            "first": panels.first_run(library, bridge.abilities.build, guess, harvest),
             "filters": panels.filters(library),
             "counts": panels.counts(library, self._kept.bytes(bridge.api.service.library.samples)),
             "states": panels.state_chips(library, bridge.abilities.build),
@@ -156,7 +158,6 @@ class Desk:
             "extras": rows.extras(library),
             "packs": packs_panel(bridge.api.packs(), not bridge.api.service.library.read_only),
         }
-        harvest = bridge.api.harvest()
         if bridge.abilities.build:
             regions["harvest"] = harvest_panel(harvest)
         deletable = not bridge.api.service.library.read_only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from . import words
@@ -24,19 +25,37 @@ _EACH = tag("span", None, "each")
 _PAUSE = "You can pause it whenever you like; nothing is lost."
 
 
-def lacking(library: dict[str, Any], limit: int) -> tuple[int, int]:
-    """How many checkpoints lack samples of so many prompts, and how many samples that is."""
+def lacking(library: dict[str, Any], limit: int, without: Collection[str] = ()) -> tuple[int, int]:
+    """How many checkpoints lack samples of so many prompts, and how many samples that is.
+
+    Args:
+        library: as ``Api.library()`` says.
+        limit: prompts of each.
+        without: names of checkpoints that do not count.
+    """
     missing = [
         row["missing"].get(str(limit), 0)
         for row in library["checkpoints"]
-        if buildable(row) and row["state"] != "failed"
+        if buildable(row) and row["state"] != "failed" and row["name"] not in without
     ]
     wanted = [number for number in missing if number]
     return len(wanted), sum(wanted)
 
 
-def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> Html:
-    """What is shown as long as there is no specification at all; empty when there is."""
+def first_run(
+    library: dict[str, Any],
+    can_build: bool,
+    guess: float | None,
+    harvest: dict[str, Any] | None = None,
+) -> Html:
+    """What is shown as long as there is no specification at all; empty when there is.
+
+    Args:
+        library: as ``Api.library()`` says.
+        can_build: whether the program generates.
+        guess: seconds for one sample, as long as none was measured.
+        harvest: as ``Api.harvest()`` says: what the images that are there already are good for.
+    """
     if not library["first_run"]:
         return together()
     build = library["build"]
@@ -69,11 +88,12 @@ def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> 
         )
     pace = pace_of(library, guess)
     time = UNKNOWN if pace is None else f"That takes about {words.duration(samples * pace)}."
+    enough = {row["name"] for row in (harvest or {}).get("crops", ()) if not row["missing"]}
     each = [
         button(
             together(tag("span", None, "Build quick specifications"), f" ({quick} ", _EACH, ")"),
             "build-first",
-            "gmi-button gmi-primary gmi-large",
+            f"gmi-button {'gmi-plain' if enough else 'gmi-primary'} gmi-large",
             str(quick),
         )
     ]
@@ -104,13 +124,52 @@ def first_run(library: dict[str, Any], can_build: bool, guess: float | None) -> 
             " ",
             tag("span", None, _PAUSE),
         ),
+        _from_images(library, quick, pace, enough) if enough else None,
         tag("div", {"class": "gmi-line"}, each),
+        None if enough else _images(harvest or {"state": "idle"}),
+    )
+
+
+def _images(harvest: dict[str, Any]) -> Html:
+    """A line about the user's own images as long as they are not enough for anything."""
+    state = harvest["state"]
+    if state in ("looking", "gathering"):
+        said = "Your images are being looked at: they may already say enough."
+        count, label, action = f" {harvest['files']} ", "Stop", "harvest-cancel"
+    elif state == "ready":
+        said = "Your images do not say enough yet."
+        count, label, action = " ", "Show what they say", "view-specifications"
+    else:
+        said = "Or begin with images that you already have:"
+        count, label, action = " ", "Look at them", "harvest-first"
+    said_so = {"class": "gmi-hint", "role": "status"}
+    return tag("p", said_so, tag("span", None, said), count, button(label, action, "gmi-link"))
+
+
+def _from_images(
+    library: dict[str, Any], quick: int, pace: float | None, enough: Collection[str]
+) -> Html:
+    """What the user's own images save; the page has had them looked at by itself."""
+    rest, samples = lacking(library, quick, enough)
+    able = sum(row["state"] != "unsupported" for row in library["checkpoints"])
+    time = UNKNOWN if pace is None else f"That takes about {words.duration(samples * pace)}."
+    label = "Use them, and build the rest" if rest else "Use them"
+    return tag(
+        "div",
+        {"class": "gmi-first-images", "id": "gmi_first_images"},
         tag(
             "p",
-            {"class": "gmi-hint"},
-            tag("span", None, "Or begin with images that you already have:"),
+            None,
+            tag("strong", None, "Your images already say enough for"),
             " ",
-            button("Look at them", "harvest-first", "gmi-link"),
+            words.of(len(enough), able, "checkpoints"),
+            ".",
+        ),
+        tag(
+            "div",
+            {"class": "gmi-line"},
+            button(label, "harvest-rest", "gmi-button gmi-primary gmi-large", str(quick)),
+            tag("span", {"class": "gmi-hint"}, time) if rest else None,
         ),
     )
 

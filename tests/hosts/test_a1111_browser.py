@@ -93,6 +93,8 @@ def front(browser: Any, a1111: A1111Server) -> Iterator[Front]:
 def test_a_first_visit_builds_and_finds(front: Front, a1111: A1111Server) -> None:
     front.tab()
     front.page.wait_for_selector("#gmi_first [data-gmi=build-first]")
+    a1111.wait(lambda: a1111.get("/gmi/v1/harvest")["state"] == "ready", "the tab did not look")
+    front.page.wait_for_selector("#gmi_first >> text=Your images do not say enough yet.")
     front.picture("first")
 
     front.page.locator("#gmi_first [data-gmi=build-first]").first.click()

@@ -38,6 +38,9 @@ CHANGES = (
     "harvest/look",
     "harvest/start",
     "harvest/cancel",
+    "packs/import",
+    "packs/check",
+    "packs/remove",
     "remove",
 )
 NODES = (

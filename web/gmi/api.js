@@ -38,8 +38,11 @@ export const getHarvest = () => call("harvest");
 /** Reads what the images in ComfyUI's folders say; builds nothing. @param {boolean} lossy JPEGs as well */
 export const lookAtImages = (lossy) => call("harvest/look", { lossy });
 
-/** Builds specifications of all that have enough images. */
-export const startHarvest = (lossy) => call("harvest/start", { names: null, lossy });
+/** The same, unless somebody has looked since ComfyUI was started. */
+export const lookOnce = () => call("harvest/look", { once: true });
+
+/** Builds specifications of all that have enough images; with `rest`, generates so many samples of the others. */
+export const startHarvest = (lossy, rest = null) => call("harvest/start", { names: null, lossy, rest });
 
 export const cancelHarvest = () => call("harvest/cancel", {});
 
@@ -48,6 +51,17 @@ export const saveSettings = (name, settings) => call("settings", { name, setting
 
 /** @param {boolean} gone of checkpoints that are not installed any more */
 export const removeSpecifications = (names, gone = false) => call("remove", { names, gone });
+
+export const getPacks = () => call("packs");
+
+/** @param {string} data a data URL of the file */
+export const importPack = (data) => call("packs/import", { data });
+
+/** @param {string} name its id or title */
+export const removePack = (name) => call("packs/remove", { name });
+
+/** Has three images of a checkpoint queued, to be compared with what a pack says of it. */
+export const checkPack = (name) => call("packs/check", { name });
 
 export const getRecipe = (name) => call(`recipe?name=${encodeURIComponent(name)}`);
 

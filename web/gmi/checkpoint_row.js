@@ -1,10 +1,10 @@
 /** One checkpoint in the list: its state in a line, more when opened. */
-import { removeSpecifications, startBuild } from "./api.js";
+import { checkPack, removeSpecifications, startBuild } from "./api.js";
 import { breakable, button, chip, fill, h, icon, notice } from "./dom.js";
 import { architecture, buildable, bytes, date } from "./format.js";
 import { loadFilters } from "./preferences.js";
 import { settingsForm } from "./settings_form.js";
-import { reload, setBuild, state } from "./store.js";
+import { reload, reloadPacks, setBuild, state } from "./store.js";
 import { t, tn } from "./strings.js";
 import { thumb } from "./thumbs.js";
 
@@ -31,6 +31,10 @@ function passFor(row) {
   const next = state.library.passes.find((pass) => pass > row.samples) ?? row.of;
   return next >= row.of ? null : next;
 }
+
+/** The spot check of what a pack says of it, if somebody has asked for one. */
+const checkOf = (row) => state.packs?.checks[row.name];
+const underWay = (check) => check?.state === "waiting" || check?.state === "comparing";
 
 /** "Remove specification", asking once more in its place. */
 export function removal(names, samples, label = t("row.remove"), gone = false) {
@@ -78,6 +82,7 @@ export function checkpointRow(row, { selected, onSelect }) {
   const meta = h("div", { class: "gmi-row-meta" });
   const reason = h("p", { class: "gmi-row-reason" });
   const details = h("div", { class: "gmi-row-details", hidden: true });
+  const checked = h("div", { class: "gmi-slot gmi-row-checked" });
   const toggle = h(
     "button",
     {
@@ -103,6 +108,7 @@ export function checkpointRow(row, { selected, onSelect }) {
     { class: "gmi-checkpoint" },
     h("div", { class: "gmi-checkpoint-line" }, check, face, h("div", { class: "gmi-card-body" }, toggle, meta, reason)),
     details,
+    checked,
   );
 
   const building = () => state.build?.state !== "idle" && state.build?.current?.name === row.name;
@@ -122,6 +128,17 @@ export function checkpointRow(row, { selected, onSelect }) {
         fill(problem, notice("error", error.message));
       }
     }, { small: true, icon: "play" });
+    const check = button(t("row.check"), async () => {
+      check.disabled = true;
+      try {
+        await checkPack(row.name);
+        await reloadPacks();
+      } catch (error) {
+        fill(problem, notice("error", error.message));
+        check.disabled = false;
+      }
+    }, { small: true, icon: "verified", title: t("row.checkTitle") });
+    check.disabled = underWay(checkOf(row));
     fill(
       details,
       row.previews.length > 0 && h("div", { class: "gmi-evidence" }, ...row.previews.slice(0, 4).map((path) => thumb(path, row.title))),
@@ -130,6 +147,7 @@ export function checkpointRow(row, { selected, onSelect }) {
         "div",
         { class: "gmi-row" },
         idle && buildable(row) && Object.values(row.missing ?? {}).some((n) => n > 0) && build,
+        row.state === "imported" && check,
         row.settings && button(t("row.settings"), () => {
           editing = true;
           drawDetails();
@@ -141,12 +159,24 @@ export function checkpointRow(row, { selected, onSelect }) {
     );
   }
 
+  let drawnCheck = null;
+  /** What a spot check says stays below the row, open or not. */
+  function drawCheck() {
+    const check = row.state === "imported" ? checkOf(row) : undefined;
+    const key = JSON.stringify(check);
+    if (key === drawnCheck) return;
+    drawnCheck = key;
+    const kind = check?.state === "failed" ? "error" : check?.doubtful ? "caution" : "done";
+    fill(checked, check && (underWay(check) ? h("p", { class: "gmi-hint", role: "status", text: t(`check.${check.state}`) }) : notice(kind, check.sentence)));
+  }
+
   function update(next) {
     row = next;
     handle.row = row;
     check.checked = selected.has(row.name);
     check.disabled = !buildable(row);
-    const key = JSON.stringify([row, building(), state.build?.state === "idle"]);
+    drawCheck();
+    const key = JSON.stringify([row, building(), state.build?.state === "idle", checkOf(row)]);
     if (key === drawn) return;
     drawn = key;
     element.classList.toggle("gmi-dim", row.state === "unsupported");

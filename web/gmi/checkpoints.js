@@ -4,6 +4,7 @@ import { checkpointRow, removal } from "./checkpoint_row.js";
 import { breakable, button, choice, fill, h, icon, notice, setText } from "./dom.js";
 import { buildable, bytes } from "./format.js";
 import { harvestPanel } from "./harvest.js";
+import { packsPanel } from "./packs.js";
 import { reload, state, subscribe } from "./store.js";
 import { t, tn } from "./strings.js";
 
@@ -41,7 +42,7 @@ function goneList(gone) {
   return [h("p", { class: "gmi-hint", text: t("gone.what") }), h("ul", { class: "gmi-list" }, ...rows), ...(gone.length > 1 ? [h("div", { class: "gmi-row" }, all.ask), all.slot] : [])];
 }
 
-/** @returns {{element: HTMLElement, showMissing: () => void, lookAtImages: () => void}} */
+/** @returns {{element: HTMLElement, showMissing: () => void, actOnHarvest: (action: () => Promise<any>) => Promise<void>}} */
 export function checkpointsView() {
   const selected = new Set();
   /** Rows are kept by name and updated in place, so that an open one stays open. */
@@ -56,6 +57,7 @@ export function checkpointsView() {
     },
   });
   const harvest = harvestPanel();
+  const packs = packsPanel();
   const search = h("input", {
     type: "search",
     class: "gmi-input",
@@ -96,6 +98,7 @@ export function checkpointsView() {
     empty,
     groups,
     gone,
+    packs.element,
   );
   const element = h("section", { class: "gmi-view", "aria-label": t("tab.checkpoints") }, loading, body);
 
@@ -173,6 +176,10 @@ export function checkpointsView() {
   let current = null;
   subscribe((what) => {
     if (what === "library") return drawLibrary();
+    if (what === "packs") {
+      for (const row of rows.values()) row.update(row.row);
+    }
+    if (what !== "build") return;
     panel.update();
     const name = `${state.build?.current?.name} ${state.build?.state}`;
     if (name === current) return;
@@ -184,7 +191,7 @@ export function checkpointsView() {
 
   return {
     element,
-    lookAtImages: harvest.look,
+    actOnHarvest: harvest.act,
     showMissing() {
       shown = "missing";
       search.value = "";

@@ -63,6 +63,21 @@ export function iconButton(name, label, onClick) {
   );
 }
 
+/**
+ * A link that only a click opens, in a window that learns nothing of this one; null for addresses of any other kind
+ * than http and https.
+ */
+export function outsideLink(label, address) {
+  let url;
+  try {
+    url = new URL(address);
+  } catch {
+    return null;
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") return null;
+  return h("a", { class: "gmi-link", href: url.href, target: "_blank", rel: "noopener noreferrer", title: url.href, text: label });
+}
+
 /** Changes the text of a button made by `button`. */
 export function setLabel(element, label) {
   const span = element.querySelector(".gmi-label");

@@ -11,10 +11,11 @@ import { state, subscribe } from "./store.js";
 import { t } from "./strings.js";
 
 /**
- * @param {{showCheckpoints: (missingOnly?: boolean) => void, lookAtImages: () => void}} shell
+ * @param {{showCheckpoints: (missingOnly?: boolean) => void, actOnHarvest: (action: () => Promise<any>) => Promise<void>}} shell
  * @returns {{element: HTMLElement, paste: (event: ClipboardEvent) => void}}
  */
-export function findView({ showCheckpoints, lookAtImages }) {
+export function findView(shell) {
+  const { showCheckpoints } = shell;
   /** @type {import("./images.js").QueryImage[]} */
   let images = [];
   let question = 0;
@@ -246,13 +247,23 @@ export function findView({ showCheckpoints, lookAtImages }) {
     element.classList.remove("gmi-asking");
   }
 
+  let drawnWelcome = null;
+  /** Drawn anew only when it says something else: somebody may be about to press its button. */
+  function drawWelcome(library) {
+    const { build, harvest } = state;
+    const key = JSON.stringify([library, build, harvest && { ...harvest, files: 0 }]);
+    if (key === drawnWelcome) return;
+    drawnWelcome = key;
+    fill(first, welcome(library, build, harvest, shell));
+  }
+
   let drawnArchitectures = null;
   function drawLibrary() {
     const { library } = state;
     const nothingYet = Boolean(library?.first_run);
     element.classList.toggle("gmi-first-run", nothingYet);
     first.hidden = !nothingYet;
-    if (nothingYet) fill(first, welcome(library, state.build, { showCheckpoints, lookAtImages }));
+    if (nothingYet) drawWelcome(library);
     const known = library?.architectures ?? [];
     if (JSON.stringify(known) === drawnArchitectures) return;
     drawnArchitectures = JSON.stringify(known);
@@ -276,6 +287,7 @@ export function findView({ showCheckpoints, lookAtImages }) {
 
   subscribe((what) => {
     if (what === "library") drawLibrary();
+    if (what === "harvest" && state.library?.first_run) drawWelcome(state.library);
   });
   drawImages();
   drawEmpty();

@@ -1,7 +1,7 @@
 /** Images that already exist: what they say of their making, and specifications of them without generating. */
-import { cancelHarvest, getHarvest, lookAtImages, startHarvest } from "./api.js";
+import { cancelHarvest, getHarvest, lookAtImages, lookOnce, startHarvest } from "./api.js";
 import { breakable, button, disclosure, fill, h, notice, progressBar, setText } from "./dom.js";
-import { reload, subscribe } from "./store.js";
+import { reload, setHarvest, state, subscribe } from "./store.js";
 import { t } from "./strings.js";
 
 const PAUSE = 1000;
@@ -29,7 +29,7 @@ function counted(key, lines) {
   return disclosure(t(key, { n }), ...lines.map(({ images, what }) => h("p", { text: t("harvest.line", { n: images, what }) })));
 }
 
-/** @returns {{element: HTMLElement, look: () => void}} */
+/** @returns {{element: HTMLElement, act: (action: () => Promise<any>) => Promise<void>}} */
 export function harvestPanel() {
   let harvest = null;
   let drawn = null;
@@ -96,6 +96,7 @@ export function harvestPanel() {
     const before = harvest;
     harvest = next;
     draw();
+    setHarvest(next);
     follow();
     // The list shows what each checkpoint has: read it anew when one is done, and at the end.
     const ended = before?.state === "gathering" && next.state !== "gathering";
@@ -115,8 +116,8 @@ export function harvestPanel() {
   }
 
   function drawWorking() {
-    const { state, files, title, done, total } = harvest;
-    const looking = state === "looking";
+    const { files, title, done, total } = harvest;
+    const looking = harvest.state === "looking";
     setText(doing, looking ? t("harvest.looking", { n: files }) : t("harvest.gathering", { title: title ?? "", at: Math.min(done + 1, total), total }));
     bar.set(looking || total === 0 ? null : done / total);
   }
@@ -151,7 +152,9 @@ export function harvestPanel() {
     if (asking) return;
     asking = true;
     try {
-      show(await getHarvest());
+      // With nothing specified yet, what the images say is worth knowing before anybody asks.
+      const { first_run: first, checkpoints } = state.library ?? {};
+      show(await (first && checkpoints.length > 0 ? lookOnce() : getHarvest()));
     } catch {
       // The list says that there is no answer; this comes with its next one.
     }
@@ -161,5 +164,5 @@ export function harvestPanel() {
   subscribe((changed) => {
     if (changed === "library") begin();
   });
-  return { element, look };
+  return { element, act };
 }

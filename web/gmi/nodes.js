@@ -66,7 +66,7 @@ function decorateRanking(node) {
   const lockIn = decorateLock(node);
   const element = h("div", {}, h("p", { class: "gmi-node-empty", text: t("node.waiting") }));
   let drawn = null;
-  const room = () => (drawn ? 84 + 52 * Math.min(drawn.candidates.length, 5) + (drawn.made_with?.length ? 36 : 0) : 48);
+  const room = () => (drawn ? 84 + 52 * Math.min(drawn.candidates.length, 5) + (drawn.made_with?.length ? 36 : 0) + 36 * (drawn.elsewhere?.length ?? 0) : 48);
   const widget = addPanel(node, "gmi_ranking", element, room);
   // The prompt's box would take half of the height that is meant for the ranking.
   const prompt = widgetOf(node, "prompt");

@@ -1,5 +1,5 @@
 /** A ranking as the backend answers it, drawn as cards; the sidebar and the nodes share it. */
-import { breakable, button, chip, disclosure, fill, h, icon, notice } from "./dom.js";
+import { breakable, button, chip, disclosure, fill, h, icon, notice, outsideLink } from "./dom.js";
 import { architecture, percent } from "./format.js";
 import { t, tn } from "./strings.js";
 import { thumb } from "./thumbs.js";
@@ -143,6 +143,32 @@ function cards(ranking) {
   return list;
 }
 
+const source = ({ pack, author }) => [pack, author].filter(Boolean).join(" · ");
+
+/** What only packs know and would fit better. Nothing is looked up: a link is made from the file's hash. */
+function elsewhere(ranking) {
+  const rows = ranking.elsewhere ?? [];
+  if (rows.length === 0) return null;
+  return h(
+    "section",
+    { class: "gmi-elsewhere" },
+    h("h3", { text: t("ranking.elsewhere") }),
+    h(
+      "ul",
+      {},
+      ...rows.map((row) =>
+        h(
+          "li",
+          {},
+          h("span", { class: "gmi-title" }, ...breakable(row.title)),
+          h("span", { class: "gmi-facts", text: source(row) }),
+          outsideLink(t("ranking.lookFor"), row.page),
+        ),
+      ),
+    ),
+  );
+}
+
 function how(ranking) {
   const { prompt } = ranking;
   return disclosure(
@@ -168,6 +194,7 @@ export function renderRanking(ranking, { onBuildMissing } = {}) {
     ranking.candidates.length > 0 && cards(ranking),
     ranking.missing > 0 &&
       notice("info", tn("ranking.missing", ranking.missing), ...(onBuildMissing ? [button(t("ranking.build"), onBuildMissing, { kind: "link" })] : [])),
+    elsewhere(ranking),
     how(ranking),
   );
 }
@@ -192,5 +219,6 @@ export function renderCompact(ranking) {
         ),
       ),
     ),
+    ...(ranking.elsewhere ?? []).map((row) => h("p", { class: "gmi-note" }, icon("box"), h("span", { text: t("ranking.elsewhereLine", { title: row.title, source: source(row) }) }))),
   );
 }

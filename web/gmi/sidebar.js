@@ -35,7 +35,7 @@ function buildStrip(onOpen) {
 
 function makeTab() {
   let view = "find";
-  const find = findView({ showCheckpoints, lookAtImages });
+  const find = findView({ showCheckpoints, actOnHarvest: (action) => checkpoints.actOnHarvest(action) });
   const checkpoints = checkpointsView();
   const switcher = h("div", { class: "gmi-switch" });
   const strip = buildStrip(() => show("checkpoints"));
@@ -76,11 +76,6 @@ function makeTab() {
     show("checkpoints");
     if (missingOnly) checkpoints.showMissing();
     element.scrollIntoView({ block: "start" });
-  }
-
-  function lookAtImages() {
-    showCheckpoints();
-    checkpoints.lookAtImages();
   }
 
   subscribe(() => strip.update(view === "checkpoints"));

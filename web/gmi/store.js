@@ -1,16 +1,16 @@
 /** What every view looks at: the library and the running build. */
 import { api } from "../../../scripts/api.js";
-import { getLibrary } from "./api.js";
+import { getLibrary, getPacks } from "./api.js";
 
-/** @type {{library: any|null, build: any|null, error: string|null}} */
-export const state = { library: null, build: null, error: null };
+/** @type {{library: any|null, build: any|null, harvest: any|null, packs: any|null, error: string|null}} */
+export const state = { library: null, build: null, harvest: null, packs: null, error: null };
 
 const listeners = new Set();
 let loading = null;
 let again = false;
 
 /**
- * @param {(what: "library"|"build") => void} listener
+ * @param {(what: "library"|"build"|"harvest"|"packs") => void} listener
  * @returns {() => void} stops listening
  */
 export function subscribe(listener) {
@@ -59,6 +59,22 @@ export function setBuild(build) {
   if ((next || ended) && listeners.size > 0) reload();
 }
 
+/** @param {any} harvest what the harvest's routes answer */
+export function setHarvest(harvest) {
+  state.harvest = harvest;
+  tell("harvest");
+}
+
+/** Reads the packs and the spot checks of them; without an answer the old ones stay. */
+export async function reloadPacks() {
+  try {
+    state.packs = await getPacks();
+  } catch {
+    // The list says that ComfyUI does not answer.
+  }
+  tell("packs");
+}
+
 /** A checkpoint's row as the settings route answers it. */
 export function setCheckpoint(row) {
   const rows = state.library?.checkpoints ?? [];
@@ -72,6 +88,9 @@ export function connectStore() {
   api.addEventListener("gmi.library", () => {
     // Without a view nobody needs the list; the next one that opens reads it.
     if (listeners.size > 0) reload();
+  });
+  api.addEventListener("gmi.check", () => {
+    if (listeners.size > 0) reloadPacks();
   });
   // A build goes on without the page: after a lost connection its state is asked for, not guessed.
   api.addEventListener("reconnected", () => {

@@ -150,7 +150,9 @@ class Comfy:
             found = NODE_CLASS_MAPPINGS.get(node["class_type"])
             if found is None:
                 continue
-            name = f"{node['inputs']['checkpoint']} to {node['inputs']['samples']}"
+            samples = node["inputs"].get("samples")
+            name = node["inputs"]["checkpoint"]
+            name = f"{name} to {samples}" if samples else f"check of {name}"
             try:
                 self.nodes.before_node_execution()
                 self.outputs[prompt_id] = getattr(found(), found.FUNCTION)(**node["inputs"])
