@@ -15,6 +15,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +25,11 @@ from lib_gmi.kernels import PRIOR_STRENGTH, LearnedKernel, Normalizer, Prior, pr
 from lib_gmi.stack import Stack
 from lib_gmi.tables import table
 
+from .changes import USUAL
 from .dataset import read_stack
+
+if TYPE_CHECKING:
+    from lib_gmi.protocols import FloatArray
 
 #: Directions kept of the scatter; the rest is left to the isotropic part of the error covariance.
 RANK = 128
@@ -36,10 +41,33 @@ def learn(stack: Stack, strength: float = PRIOR_STRENGTH) -> Prior:
     normalizer = Normalizer.fit(rows, registry.info(stack.encoder_id).blocks)
     samples = normalizer.transform(stack.features)
     errors = (samples - samples.mean(axis=1, keepdims=True)).reshape(-1, samples.shape[-1])
-    _, vectors = np.linalg.eigh(errors @ errors.T)
-    scatter = vectors[:, ::-1][:, :RANK].T @ errors
-    scatter /= np.sqrt(np.square(scatter).sum())
-    return Prior(rows.std(axis=0), scatter.astype(np.float32), strength)
+    return Prior(rows.std(axis=0), _strongest(errors, RANK), strength)
+
+
+def learn_changes(before: Stack, after: Sequence[Stack]) -> FloatArray:
+    """What people do to images does this to their features, ``[r, d]``; see :class:`Prior`.
+
+    Args:
+        before: images as they are.
+        after: the same after one change each.
+    """
+    rows = before.features[before.mask]
+    normalizer = Normalizer.fit(rows, registry.info(before.encoder_id).blocks)
+    unchanged = normalizer.transform(rows)
+    differences = [normalizer.transform(each.features[before.mask]) - unchanged for each in after]
+    return _strongest(np.concatenate(differences), RANK // 2)
+
+
+def _strongest(rows: FloatArray, rank: int) -> FloatArray:
+    """So many rows with nearly the same outer products, of trace 1."""
+    # the smaller of the two Gram matrices: changes have more rows than features
+    if len(rows) > rows.shape[1]:
+        values, vectors = np.linalg.eigh(rows.T @ rows)
+        found = np.sqrt(np.maximum(values, 0))[::-1][:rank, None] * vectors[:, ::-1][:, :rank].T
+    else:
+        _, vectors = np.linalg.eigh(rows @ rows.T)
+        found = vectors[:, ::-1][:, :rank].T @ rows
+    return np.asarray(found / np.sqrt(np.square(found).sum()), dtype=np.float32)
 
 
 def measure(stack: Stack, strengths: Sequence[float], draws: int = 12) -> list[list[str]]:
@@ -81,8 +109,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from safetensors.numpy import save
 
         prior, path = learn(stack), prior_path(stack.encoder_id)
-        tensors = {"deviation": prior.deviation, "scatter": prior.scatter}
-        write_atomic(path, save({k: v.astype(np.float16) for k, v in tensors.items()}))
+        changed = [read_stack(arguments.folder, arguments.encoder, c) for c in USUAL.values()]
+        tensors = {
+            "deviation": prior.deviation,
+            "scatter": prior.scatter,
+            "changes": learn_changes(stack, changed),
+        }
+        stored = {k: v.astype(np.float16) for k, v in tensors.items() if v is not None}
+        write_atomic(path, save(stored))
         print(path)
         return 0
     strengths = (5.0, 20.0, 60.0, 200.0)

@@ -14,7 +14,6 @@ one by reflection.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,37 +22,14 @@ import numpy as np
 from PIL import Image
 
 from lib_gmi.calibration import rank_of_truth
-from lib_gmi.encoders import DEFAULT, load
-from lib_gmi.images import open_image
+from lib_gmi.encoders import DEFAULT
+from lib_gmi.kernels import LearnedKernel, Prior
 from lib_gmi.methods import METHODS
-from lib_gmi.specification import CandidateRef
 from lib_gmi.tables import table
 
+from .changes import USUAL, middle, resized, saved
 from .dataset import Change, five_folds, read_stack, sd18
-
-
-def saved(codec: str, quality: int) -> Change:
-    def change(image: Image.Image) -> Image.Image:
-        buffer = io.BytesIO()
-        image.save(buffer, codec, quality=quality)
-        return Image.open(buffer).convert("RGB")
-
-    return change
-
-
-def resized(side: int) -> Change:
-    return lambda image: image.resize((side, side), Image.Resampling.LANCZOS)
-
-
-def middle(width: float, height: float) -> Change:
-    """The middle of an image, in shares of its width and height."""
-
-    def change(image: Image.Image) -> Image.Image:
-        x, y = round(image.width * (1 - width) / 2), round(image.height * (1 - height) / 2)
-        return image.crop((x, y, image.width - x, image.height - y))
-
-    return change
-
+from .prior import learn_changes
 
 #: 2/3 of a square image's area, as a portrait and as a square.
 portrait = middle(2 / 3, 1.0)
@@ -78,12 +54,11 @@ def padded(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.pad(pixels, ((0, 0), sides, (0, 0)), mode="reflect"))
 
 
-CHANGES: dict[str, Change] = {
-    "as it is": lambda image: image,
+#: The first four are those that the encoder's prior knows.
+CHANGES: Mapping[str, Change] = {
+    **USUAL,
     "JPEG 90": saved("JPEG", 90),
-    "JPEG 70": saved("JPEG", 70),
-    "WebP 80": saved("WEBP", 80),
-    "shrunk to 256": resized(256),
+    "JPEG 40": saved("JPEG", 40),
     "enlarged to 512": resized(512),
 }
 SHAPES: dict[str, Change] = {
@@ -95,32 +70,76 @@ SHAPES: dict[str, Change] = {
 }
 
 
-def measure(
-    folder: Path, encoder: str, names: Sequence[str], changes: Mapping[str, Change], spec: Change
-) -> list[list[str]]:
-    """Top-1 and top-4 with one image, a row per change of the query image."""
-    full = read_stack(folder, encoder, spec)
-    stack = sd18(full) or full
-    loaded = load(encoder)
-    truth = np.arange(len(stack.candidates))
-    ranks: dict[tuple[str, str], list[int]] = {}
-    for split in five_folds(len(stack.prompt_ids)):
-        specifications = stack.with_prompts(split.specs)
-        fitted = {n: METHODS[n].fit(specifications, None, None) for n in names}
-        for column in split.queries:
-            images = _images(folder, stack.candidates, stack.prompt_ids[column])
-            prompts = stack.prompt_embeddings
-            text = None if prompts is None else np.tile(prompts[column], (len(truth), 1))
-            for change, apply in changes.items():
-                features = loaded.encode_images([apply(image) for image in images])
-                for name, method in fitted.items():
-                    found = rank_of_truth(method.scores(features, text), truth)
-                    ranks.setdefault((change, name), []).extend(found.tolist())
+def measure_changes(folder: Path, encoder: str) -> list[list[str]]:
+    """Top-1 and top-4 with one image, a row per change of the query image and set of models.
+
+    The learned kernel is fitted without what the changes do to features, and with it: learned from
+    the other models' images of the same prompts, or, where all models are candidates, from the
+    specifications' own.
+    """
+    full = read_stack(folder, encoder)
+    changed = {name: read_stack(folder, encoder, change) for name, change in CHANGES.items()}
+    small = sd18(full)
+    chosen = (
+        {} if small is None else {"18 SD": [full.candidates.index(c) for c in small.candidates]}
+    )
+    chosen["all"] = list(range(len(full.candidates)))
     rows = []
-    for change in changes:
-        cells = [change]
+    for title, models in chosen.items():
+        others = np.setdiff1d(np.arange(len(full.candidates)), models)
+        if not len(others):
+            others = np.asarray(models)
+        ranks: dict[tuple[str, str], list[int]] = {}
+        truth = np.arange(len(models))
+        for split in five_folds(len(full.prompt_ids)):
+            data = full.take(models).with_prompts(split.specs)
+            outside = full.take(others).with_prompts(split.specs)
+            after = [changed[name].take(others).with_prompts(split.specs) for name in USUAL]
+            prior = Prior(changes=learn_changes(outside, after))
+            fitted = {
+                "plain": LearnedKernel.fit(data),
+                "learned": LearnedKernel.fit(data, prior),
+                "weighted-rkme": METHODS["weighted-rkme"].fit(data, None, None),
+            }
+            for change, stack in {"as it is": full, **changed}.items():
+                for column in split.queries:
+                    text = full.prompt_embeddings
+                    prompts = None if text is None else np.tile(text[column], (len(truth), 1))
+                    for name, method in fitted.items():
+                        scores = method.scores(stack.features[models, column], prompts)
+                        found = rank_of_truth(scores, truth)
+                        ranks.setdefault((change, name), []).extend(found.tolist())
+        for change in ("as it is", *changed):
+            cells = [title, change]
+            for name in ("plain", "learned", "weighted-rkme"):
+                r = np.asarray(ranks[change, name])
+                cells.append(f"{(r <= 1).mean():.3f} / {(r <= 4).mean():.3f}")
+            rows.append(cells)
+    return rows
+
+
+def measure_shapes(folder: Path, encoder: str, names: Sequence[str]) -> list[list[str]]:
+    """The same, a row per way of bringing a portrait to the encoder."""
+    full = read_stack(folder, encoder, square)
+    stack = sd18(full) or full
+    truth = np.arange(len(stack.candidates))
+    rows = []
+    for shape, change in SHAPES.items():
+        queries = read_stack(folder, encoder, change)
+        queries = sd18(queries) or queries
+        ranks: dict[str, list[int]] = {name: [] for name in names}
+        for split in five_folds(len(stack.prompt_ids)):
+            data = stack.with_prompts(split.specs)
+            fitted = {n: METHODS[n].fit(data, None, None) for n in names}
+            for column in split.queries:
+                text = stack.prompt_embeddings
+                prompts = None if text is None else np.tile(text[column], (len(truth), 1))
+                for name, method in fitted.items():
+                    scores = method.scores(queries.features[:, column], prompts)
+                    ranks[name].extend(rank_of_truth(scores, truth).tolist())
+        cells = [shape]
         for name in names:
-            r = np.asarray(ranks[change, name])
+            r = np.asarray(ranks[name])
             cells += [f"{(r <= 1).mean():.3f}", f"{(r <= 4).mean():.3f}"]
         rows.append(cells)
     return rows
@@ -135,19 +154,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", default="learned,weighted-rkme")
     parser.add_argument("--only", choices=["changes", "shapes"])
     arguments = parser.parse_args(argv)
-    names = arguments.methods.split(",")
-    headers = ["query image", *(f"{n} top-{k}" for n in names for k in (1, 4))]
-    tables = {"changes": (CHANGES, CHANGES["as it is"]), "shapes": (SHAPES, square)}
-    for title, (changes, spec) in tables.items():
-        if arguments.only in (None, title):
-            rows = measure(arguments.folder, arguments.encoder, names, changes, spec)
-            print(table(headers, rows, shrink=[]) + "\n")
+    if arguments.only in (None, "changes"):
+        headers = ["models", "query image", "learned, no defence", "learned", "weighted-rkme"]
+        rows = measure_changes(arguments.folder, arguments.encoder)
+        print(table(headers, rows, shrink=[]) + "\n")
+    if arguments.only in (None, "shapes"):
+        names = arguments.methods.split(",")
+        headers = ["query image", *(f"{n} top-{k}" for n in names for k in (1, 4))]
+        rows = measure_shapes(arguments.folder, arguments.encoder, names)
+        print(table(headers, rows, shrink=[]) + "\n")
     return 0
-
-
-def _images(folder: Path, candidates: Sequence[CandidateRef], prompt_id: str) -> list[Image.Image]:
-    folders = [folder / "images" / candidate.name for candidate in candidates]
-    return [open_image(next(path.glob(prompt_id + ".*"))) for path in folders]
 
 
 if __name__ == "__main__":

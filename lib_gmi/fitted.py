@@ -44,7 +44,7 @@ MAX_HELD_OUT = 24
 #: Attention is tried on libraries of up to so many samples: its cost grows fast, its use does not.
 MAX_ATTENTIVE = 3000
 #: Bumped when fitting changes, so that stored state is fitted again.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ TAU_TEXT = 0.2
 
 #: A prior counts as much as so many samples (``benchmarks/prior.py`` measures it).
 PRIOR_STRENGTH = 20.0
+#: Share of the error covariance that stands for what people do to images before they ask. A few
+#: hundredths make a query nearly as easy after a JPEG as before (``benchmarks/robustness.py``).
+CHANGES_WEIGHT = 0.03
 
 #: Deviations below this share of the reference count as this share: dead channels say nothing.
 _DEVIATION_FLOOR = 0.01
@@ -126,15 +129,18 @@ class Prior:
     """What other models' samples say about an encoder: it steadies the fit of a small library.
 
     Attributes:
-        deviation: reference deviations of the raw features, ``[d]``.
+        deviation: reference deviations of the raw features, ``[d]``; ``None`` if unknown.
         scatter: rows whose outer products add up to the expected scatter of a candidate's
-            samples, in normalised features and with trace 1, ``[r, d]``.
+            samples, in normalised features and with trace 1, ``[r, d]``; ``None`` if unknown.
         strength: worth so many samples; the weight is ``strength / (strength + samples)``.
+        changes: rows whose outer products add up to the scatter of what JPEG, WebP, shrinking and
+            cropping do to an image's features, likewise, ``[c, d]``; ``None`` if unknown.
     """
 
-    deviation: FloatArray
-    scatter: FloatArray
+    deviation: FloatArray | None = None
+    scatter: FloatArray | None = None
     strength: float = PRIOR_STRENGTH
+    changes: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -144,17 +150,28 @@ class Params:
     Attributes:
         shrinkage: λ; the isotropic part of the error covariance, relative to its mean eigenvalue.
         attention: ρ in [0, 1]; how far the weights of the prompts follow the query.
+        pull: κ ≥ 0; how far candidates are drawn to the mean of all in directions in which they
+            differ little for the noise of their samples. Only with ρ = 0.
         balance: of joined encoders, see :class:`Normalizer`; empty for one encoder, and for
             several that count equally.
     """
 
     shrinkage: float = 1.0
     attention: float = 0.0
+    pull: float = 50.0
     balance: tuple[float, ...] = ()
 
 
 #: What leave-one-prompt-out chooses from; the first is the default.
-GRID: tuple[Params, ...] = (Params(1.0), Params(0.3), Params(3.0), Params(1.0, 0.5))
+GRID: tuple[Params, ...] = (
+    Params(1.0),
+    Params(0.3),
+    Params(3.0),
+    Params(1.0, pull=0.0),
+    Params(1.0, pull=10.0),
+    Params(1.0, pull=200.0),
+    Params(1.0, 0.5),
+)
 #: How much more one of several joined encoders may count than the others.
 _EMPHASIS = 4.0
 
@@ -250,15 +267,19 @@ class LearnedKernel:
         self._candidates = (effects @ self._projection.T).astype(np.float32)
         centred = additive.centred(samples, mask)
         self._samples = (centred @ self._projection.T).astype(np.float32)
-        self._noise = self._sampling_noise(mask & stack.shared)
-        # An average of few samples lies too far out; without this, short specifications starve.
-        squares = np.einsum("mr,mr->m", self._candidates, self._candidates)
-        noise = np.full(len(mask), self._noise, dtype=np.float32)
+        noise = self._sampling_noise(mask & stack.shared)
+        self._noise = float(noise.sum())
+        means_noise = np.tile(noise, (len(mask), 1))
         if stack.own is not None:  # what they show adds to the noise of own prompts
             own = mask & stack.own
-            share = own.sum(axis=1) / np.maximum(counts, 1)
-            noise += share * (self._own_noise(own) - self._noise)
-        self._constant = squares - noise / np.maximum(counts, 1)
+            share = (own.sum(axis=1) / np.maximum(counts, 1))[:, None]
+            means_noise += share * (self._own_noise(own, noise) - noise)
+        means_noise /= np.maximum(counts, 1)[:, None]
+        share_kept = self._kept_share(means_noise)
+        self._drawn = np.asarray(share_kept * self._candidates, dtype=np.float32)
+        # An average of few samples lies too far out; without this, short specifications starve.
+        squares = np.square(self._drawn) - np.square(share_kept) * means_noise
+        self._constant = np.asarray(squares.sum(axis=1), dtype=np.float32)
         if params.attention > 0:
             self._prepare_attention(centred, mask)
 
@@ -321,7 +342,7 @@ class LearnedKernel:
             return self._attentive_scores(query, prompts)
         projected = (query - self._additive.centre) @ self._projection.T
         squares = np.einsum("nr,nr->n", projected, projected)[:, None]
-        return np.asarray(squares - 2 * projected @ self._candidates.T + self._constant)
+        return np.asarray(squares - 2 * projected @ self._drawn.T + self._constant)
 
     def novelty(self, features: FloatArray) -> FloatArray:
         """How unlike anything in the library an image is, ``[n, d] → [n]``.
@@ -377,28 +398,48 @@ class LearnedKernel:
             "deviation": self.normalizer.deviation,
             "centre": self._additive.centre,
             "projection": self._projection,
-            "candidates": self._candidates,
-            "constant": self._constant.astype(np.float32),
+            "candidates": self._drawn,
+            "constant": self._constant,
         }
 
-    def _sampling_noise(self, mask: BoolArray) -> float:
-        """E‖P^{1/2}e‖² of one sample around its candidate's mean, inside the projection."""
+    def _kept_share(self, noise: FloatArray) -> FloatArray:
+        """How much of each candidate's mean is kept in each direction, ``[M, r]``, in 0..1.
+
+        B/(B + κV): B is the variance between candidates and V that of a mean of its samples. With
+        κ = 1 that is the posterior mean of a normal model (Efron & Morris 1973), as in
+        probabilistic discriminant analysis (Ioffe 2006). V is what the samples show that P was
+        fitted to, so it is too small for others, and κ makes up for it.
+
+        Args:
+            noise: V, ``[M, r]``.
+        """
+        if self.params.pull == 0 or len(self._candidates) < 2:
+            return np.ones_like(self._candidates)
+        total = np.square(self._candidates).sum(axis=0) / (len(self._candidates) - 1)
+        between = np.maximum(total - noise.mean(axis=0), 0)
+        doubt = self.params.pull * np.maximum(noise, 0)
+        share = between / np.maximum(between + doubt, 1e-30)
+        return np.where(doubt > 0, share, 1.0).astype(np.float32)
+
+    def _sampling_noise(self, mask: BoolArray) -> FloatArray:
+        """Variance of one sample around its candidate's mean, by direction, ``[r]``."""
         # the additive model's parameters
         known = int(mask.any(axis=1).sum()) + int(mask.any(axis=0).sum()) - 1
         free = int(mask.sum()) - known
         if free < 1:
-            return 0.0
+            return np.zeros(self._candidates.shape[1], dtype=np.float32)
         residuals = (self._samples - self._candidates[:, None])[mask]
-        return float(np.square(residuals).sum() / free)
+        return np.asarray(np.square(residuals).sum(axis=0) / free, dtype=np.float32)
 
-    def _own_noise(self, own: BoolArray) -> float:
+    def _own_noise(self, own: BoolArray, shared: FloatArray) -> FloatArray:
         """The same of samples of own prompts: nothing but the candidates' means is known there."""
         free = int(own.sum()) - int(own.any(axis=1).sum())
         if free < 1:
-            return self._noise
+            return shared
         totals = (self._samples * own[:, :, None]).sum(axis=1)
         means = totals / np.maximum(own.sum(axis=1), 1)[:, None]
-        return float(np.square((self._samples - means[:, None])[own]).sum() / free)
+        squares = np.square((self._samples - means[:, None])[own])
+        return np.asarray(squares.sum(axis=0) / free, dtype=np.float32)
 
     # -- ρ > 0: the candidates' representation follows the query -----------------------------------
 
@@ -528,12 +569,13 @@ def _errors(
     energy = float(np.einsum("nd,nd->", rows, rows, dtype=np.float64))
     if min(mask.shape) < 2 or energy <= 1e-20 * max(len(rows), 1):
         return None
-    rows = rows / np.sqrt(energy)
-    if prior is None:
-        return np.asarray(rows, dtype=np.float32)
-    share = prior.strength / (prior.strength + len(rows))
-    joined = np.concatenate([np.sqrt(1 - share) * rows, np.sqrt(share) * prior.scatter])
-    return np.asarray(joined, dtype=np.float32)
+    parts = [rows / np.sqrt(energy)]
+    if prior is not None and prior.scatter is not None:
+        share = prior.strength / (prior.strength + len(rows))
+        parts = [np.sqrt(1 - share) * parts[0], np.sqrt(share) * prior.scatter]
+    if prior is not None and prior.changes is not None:
+        parts.append(np.sqrt(CHANGES_WEIGHT) * prior.changes)
+    return np.asarray(np.concatenate(parts), dtype=np.float32)
 
 
 def _attentive_errors(
@@ -594,7 +636,5 @@ def load_prior(encoder_id: str) -> Prior | None:
     from safetensors.numpy import load
 
     tensors: dict[str, Any] = load(path.read_bytes())
-    return Prior(
-        tensors["deviation"].astype(np.float32),
-        tensors["scatter"].astype(np.float32),
-    )
+    rows = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    return Prior(**rows)

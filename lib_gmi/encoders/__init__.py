@@ -73,11 +73,11 @@ def _register() -> None:
     registry.add(
         EncoderInfo(
             name=DEFAULT,
-            preprocessing="area384-v1",
+            preprocessing="area512-256-v1",
             dim=style.DIM,
             blocks=style.BLOCKS,
             gamma=2.0,
-            summary="style statistics of an ImageNet network at 384² pixels (default)",
+            summary="style statistics of an ImageNet network at 512² and 256² pixels (default)",
             load=lambda device: style.Style(registry.info(DEFAULT).id, device),
         )
     )
@@ -89,7 +89,7 @@ def _register() -> None:
             dim=style.FAST_DIM,
             blocks=style.FAST_BLOCKS,
             gamma=2.0,
-            summary="means and deviations only, at 256² pixels: three times faster, less accurate",
+            summary="means and deviations only, at 256² pixels: six times faster, less accurate",
             load=lambda device: style.FastStyle(registry.info(fast).id, device),
         )
     )

@@ -58,28 +58,34 @@ def _rounded(length: float) -> int:
 class _StyleEncoder(ImageEncoder):
     """Prepares pixels, groups images of one shape, and leaves the statistics to its children."""
 
-    def __init__(self, id: str, dim: int, side: int, device: str) -> None:
+    #: Areas at which images are looked at, as sides of squares, and how many numbers each gives.
+    scales: tuple[tuple[int, int], ...]
+
+    def __init__(self, id: str, dim: int, device: str) -> None:
         super().__init__(id, dim)
-        self._side = side
         self.network = network.load(device)
 
     def encode_batch(self, images: Sequence[Image.Image]) -> FloatArray:
+        features = [self._at(side, count, images) for side, count in self.scales]
+        return np.concatenate(features, axis=1)
+
+    def _at(self, side: int, count: int, images: Sequence[Image.Image]) -> FloatArray:
         import torch
 
-        prepared = [prepare(image, self._side) for image in images]
-        features = np.empty((len(images), self.dim), dtype=np.float32)
+        prepared = [prepare(image, side) for image in images]
+        features = np.empty((len(images), count), dtype=np.float32)
         with torch.inference_mode():
             for size in dict.fromkeys(image.size for image in prepared):
                 rows = [i for i, image in enumerate(prepared) if image.size == size]
                 pixels = torch.from_numpy(np.stack([np.asarray(prepared[i]) for i in rows]))
                 # [n, h, w, 3] bytes are channels_last already once permuted
                 unit = pixels.to(self.network.device).permute(0, 3, 1, 2).float() / 255
-                features[rows] = self._features(unit).float().cpu().numpy()
+                features[rows] = self._features(unit, side).float().cpu().numpy()
         return features
 
     @abstractmethod
-    def _features(self, unit: torch.Tensor) -> torch.Tensor:
-        """Statistics of pixels in 0..1, ``[n, 3, h, w] → [n, dim]``."""
+    def _features(self, unit: torch.Tensor, side: int) -> torch.Tensor:
+        """Statistics of pixels in 0..1 at one of the scales, ``[n, 3, h, w] → [n, count]``."""
 
 
 def normalised(unit: torch.Tensor) -> torch.Tensor:
@@ -108,6 +114,8 @@ def _moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 # -- the default ----------------------------------------------------------------------------------
 
+#: Sides of squares of the areas at which an image is looked at.
+_FINE, _COARSE = 512, 256
 #: Residual blocks of the network: -1 is the stem, the last one is where it stops.
 _MEANS_AFTER = (-1, 0, 2, 4, 7, 10)
 _CORRELATIONS_AFTER = (-1, 0, 2, 4)
@@ -133,34 +141,44 @@ def _layout(parts: Sequence[tuple[str, int]]) -> tuple[Block, ...]:
 
 
 _HIDDEN = sum(network.HIDDEN_CHANNELS[i] for i in _DEPTHWISE_IN)
+_MEANS = sum(_channels(a) for a in _MEANS_AFTER)
+_COARSE_DIM = _MEANS + 2 * _HIDDEN
 BLOCKS = _layout(
     [
-        ("means", sum(_channels(a) for a in _MEANS_AFTER)),
+        ("means", _MEANS),
         *((f"correlations-{a}", _pairs(_channels(a))) for a in _CORRELATIONS_AFTER),
         ("depthwise-means", _HIDDEN),
         ("depthwise-deviations", _HIDDEN),
+        ("coarse-means", _MEANS),
+        ("coarse-depthwise-means", _HIDDEN),
+        ("coarse-depthwise-deviations", _HIDDEN),
     ]
 )
 DIM = BLOCKS[-1].stop
 
 
 class Style(_StyleEncoder):
-    """The default: 3,768 numbers at 384² pixels.
+    """The default: 5,864 numbers. At 512² pixels
 
     * channel means after the stem and blocks 0, 2, 4, 7 and 10;
     * the upper triangle of the matrix logarithm of the channel correlations after the stem and
       blocks 0, 2 and 4. The logarithm maps correlation matrices to a flat space, where differences
       and averages mean what they should (Arsigny et al., "Log-Euclidean metrics", 2006);
-    * channel means and deviations of the depthwise convolutions of blocks 0 to 5.
+    * channel means and deviations of the depthwise convolutions of blocks 0 to 5;
+
+    and at 256² pixels the means and deviations again. Two scales tell more than any one between
+    them; correlations at the coarser one add nothing (``docs/results.md``).
 
     Statistics of the pixels' finest detail are left out on purpose: they gain .01 on untouched
     images and lose .03 to .09 on images that were saved as JPEG or resized (``docs/results.md``).
     """
 
-    def __init__(self, id: str, device: str) -> None:
-        super().__init__(id, DIM, 384, device)
+    scales = ((_FINE, DIM - _COARSE_DIM), (_COARSE, _COARSE_DIM))
 
-    def _features(self, unit: torch.Tensor) -> torch.Tensor:
+    def __init__(self, id: str, device: str) -> None:
+        super().__init__(id, DIM, device)
+
+    def _features(self, unit: torch.Tensor, side: int) -> torch.Tensor:
         import torch
 
         means, correlations, averages, deviations = [], [], [], []
@@ -172,7 +190,7 @@ class Style(_StyleEncoder):
                 deviations.append(deviation)
             elif kind == "block" and index in _MEANS_AFTER:
                 means.append(values.mean(1))
-                if index in _CORRELATIONS_AFTER:
+                if side == _FINE and index in _CORRELATIONS_AFTER:
                     correlations.append(_log_correlations(values, means[-1]))
         return torch.cat([*means, *correlations, *averages, *deviations], dim=1)
 
@@ -208,10 +226,12 @@ FAST_DIM = FAST_BLOCKS[-1].stop
 class FastStyle(_StyleEncoder):
     """Channel means and deviations of eight layers at 256² pixels: 1,632 numbers."""
 
-    def __init__(self, id: str, device: str) -> None:
-        super().__init__(id, FAST_DIM, 256, device)
+    scales = ((256, FAST_DIM),)
 
-    def _features(self, unit: torch.Tensor) -> torch.Tensor:
+    def __init__(self, id: str, device: str) -> None:
+        super().__init__(id, FAST_DIM, device)
+
+    def _features(self, unit: torch.Tensor, side: int) -> torch.Tensor:
         import torch
 
         moments = [
