@@ -107,8 +107,8 @@ def _register() -> None:
     registry.add_family(
         Family(
             prefix=openclip.PREFIX,
-            summary="images and texts: openclip/MODEL/TAG (list them with gmi encoders --openclip), "
-            "openclip/MODEL/file:WEIGHTS or openclip/file:FOLDER",
+            summary="images and texts: openclip/MODEL/TAG (gmi encoders --openclip lists them), "
+            "openclip/MODEL/file:WEIGHTS, or openclip/file:FOLDER",
             image=openclip.image_info,
             text=openclip.text_info,
         )

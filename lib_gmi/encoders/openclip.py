@@ -17,7 +17,6 @@ import numpy as np
 from ..errors import EncoderError
 from . import openclip_names as names
 from .base import BaseTextEncoder, ImageEncoder
-from .openclip_names import PREFIX
 from .registry import Block, EncoderInfo, TextEncoderInfo
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from .openclip_network import Network
 
 Item = TypeVar("Item")
+
+PREFIX = names.PREFIX
 
 #: The most characters of a text that are looked at, for each token of the context. Words have 4 to
 #: 6 for each; reading much more would only take time.
@@ -217,7 +218,8 @@ class OpenClipText(BaseTextEncoder):
 
     def encode_text_batch(self, texts: Sequence[str]) -> FloatArray:
         rows = _in_parts(self._shared, texts, _texts)
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        unit: FloatArray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        return unit
 
     def longer_than_context(self, texts: Sequence[str]) -> list[bool]:
         """For each text, whether its end is cut off: commonly after 77 tokens, some 55 words.

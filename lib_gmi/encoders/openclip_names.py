@@ -238,7 +238,7 @@ def _short(sha256: str) -> str:
 def _sha256(path: Path) -> str:
     """Of a file that may have gigabytes: computed once for each version of it."""
     now = stamp(path)
-    known = {r["path"]: (r["stamp"], r["sha256"]) for r in _notes().values()} | _hashes
+    known = {r["path"]: (r["stamp"], str(r["sha256"])) for r in _notes().values()} | _hashes
     found = known.get(str(path))
     if found is not None and now and found[0] == now:
         return found[1]

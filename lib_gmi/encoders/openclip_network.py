@@ -130,7 +130,7 @@ class Source:
             MissingExtraError: the text tower's description is not on this machine.
             EncoderError: the image tower would come from the hub.
         """
-        config = json.loads(json.dumps(self.config))
+        config: dict[str, Any] = json.loads(json.dumps(self.config))
         vision, text = config["vision_cfg"], config["text_cfg"]
         if ":" in str(vision.get("timm_model_name", "")):
             raise EncoderError(
@@ -281,7 +281,10 @@ def _check_device(device: str) -> None:
         kind = torch.device(device).type
     except RuntimeError:
         raise EncoderError(f"'{device}' is not a device. Use cpu, cuda or mps.") from None
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    there: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
     if kind in there and not there[kind]():
         raise EncoderError(f"There is no device '{device}' here. Use cpu.")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -254,7 +255,10 @@ def _pickled(path: Path, permitted: bool, trusted: bool) -> dict[str, Any]:
 
     script = _is_torchscript(path)
     if script and trusted:
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+        jit: Any = torch.jit  # untyped
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer versions of torch call it deprecated
+            return dict(jit.load(str(path), map_location="cpu").state_dict())
     if script:
         raise EncoderError(
             f"{path}: is a program (TorchScript), not weights. Use weights as safetensors."
@@ -266,7 +270,8 @@ def _pickled(path: Path, permitted: bool, trusted: bool) -> dict[str, Any]:
             "restricted reader."
         )
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # by its content: newer versions of torch go by the name
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader has no error of its own
         raise EncoderError(
             f"{path}: cannot be read as weights ({_first_line(error)}). It is damaged, was "
