@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import pickle
+import socket
 import subprocess
 import sys
 import warnings
@@ -389,13 +390,26 @@ def no_network(
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", down)
     monkeypatch.setattr(open_clip, "download_pretrained_from_url", down)
+    monkeypatch.setattr(socket, "getaddrinfo", down)
+    monkeypatch.setattr(socket.socket, "connect", down)
     return asked
 
 
-def test_nothing_is_downloaded_unasked(no_network: list[tuple[Any, ...]]) -> None:
-    with pytest.raises(MissingExtraError) as caught:
-        load("openclip/ViT-B-32/laion2b_s34b_b79k")
-    for part in ("about 605 MB", "GMI_ALLOW_DOWNLOAD=1", "--download", "openclip/ViT-B-32/file:"):
+@pytest.mark.parametrize(
+    ("model", "tag", "size"),
+    [
+        ("ViT-B-32", "laion2b_s34b_b79k", "about 605 MB"),
+        ("RN50", "openai", "about 408 MB"),
+        ("roberta-ViT-B-32", "laion2b_s12b_b32k", "of unknown size"),  # its text tower is a hub's
+        ("convnext_base", "laion400m_s13b_b51k", "MB|of unknown size"),  # as timm has it
+    ],
+)
+def test_nothing_is_downloaded_unasked(
+    no_network: list[tuple[Any, ...]], model: str, tag: str, size: str
+) -> None:
+    with pytest.raises(MissingExtraError, match=size) as caught:
+        load(f"openclip/{model}/{tag}")
+    for part in ("GMI_ALLOW_DOWNLOAD=1", "--download", "By hand: "):
         assert part in str(caught.value)
     assert no_network == []
 

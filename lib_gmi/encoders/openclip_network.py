@@ -120,7 +120,8 @@ class Source:
 
     def _size(self) -> str:
         with contextlib.suppress(Exception):  # some architectures cannot be made without memory
-            return f"about {parameters(self.config) * 4 / 1e6:,.0f} MB, or half as much"
+            config = self.localised(allow_download=False)
+            return f"about {parameters(config) * 4 / 1e6:,.0f} MB, or half as much"
         return "of unknown size; most have 0.3 to 5 GB"
 
     def localised(self, allow_download: bool | None = None) -> dict[str, Any]:
