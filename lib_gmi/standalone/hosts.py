@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..encoders import DEFAULT, registry
-from ..errors import GMIError, HostError, RankingError
+from ..errors import EncoderError, GMIError, HostError, RankingError
 from ..hosts.folder import FolderHost
 from ..presets import CODEC, Overrides, Preset
 from ..prompts import Prompt, PromptSet, default_prompt_set
@@ -214,10 +214,11 @@ CANNOT_BUILD = (
 
 def _most(library: Library) -> tuple[str, PromptSet]:
     """Encoder and prompt set of most specifications; rather of the default encoder."""
-    known = {info.id: info.name for info in registry.images()}
+    known: dict[str, str] = {}
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in library.entries():
-        if entry.encoder_id in known:
+        with contextlib.suppress(EncoderError):  # of another version, or its package is missing
+            known[entry.encoder_id] = registry.info(entry.encoder_id).name
             groups.setdefault((entry.encoder_id, entry.prompt_set_hash), []).append(entry)
     if not groups:
         raise RankingError(NOTHING)
