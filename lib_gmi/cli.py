@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli_harvest, cli_packs, cli_reencode
+from . import cli_encoders, cli_harvest, cli_packs, cli_reencode
 from .cli_parts import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_harvest.add_parser(commands)
     cli_packs.add_parser(commands)
     _add_demo(commands)
-    _add_encoders(commands)
+    cli_encoders.add_parser(commands)
     _add_ui(commands)
     return parser
 
@@ -98,6 +98,7 @@ def _add_build(commands: Any) -> None:
     )
     build.add_argument("folder", type=Path, help="folder with images/ and prompts.json")
     build.add_argument("--encoder", default=None, help="see gmi encoders (default: auto)")
+    cli_encoders.add_download_option(build)
     build.add_argument("--limit", type=positive, metavar="N", help="only the first N prompts")
     build.add_argument(
         "--exclude", action="append", default=[], metavar="ID", help="leave this prompt out"
@@ -121,6 +122,8 @@ def _build(arguments: argparse.Namespace) -> int:
     host.leave_out(arguments.exclude)
     candidates = _matching(host.list_checkpoints(), arguments.candidates)
     library = Library(arguments.library)
+    if arguments.download:
+        cli_encoders.download(arguments.encoder or AUTO)
     if arguments.rebuild:
         chosen = {candidate.identity for candidate in candidates}
         library.remove([e for e in library.entries() if e.identity in chosen])
@@ -429,7 +432,7 @@ def _duplicates(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-# -- demo, encoders -------------------------------------------------------------------------------
+# -- demo -----------------------------------------------------------------------------------------
 
 
 def _add_demo(commands: Any) -> None:
@@ -474,45 +477,6 @@ def _photograph() -> tuple[Any, str]:
 
     photographs: Any = data  # untyped
     return Image.fromarray(photographs.astronaut()), "scikit-image's photograph of Eileen Collins"
-
-
-def _add_encoders(commands: Any) -> None:
-    encoders = commands.add_parser("encoders", help="list encoders and methods")
-    encoders.add_argument("--json", action="store_true", help="print JSON")
-    encoders.set_defaults(run=_encoders)
-
-
-def _encoders(arguments: argparse.Namespace) -> int:
-    from .encoders import AUTO, choose, registry
-    from .methods import METHODS
-
-    chosen, reason = choose()
-
-    if arguments.json:
-        print_json(
-            {
-                "auto": {"name": chosen, "reason": reason},
-                "encoders": [
-                    {"name": i.name, "id": i.id, "dim": i.dim, "summary": i.summary}
-                    for i in registry.images()
-                ],
-                "text_encoders": [
-                    {"id": i.id, "dim": i.text_dim, "extra": i.extra, "summary": i.summary}
-                    for i in registry.texts()
-                ],
-                "methods": [{"name": m.name, "summary": m.summary} for m in METHODS.values()],
-            }
-        )
-        return EXIT_OK
-    rows = [[AUTO, "", reason]]
-    rows += [[i.name, str(i.dim), i.summary] for i in registry.images()]
-    rows += [[i.id, str(i.text_dim), i.summary] for i in registry.texts()]
-    print(table(["encoder", "numbers", ""], rows, shrink=[2]))
-    print()
-    say("Join encoders with +, for instance style/efficientnet-lite0+pixels/32x32.")
-    print()
-    print(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()], shrink=[1]))
-    return EXIT_OK
 
 
 # -- ui -------------------------------------------------------------------------------------------

@@ -43,19 +43,19 @@ class FileIndex:
             HostError: the file cannot be read.
         """
         known = self._known()
-        stamp = _stamp(path)
+        now = stamp(path)
         found = known.get(str(path))
-        if found is None or found[0] != stamp or not stamp:
-            found = known[str(path)] = (stamp, quick_identity(path))
+        if found is None or found[0] != now or not now:
+            found = known[str(path)] = (now, quick_identity(path))
             self._changed = True
         return found[1]
 
     def facts(self, path: Path) -> CheckpointFacts:
         """See :func:`.checkpoints.inspect`."""
-        stamp = _stamp(path)
+        now = stamp(path)
         found = self._facts.get(str(path))
-        if found is None or found[0] != stamp or not stamp:
-            found = self._facts[str(path)] = (stamp, inspect(path))
+        if found is None or found[0] != now or not now:
+            found = self._facts[str(path)] = (now, inspect(path))
         return found[1]
 
     def save(self) -> None:
@@ -79,7 +79,7 @@ class FileIndex:
         return self._identities
 
 
-def _stamp(path: Path) -> list[int]:
+def stamp(path: Path) -> list[int]:
     """What changes when a file is replaced or written to; empty if that cannot be told."""
     try:
         status = path.stat()

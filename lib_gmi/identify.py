@@ -164,7 +164,11 @@ def requirement(
     if prompt is None or not prompt.strip() or text_encoder is None:
         return Requirement(features, encoder.id, prompt=prompt)
     embedding = text_encoder.encode_texts([prompt])[0]
-    return Requirement(features, encoder.id, embedding, text_encoder.id, prompt)
+    notes: tuple[str, ...] = ()
+    longer = getattr(text_encoder, "longer_than_context", None)
+    if longer is not None and longer([prompt])[0]:
+        notes = (f"The prompt is longer than {text_encoder.id} reads: its end was not used.",)
+    return Requirement(features, encoder.id, embedding, text_encoder.id, prompt, notes)
 
 
 def identify(
@@ -276,7 +280,7 @@ def _groups(
 def _notes(wanted: Requirement, prompts: FloatArray | None) -> tuple[str, ...]:
     if wanted.prompt and prompts is None:
         return ("The prompt was not used: the library was built without that text encoder.",)
-    return ()
+    return wanted.notes
 
 
 def _prompts(library: FittedLibrary, wanted: Requirement) -> FloatArray | None:

@@ -29,6 +29,20 @@ def default_library_folder() -> Path:
     return user_data_path("gmi", appauthor=False) / "library"
 
 
+def remembered_files() -> Path:
+    """Where the encoders of this machine's own files are noted: beside the default library.
+
+    With ``$GMI_LIBRARY`` inside that folder. A file of notes, safe to delete.
+    """
+    name = "openclip-files.json"
+    if os.environ.get(LIBRARY_VARIABLE):
+        return default_library_folder() / name
+    try:
+        return default_library_folder().parent / name
+    except ImportError:  # hosts ship no platformdirs, and pass a library folder of their own
+        return Path.home() / ".gmi" / name
+
+
 def data_folder() -> Path:
     """What ships with this program: prompts, priors, the embedded library."""
     return Path(__file__).parent / "data"

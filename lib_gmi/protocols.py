@@ -182,6 +182,20 @@ class TextEncoder(Protocol):
         """Embeddings of n texts as float32 ``[n, text_dim]``, of unit length."""
 
 
+@runtime_checkable
+class JointEncoder(Encoder, Protocol):
+    """Images and texts in one space, where a text lies near the images that show it.
+
+    The cosine of ``encode_images`` and ``encode_texts`` says how well they fit.
+    """
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """Embeddings of n texts as float32 ``[n, dim]``, of unit length."""
+
+    def longer_than_context(self, texts: Sequence[str]) -> list[bool]:
+        """For each text, whether its end is cut off before it is encoded."""
+
+
 @dataclass(frozen=True)
 class PseudoPrompt:
     """Text that describes a query image, and where it comes from."""

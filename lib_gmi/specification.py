@@ -342,6 +342,7 @@ class Requirement:
         prompt_embedding: q_τ, float32 ``[t]``, or ``None`` without a prompt.
         text_encoder_id: of q_τ.
         prompt: the (pseudo-)prompt itself.
+        notes: whole sentences on how it was made, to show with the ranking.
     """
 
     features: FloatArray
@@ -349,6 +350,7 @@ class Requirement:
     prompt_embedding: FloatArray | None = None
     text_encoder_id: str | None = None
     prompt: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or len(self.features) < 1:

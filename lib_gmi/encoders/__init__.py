@@ -6,11 +6,11 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..errors import MissingExtraError
-from .registry import EncoderInfo, Registry, TextEncoderInfo
+from ..errors import EncoderError, MissingExtraError
+from .registry import EncoderInfo, Family, Registry, TextEncoderInfo
 
 if TYPE_CHECKING:
-    from ..protocols import Encoder, TextEncoder
+    from ..protocols import Encoder, JointEncoder, TextEncoder
 
 DEFAULT = "style/efficientnet-lite0"
 #: Stands for the encoder that measured best among those that need no download.
@@ -49,7 +49,32 @@ def load(name: str, device: str = "cpu") -> Encoder:
         EncoderError: unknown name, or damaged weights.
         MissingExtraError: its weights are not installed.
     """
-    return _load(registry.info(named(name)).name, device)
+    return _load(registry.info(named(name)).id, device)
+
+
+def load_joint(name: str, device: str = "cpu") -> JointEncoder:
+    """An image encoder whose texts live in the same space, by name or id.
+
+    Raises:
+        EncoderError: unknown name, damaged weights, or an encoder without texts.
+        MissingExtraError: its package or its weights are not installed.
+    """
+    from ..protocols import JointEncoder
+
+    encoder = load(name, device)
+    if not isinstance(encoder, JointEncoder):
+        raise EncoderError(
+            f"'{name}' encodes images only. Images and texts in one space come from open_clip: "
+            "see gmi encoders --openclip."
+        )
+    return encoder
+
+
+def release() -> None:
+    """Free the memory of large encoders; whoever uses one again loads it again."""
+    from . import openclip
+
+    openclip.release()
 
 
 def load_text(name: str, device: str = "cpu") -> TextEncoder:
@@ -68,7 +93,7 @@ def _load(name: str, device: str) -> Encoder:
 
 
 def _register() -> None:
-    from . import pixels, style, text
+    from . import openclip, pixels, style, text
 
     registry.add(
         EncoderInfo(
@@ -102,6 +127,15 @@ def _register() -> None:
             gamma=2.0,
             summary="plain pixels, the baseline of rkme-basic",
             load=lambda device: pixels.Pixels(registry.info("pixels/32x32").id, device),
+        )
+    )
+    registry.add_family(
+        Family(
+            prefix=openclip.PREFIX,
+            summary="images and texts: openclip/MODEL/TAG (gmi encoders --openclip lists them), "
+            "openclip/MODEL/file:WEIGHTS, or openclip/file:FOLDER",
+            image=openclip.image_info,
+            text=openclip.text_info,
         )
     )
     registry.add_text(

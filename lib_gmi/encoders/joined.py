@@ -51,16 +51,17 @@ def joined_info(parts: Sequence[EncoderInfo], load: Callable[[str, str], Encoder
 
     Args:
         parts: in the order of their features.
-        load: an encoder by name and device.
+        load: an encoder by id and device.
 
     Raises:
         EncoderError: an encoder occurs twice, or there are too many.
     """
-    names = [part.name for part in parts]
-    if len(set(names)) < len(names):
-        raise EncoderError(f"'{JOINT.join(names)}': an encoder can be joined with others only.")
+    ids = [part.id for part in parts]
+    name = JOINT.join(part.name for part in parts)
+    if len(set(ids)) < len(ids):
+        raise EncoderError(f"'{name}': an encoder can be joined with others only.")
     if len(parts) > MAX_PARTS:
-        raise EncoderError(f"'{JOINT.join(names)}': at most {MAX_PARTS} encoders can be joined.")
+        raise EncoderError(f"'{name}': at most {MAX_PARTS} encoders can be joined.")
     blocks, start = [], 0
     for number, part in enumerate(parts):
         for block in part.blocks:
@@ -70,15 +71,13 @@ def joined_info(parts: Sequence[EncoderInfo], load: Callable[[str, str], Encoder
     last = parts[-1]
     return EncoderInfo(
         # each part keeps its own preprocessing, the last one's stands at the end as in any id
-        name=JOINT.join([*(part.id for part in parts[:-1]), last.name]),
+        name=JOINT.join([*ids[:-1], last.name]),
         preprocessing=last.preprocessing,
         dim=start,
         blocks=tuple(blocks),
         gamma=max(part.gamma for part in parts),
         summary=f"{len(parts)} encoders side by side",
-        load=lambda device: Joined(
-            JOINT.join(part.id for part in parts), [load(name, device) for name in names]
-        ),
+        load=lambda device: Joined(JOINT.join(ids), [load(id_, device) for id_ in ids]),
     )
 
 

@@ -65,10 +65,31 @@ class TextEncoderInfo:
     load: Callable[[str], TextEncoder]
 
 
+@dataclass(frozen=True)
+class Family:
+    """Encoders that are too many to list: rows are made when somebody asks for a name.
+
+    Attributes:
+        prefix: of every name, for instance ``openclip/``.
+        summary: one line for ``gmi encoders``: what it is and how names are written.
+        image: name or full id → its row, without loading weights. For a full id the row has that
+            id; whether this version still makes those features is checked when it is loaded.
+        text: likewise, for texts.
+
+    Both raise :class:`.EncoderError` for unknown names and where their package is not installed.
+    """
+
+    prefix: str
+    summary: str
+    image: Callable[[str], EncoderInfo]
+    text: Callable[[str], TextEncoderInfo]
+
+
 class Registry:
     """Encoders by name or id. Refuses duplicates; unknown names are answered with near matches."""
 
     def __init__(self) -> None:
+        self._families: dict[str, Family] = {}
         self._images: dict[str, EncoderInfo] = {}
         self._texts: dict[str, TextEncoderInfo] = {}
 
@@ -95,6 +116,22 @@ class Registry:
             raise EncoderError(f"A text encoder named '{info.id}' is registered already.")
         self._texts[info.id] = info
 
+    def add_family(self, family: Family) -> None:
+        """Register a family.
+
+        Raises:
+            EncoderError: the prefix is taken.
+        """
+        if family.prefix in self._families:
+            raise EncoderError(f"Encoders named '{family.prefix}…' are registered already.")
+        self._families[family.prefix] = family
+
+    def families(self) -> list[Family]:
+        return list(self._families.values())
+
+    def _family(self, name: str) -> Family | None:
+        return next((f for prefix, f in self._families.items() if name.startswith(prefix)), None)
+
     def images(self) -> list[EncoderInfo]:
         return list(self._images.values())
 
@@ -105,28 +142,38 @@ class Registry:
         """An image encoder by name or by full id; several joined by ``+`` are one encoder.
 
         Raises:
-            EncoderError: unknown, or known with another preprocessing.
+            EncoderError: unknown, or known with another preprocessing; or the package that knows
+                it is not installed.
         """
-        if JOINT in name:
-            from .joined import joined_info, split
+        parts = self.parts(name)
+        if len(parts) > 1:
+            from .joined import joined_info
 
-            parts = split(name, self._begins)
-            if len(parts) > 1:
-                return joined_info([self.info(part) for part in parts], self._load_part)
+            return joined_info([self.info(part) for part in parts], self._load_part)
         plain, _, preprocessing = name.partition("@")
         found = self._images.get(plain)
+        if found is None and (family := self._family(name)) is not None:
+            return family.image(name)
         if found is None:
-            raise EncoderError(_unknown("encoder", plain, self._images))
+            raise EncoderError(unknown("encoder", plain, self._images))
         if preprocessing and preprocessing != found.preprocessing:
             raise EncoderError(
                 f"'{name}' was made by another version of this program, which has '{found.id}'. "
-                "Build those specifications again."
+                "Its kept samples can be read again: gmi library reencode."
             )
         return found
 
+    def parts(self, name: str) -> list[str]:
+        """The names or ids of joined encoders; of a single one, its own."""
+        if JOINT not in name:
+            return [name]
+        from .joined import split
+
+        return split(name, self._begins)
+
     def _begins(self, text: str) -> bool:
         """Whether a text begins like an encoder's name: with the part before the first slash."""
-        kinds = {name.partition("/")[0] for name in self._images}
+        kinds = {name.partition("/")[0] for name in (*self._images, *self._families)}
         return text.partition("/")[0] in kinds
 
     def _load_part(self, name: str, device: str) -> Encoder:
@@ -136,15 +183,17 @@ class Registry:
         """A text encoder by id.
 
         Raises:
-            EncoderError: unknown.
+            EncoderError: unknown, or the package that knows it is not installed.
         """
-        try:
+        if name in self._texts:
             return self._texts[name]
-        except KeyError:
-            raise EncoderError(_unknown("text encoder", name, self._texts)) from None
+        if (family := self._family(name)) is not None:
+            return family.text(name)
+        raise EncoderError(unknown("text encoder", name, self._texts))
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: near matches, or all there are."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."

@@ -214,10 +214,11 @@ CANNOT_BUILD = (
 
 def _most(library: Library) -> tuple[str, PromptSet]:
     """Encoder and prompt set of most specifications; rather of the default encoder."""
+    known: dict[str, str] = {}
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in library.entries():
-        with contextlib.suppress(EncoderError):  # made by another version of this program
-            registry.info(entry.encoder_id)
+        with contextlib.suppress(EncoderError):  # of another version, or its package is missing
+            known[entry.encoder_id] = registry.info(entry.encoder_id).name
             groups.setdefault((entry.encoder_id, entry.prompt_set_hash), []).append(entry)
     if not groups:
         raise RankingError(NOTHING)

@@ -1,0 +1,290 @@
+"""Images and texts in one space: any CLIP model that open_clip knows (Radford et al. 2021).
+
+Names are in :mod:`.openclip_names`, files in :mod:`.openclip_weights`, the making of a network in
+:mod:`.openclip_network`. Here: the rows of the registry, and encoders that share one network for
+images and texts, make room for others when asked, and make do with the memory there is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from ..errors import EncoderError
+from . import openclip_names as names
+from .base import BaseTextEncoder, ImageEncoder
+from .registry import Block, EncoderInfo, TextEncoderInfo
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..protocols import FloatArray
+    from .openclip_network import Network
+
+Item = TypeVar("Item")
+
+PREFIX = names.PREFIX
+
+#: The most characters of a text that are looked at, for each token of the context. Words have 4 to
+#: 6 for each; reading much more would only take time.
+_CHARACTERS_PER_TOKEN = 16
+
+
+def image_info(name: str) -> EncoderInfo:
+    """The registry's row for a name or id; of an id, without importing open_clip.
+
+    Raises:
+        EncoderError: unknown model or tag, no such file, or open_clip is not installed.
+    """
+    parsed = names.parse(name)
+    dim = names.dim_of(parsed.model)
+    preprocessing = parsed.preprocessing
+    if not preprocessing:
+        from .openclip_network import source
+
+        preprocessing = str(source(parsed).preprocess)
+    id = f"{parsed.plain}@{preprocessing}"
+    return EncoderInfo(
+        name=parsed.plain,
+        preprocessing=preprocessing,
+        dim=dim,
+        blocks=(Block("clip", 0, dim),),
+        gamma=2.0,  # as for the others: features are standardised and brought to unit length
+        summary=f"images and texts, {parsed.model} of open_clip",
+        load=lambda device: OpenClip(id, dim, _ready(parsed, preprocessing, device)),
+    )
+
+
+def text_info(name: str) -> TextEncoderInfo:
+    """The registry's row for texts: the same names; the id says nothing of preprocessing.
+
+    Raises:
+        EncoderError: unknown model, no such file, or open_clip is not installed.
+    """
+    parsed = names.parse(name)
+    dim = names.dim_of(parsed.model)
+    return TextEncoderInfo(
+        id=parsed.plain,
+        text_dim=dim,
+        summary=f"texts, {parsed.model} of open_clip",
+        extra="clip",
+        load=lambda device: OpenClipText(parsed.plain, dim, _ready(parsed, "", device)),
+    )
+
+
+def fetch(name: str, allow_download: bool = False) -> Path:
+    """The weights' file; downloaded if it is missing and that is allowed.
+
+    Afterwards the encoder loads without network.
+
+    Raises:
+        EncoderError: unknown name, or the download failed.
+        MissingExtraError: the weights are not on this machine, and must not be downloaded.
+    """
+    from .openclip_network import source
+
+    found = source(names.parse(name))
+    path = found.weights(allow_download or None)
+    found.localised(allow_download or None)
+    return path
+
+
+def known(pattern: str = "") -> list[tuple[str, str]]:
+    """Models and tags that open_clip knows, those whose name holds ``pattern`` (any case).
+
+    Raises:
+        EncoderError: open_clip is not installed.
+    """
+    from .openclip_network import package
+
+    pairs: list[tuple[str, str]] = package().list_pretrained()
+    return [pair for pair in pairs if pattern.lower() in "/".join(pair).lower()]
+
+
+# -- networks, each loaded once --------------------------------------------------------------------
+
+
+class Shared:
+    """One network on one device, loaded when it is needed, for every encoder that uses it."""
+
+    def __init__(self, name: names.Name, device: str) -> None:
+        self._name, self._device = name, device
+        self._lock = threading.Lock()
+        self._network: Network | None = None
+        self._half: bool | None = None
+        #: Items that went through at once without running out of memory.
+        self.fits: int | None = None
+
+    def network(self) -> Network:
+        """The network, loaded now if it is not in memory."""
+        with self._lock:
+            if self._network is None:
+                from .openclip_network import source
+
+                self._network = source(self._name).load(self._device, self._half)
+            return self._network
+
+    def in_full_precision(self) -> Network:
+        """The network again, with more digits: some overflow in half precision."""
+        with self._lock:
+            self._network, self._half = None, False
+        return self.network()
+
+    def release(self) -> None:
+        """Forget the network. What runs meanwhile ends; the next use loads it again."""
+        with self._lock:
+            self._network = None
+        _free_memory()
+
+
+_shared: dict[tuple[str, str], Shared] = {}
+_shared_lock = threading.Lock()
+
+
+def _ready(name: names.Name, preprocessing: str, device: str) -> Shared:
+    with _shared_lock:
+        shared = _shared.setdefault((name.plain, device), Shared(name, device))
+    actual = str(shared.network().preprocess)
+    if preprocessing and preprocessing != actual:
+        raise EncoderError(
+            f"'{name.plain}@{preprocessing}' was made by another version of this program or of "
+            f"open_clip, which here makes '{actual}'. Build those specifications again."
+        )
+    return shared
+
+
+def release() -> None:
+    """Free the memory of every network that was loaded here."""
+    with _shared_lock:
+        loaded = list(_shared.values())
+    for shared in loaded:
+        shared.release()
+
+
+def _free_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+# -- encoders --------------------------------------------------------------------------------------
+
+
+class OpenClip(ImageEncoder):
+    """Image embeddings before they are brought to unit length, and texts beside them.
+
+    See :class:`.protocols.JointEncoder`.
+    """
+
+    def __init__(self, id: str, dim: int, shared: Shared) -> None:
+        super().__init__(id, dim, batch_size=32)
+        self._shared = shared
+
+    def encode_batch(self, images: Sequence[Image.Image]) -> FloatArray:
+        return _in_parts(self._shared, images, lambda network, part: network.images(part))
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """See :class:`OpenClipText`."""
+        return self._texts().encode_texts(texts)
+
+    def longer_than_context(self, texts: Sequence[str]) -> list[bool]:
+        """See :class:`OpenClipText`."""
+        return self._texts().longer_than_context(texts)
+
+    def release(self) -> None:
+        """Free the network's memory; the next use loads it again."""
+        self._shared.release()
+
+    def _texts(self) -> OpenClipText:
+        return OpenClipText(self.id.partition("@")[0], self.dim, self._shared)
+
+
+class OpenClipText(BaseTextEncoder):
+    """Text embeddings of unit length. What goes beyond the context is cut off."""
+
+    def __init__(self, id: str, text_dim: int, shared: Shared) -> None:
+        super().__init__(id, text_dim)
+        self._shared = shared
+
+    def encode_text_batch(self, texts: Sequence[str]) -> FloatArray:
+        rows = _in_parts(self._shared, texts, _texts)
+        unit: FloatArray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        return unit
+
+    def longer_than_context(self, texts: Sequence[str]) -> list[bool]:
+        """For each text, whether its end is cut off: commonly after 77 tokens, some 55 words.
+
+        Raises:
+            MissingExtraError: the model's tokenizer is not on this machine.
+        """
+        network = self._shared.network()
+        cut = [_clean(text, network.context) for text in texts]
+        return [shortened or network.overflows(text) for text, shortened in cut]
+
+    def release(self) -> None:
+        """Free the network's memory; the next use loads it again."""
+        self._shared.release()
+
+
+def _texts(network: Network, texts: Sequence[str]) -> FloatArray:
+    return network.texts([_clean(text, network.context)[0] for text in texts])
+
+
+def _clean(text: str, context: int) -> tuple[str, bool]:
+    """A text that every tokenizer takes, and whether it was cut."""
+    text = text.encode("utf-8", "replace").decode()  # halves of characters, from broken files
+    limit = context * _CHARACTERS_PER_TOKEN
+    if len(text) <= limit:
+        return text, False
+    text = " ".join(text.split())  # tokenizers do the same
+    return text[:limit], len(text) > limit
+
+
+def _in_parts(
+    shared: Shared,
+    items: Sequence[Item],
+    run: Callable[[Network, Sequence[Item]], FloatArray],
+) -> FloatArray:
+    """Run a batch in as many parts as the memory asks for; how many fit is remembered.
+
+    Raises:
+        EncoderError: not even one fits.
+    """
+    network = shared.network()
+    rows: list[FloatArray] = []
+    start = 0
+    while start < len(items):
+        size = min(shared.fits or len(items), len(items) - start)
+        try:
+            part = run(network, items[start : start + size])
+        except RuntimeError as error:  # torch.cuda.OutOfMemoryError is one
+            if not _out_of_memory(error):
+                raise
+            if size == 1:
+                raise EncoderError(
+                    f"There is not enough memory on '{network.device}' for one image with this "
+                    "encoder. Let it run on the CPU, or free memory there."
+                ) from None
+            shared.fits = size // 2
+            _free_memory()
+            continue
+        if network.half and not np.isfinite(part).all():
+            network = shared.in_full_precision()
+            continue
+        rows.append(part)
+        start += size
+    return np.concatenate(rows)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return "out of memory" in str(error).lower() or type(error).__name__ == "OutOfMemoryError"

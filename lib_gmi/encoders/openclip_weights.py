@@ -1,0 +1,347 @@
+"""Weights of open_clip's models: found, downloaded on request, and read without trusting them.
+
+open_clip would download whatever is missing, and older versions unpickle it. Here the file is found
+first, without network; what it holds is read as safetensors, or, where the user allows pickles, by
+torch's restricted reader; and a network of the right architecture takes it or refuses it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EncoderError, MissingExtraError
+
+if TYPE_CHECKING:
+    import torch
+
+ALLOW_DOWNLOAD = "GMI_ALLOW_DOWNLOAD"
+ALLOW_PICKLE = "GMI_ALLOW_PICKLE"
+
+_YES = ("1", "true", "yes", "on")
+#: What open_clip looks for in a hub repository that is named without a file.
+_HUB_FILE = "open_clip_pytorch_model.bin"
+#: Of a transformers repository: what describes a text tower and its tokenizer, and no weights.
+_SMALL_HUB_FILES = ("*.json", "*.txt", "*.model", "*.tiktoken")
+
+
+def allowed(variable: str, said: bool | None = None) -> bool:
+    """Whether the caller, or else the environment variable, allows something."""
+    return os.environ.get(variable, "").strip().lower() in _YES if said is None else said
+
+
+@dataclass(frozen=True)
+class Download:
+    """Where open_clip gets the weights of a tag.
+
+    Attributes:
+        name: the encoder's, for messages.
+        by_hand: how the file can be named instead, up to its path.
+        repository: on the hub, or "".
+        files: in that repository, the better ones first.
+        url: or "".
+    """
+
+    name: str
+    by_hand: str
+    repository: str
+    files: tuple[str, ...]
+    url: str
+
+    @classmethod
+    def of(cls, name: str, by_hand: str, wanted: Mapping[str, Any]) -> Download:
+        """Out of open_clip's row for a tag."""
+        repository, _, file = str(wanted.get("hf_hub") or "").rpartition("/")
+        file = file or _HUB_FILE
+        safe = (
+            "open_clip_model.safetensors"
+            if file == _HUB_FILE
+            else str(PurePosixPath(file).with_suffix(".safetensors"))
+        )
+        files = tuple(dict.fromkeys((safe, file))) if repository else ()
+        return cls(name, by_hand, repository, files, str(wanted.get("url") or ""))
+
+    @property
+    def url_target(self) -> Path:
+        """Where open_clip keeps what it downloads from a web address."""
+        return Path("~/.cache/clip").expanduser() / self.url.rpartition("/")[2]
+
+    @property
+    def checksum(self) -> str:
+        """The first digits of the file's sha256, as far as the address tells them; else ""."""
+        folder, _, file = self.url.rpartition("/")
+        if re.fullmatch("[0-9a-f]{64}", folder.rpartition("/")[2]):
+            return folder.rpartition("/")[2]
+        found = re.search(r"-([0-9a-f]{8})\.\w+$", file)
+        return found[1] if found else ""
+
+    def find(self) -> Path | None:
+        """The weights, if they are on this machine already. Needs no network.
+
+        Raises:
+            EncoderError: they are there, but damaged.
+        """
+        found = [path for file in self.files if (path := _in_hub_cache(self.repository, file))]
+        if self.url and self.url_target.is_file():
+            self._check(self.url_target)
+            found.append(self.url_target)
+        safe = [path for path in found if path.suffix == ".safetensors"]
+        return next(iter(safe + found), None)
+
+    def fetch(self) -> Path:
+        """Download the weights. Only ever called where the user allowed it.
+
+        Raises:
+            EncoderError: it failed; the message says how to place the file by hand.
+        """
+        import open_clip
+
+        reasons = []
+        for file in self.files:
+            if not file.endswith(".safetensors") and not allowed(ALLOW_PICKLE):
+                reasons.append(f"{file} is a pickle, see {ALLOW_PICKLE}")
+                continue
+            try:
+                from huggingface_hub import hf_hub_download
+
+                return Path(hf_hub_download(self.repository, file))
+            except Exception as error:  # whatever a network can do
+                reasons.append(f"{file}: {_first_line(error)}")
+        if self.url:
+            try:
+                path = Path(open_clip.download_pretrained_from_url(self.url))
+                self._check(path)
+                return path
+            except Exception as error:
+                reasons.append(_first_line(error))
+        raise EncoderError(
+            f"The weights of {self.name} could not be downloaded ({'; '.join(reasons)}). "
+            + self.how_by_hand
+        )
+
+    @property
+    def how_by_hand(self) -> str:
+        """How to place the file without this program."""
+        ways = []
+        if self.repository:
+            ways.append(
+                f"get {' or '.join(self.files)} of the hub's repository {self.repository} and "
+                f"name the file: {self.by_hand}/path/to/{self.files[0]}"
+            )
+        if self.url:
+            ways.append(f"put {self.url} at {self.url_target}")
+        return f"By hand: {'; or '.join(ways)}"
+
+    def _check(self, path: Path) -> None:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 22):
+                digest.update(chunk)
+        if not digest.hexdigest().startswith(self.checksum):
+            raise EncoderError(
+                f"{path}: is damaged, or only a part was downloaded (sha256 "
+                f"{digest.hexdigest()[:8]}…, expected {self.checksum[:8]}…). Delete it and "
+                "download it again."
+            )
+
+
+def _first_line(error: Exception) -> str:
+    text = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {text}"[:200]
+
+
+def _in_hub_cache(repository: str, file: str) -> Path | None:
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    try:
+        found = try_to_load_from_cache(repository, file)
+    except ValueError:  # not a repository's name
+        return None
+    return Path(found) if isinstance(found, str) and Path(found).is_file() else None
+
+
+def hub_folder(repository: str, file: str, name: str, download: bool) -> Path:
+    """A folder with the small files of a transformers repository.
+
+    Args:
+        repository: on the hub, or a folder.
+        file: what must be in it.
+        name: the encoder's, for messages.
+        download: whether it may be downloaded.
+
+    Raises:
+        MissingExtraError: it is not on this machine, and must not be downloaded.
+        EncoderError: the download failed.
+    """
+    if (Path(repository) / file).is_file():
+        return Path(repository)
+    found = _in_hub_cache(repository, file)
+    if found is not None:
+        return found.parent
+    if not download:
+        raise MissingExtraError(
+            f"{name} needs the description of '{repository}' from the hub (a few MB; {file} and "
+            f"what lies beside it), which is not on this machine. Allow the download with "
+            f"--download or {ALLOW_DOWNLOAD}=1."
+        )
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(repository, allow_patterns=list(_SMALL_HUB_FILES)))
+    except Exception as error:
+        raise EncoderError(
+            f"'{repository}' could not be downloaded from the hub ({_first_line(error)})."
+        ) from None
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def read_state(path: Path, pickle: bool | None = None, trusted: bool = False) -> dict[str, Any]:
+    """The tensors of a file of weights, by name, on the CPU.
+
+    Args:
+        path: safetensors, or a pickle of torch's.
+        pickle: whether pickles may be read; by default as ``GMI_ALLOW_PICKLE`` says. Even then
+            only by torch's restricted reader (``weights_only=True``).
+        trusted: the file is known by its whole checksum: TorchScript may be read as well.
+
+    Raises:
+        EncoderError: damaged or cut off; a pickle that is not allowed; not weights at all.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise EncoderError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        state = _pickled(path, allowed(ALLOW_PICKLE, pickle), trusted)
+    else:
+        state = _safetensors(path)
+    nested = state.get("state_dict", state)
+    state = nested if isinstance(nested, dict) else {}
+    if next(iter(state), "").startswith("module."):  # trained on several devices
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    tensors = {name: value for name, value in state.items() if hasattr(value, "shape")}
+    if not tensors:
+        raise EncoderError(f"{path}: holds no weights.")
+    return tensors
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path, device="cpu"))
+    except (SafetensorError, ValueError, KeyError, OSError, RuntimeError) as error:
+        raise EncoderError(
+            f"{path}: is not a whole safetensors file ({_first_line(error)}). If it was "
+            "downloaded, the download may have stopped halfway: get it again."
+        ) from None
+
+
+def _pickled(path: Path, permitted: bool, trusted: bool) -> dict[str, Any]:
+    import torch
+
+    script = _is_torchscript(path)
+    if script and trusted:
+        jit: Any = torch.jit  # untyped
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer versions of torch call it deprecated
+            return dict(jit.load(str(path), map_location="cpu").state_dict())
+    if script:
+        raise EncoderError(
+            f"{path}: is a program (TorchScript), not weights. Use weights as safetensors."
+        )
+    if not permitted:
+        raise EncoderError(
+            f"{path}: is a pickle, which can hold more than weights; safetensors are expected. "
+            f"If you trust where it comes from, set {ALLOW_PICKLE}=1; it is then read by torch's "
+            "restricted reader."
+        )
+    try:
+        with path.open("rb") as file:  # by its content: newer versions of torch go by the name
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # the reader has no error of its own
+        raise EncoderError(
+            f"{path}: cannot be read as weights ({_first_line(error)}). It is damaged, was "
+            "downloaded in part only, or holds more than weights."
+        ) from None
+    if not isinstance(loaded, dict):
+        raise EncoderError(f"{path}: holds no weights.")
+    return dict(loaded)
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def fit(model: torch.nn.Module, state: dict[str, Any], path: Path, architecture: str) -> None:
+    """Put weights into a network that was made for them; every tensor must find its place.
+
+    Raises:
+        EncoderError: they are of another architecture.
+    """
+    state = _as_open_clip(model, state)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in state.items()}
+    complaints = list(_differences(expected, given))
+    if complaints:
+        raise EncoderError(
+            f"{path}: are not weights of {architecture}: {'; '.join(complaints)}. Name the "
+            "architecture they were made for; gmi encoders --openclip lists those known."
+        )
+    model.load_state_dict(state, strict=True)
+
+
+def _differences(
+    expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]
+) -> Iterator[str]:
+    for text, names in (
+        ("missing", [n for n in expected if n not in given]),
+        ("unknown", [n for n in given if n not in expected]),
+        ("of another shape", [n for n in expected if n in given and expected[n] != given[n]]),
+    ):
+        if names:
+            yield f"{len(names)} of {len(expected)} tensors {text}, such as {names[0][:80]}"
+
+
+def _as_open_clip(model: torch.nn.Module, state: dict[str, Any]) -> dict[str, Any]:
+    """What open_clip itself does to weights of other times and makers before it takes them."""
+    import torch
+    from open_clip import model as models
+
+    for name in ("input_resolution", "context_length", "vocab_size"):  # OpenAI's
+        state.pop(name, None)
+    try:
+        from open_clip.convert import convert_state_dict
+    except ImportError:  # before 2.24
+        pass
+    else:
+        state = convert_state_dict(model, state)
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = models.convert_to_custom_text_state_dict(state)
+    own: dict[str, torch.Tensor] = model.state_dict()
+    for name in ("logit_scale", "logit_bias"):  # some are one number, others a list of one
+        if name in state and name in own and state[name].numel() == own[name].numel():
+            state[name] = state[name].reshape(own[name].shape)
+    if "logit_bias" in own:
+        state.setdefault("logit_bias", torch.zeros_like(own["logit_bias"]))
+    positions = "text.transformer.embeddings.position_ids"  # no longer kept by transformers
+    if positions in state and positions not in own:
+        del state[positions]
+    return state
