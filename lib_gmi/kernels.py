@@ -167,8 +167,7 @@ GRID: tuple[Params, ...] = (
     Params(1.0),
     Params(0.3),
     Params(3.0),
-    Params(1.0, pull=0.0),
-    Params(1.0, pull=10.0),
+    Params(1.0, pull=5.0),
     Params(1.0, pull=200.0),
     Params(1.0, 0.5),
 )
@@ -319,6 +318,7 @@ class LearnedKernel:
         samples[~stack.mask] = 0
         additive = _Additive.fit(samples, stack.mask, stack.shared)
         shared: dict[float, tuple[FloatArray, FloatArray] | None] = {}
+        precisions: dict[tuple[float, float], Precision | None] = {}
         fitted = []
         for params in grid:
             if params.attention not in shared:
@@ -327,12 +327,13 @@ class LearnedKernel:
                     shared[params.attention] = None
                 else:
                     shared[params.attention] = (rows, gram_of(rows))
-            known = shared[params.attention]
-            precision = None
-            if known is not None:
-                mu = params.shrinkage / known[0].shape[1]
-                precision = Precision(known[0], mu, known[1])
-            fitted.append(cls(stack, params, normalizer, samples, additive, precision))
+            known, way = shared[params.attention], (params.attention, params.shrinkage)
+            if way not in precisions:
+                precisions[way] = None
+                if known is not None:
+                    mu = params.shrinkage / known[0].shape[1]
+                    precisions[way] = Precision(known[0], mu, known[1])
+            fitted.append(cls(stack, params, normalizer, samples, additive, precisions[way]))
         return fitted
 
     def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:

@@ -101,7 +101,7 @@ def test_leave_one_prompt_out_emphasises_the_encoder_that_tells_candidates_apart
 
 
 def test_a_stored_balance_is_read_again() -> None:
-    params = Params(0.3, 0.0, (4.0, 1.0))
+    params = Params(0.3, 0.0, 5.0, (4.0, 1.0))
     assert _read_params(vars(params)) == params
     assert _read_params({"shrinkage": 3, "attention": 0}) == Params(3.0)
 

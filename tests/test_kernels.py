@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support import RANDOM, circle, circle_stack, make_stack, random_stack
@@ -41,7 +43,7 @@ def literal_scores(stack: Stack, query: np.ndarray, shrinkage: float) -> np.ndar
 def test_scores_are_the_literal_ones_up_to_a_constant(prompts: int, shrinkage: float) -> None:
     """What is left out is the same for every candidate: it cannot change the order."""
     stack = random_stack(prompts=prompts)
-    fitted = LearnedKernel.fit(stack, None, Params(shrinkage))
+    fitted = LearnedKernel.fit(stack, None, Params(shrinkage, pull=0.0))
     queries = np.random.default_rng(5).standard_normal((4, 40)).astype(np.float32)
     for query, got in zip(queries, fitted.scores(queries, None), strict=True):
         expected = literal_scores(stack, query, shrinkage)
@@ -50,7 +52,7 @@ def test_scores_are_the_literal_ones_up_to_a_constant(prompts: int, shrinkage: f
 
 def test_score_and_novelty_add_up_to_the_whole_distance() -> None:
     stack = random_stack(prompts=30)
-    fitted = LearnedKernel.fit(stack)
+    fitted = LearnedKernel.fit(stack, None, Params(pull=0.0))
     query = np.random.default_rng(6).standard_normal((1, 40)).astype(np.float32)
     # the bias correction is the same for all candidates where all have every sample
     bias = fitted._noise / 30
@@ -103,7 +105,7 @@ def test_little_attention_is_close_to_none() -> None:
     stack = random_stack(prompts=12)
     queries = np.random.default_rng(9).standard_normal((3, 40)).astype(np.float32)
     prompts = np.tile(stack.prompt_embeddings[0], (3, 1))
-    none = LearnedKernel.fit(stack, None, Params(1.0, 0.0)).scores(queries, None)
+    none = LearnedKernel.fit(stack, None, Params(1.0, 0.0, pull=0.0)).scores(queries, None)
     little = LearnedKernel.fit(stack, None, Params(1.0, 1e-6)).scores(queries, prompts)
     none -= none.mean(axis=1, keepdims=True)
     little -= little.mean(axis=1, keepdims=True)
@@ -143,7 +145,7 @@ def test_identical_candidates_tie_and_nothing_breaks(attention: float) -> None:
     one = random_stack(candidates=1, prompts=6)
     features = np.repeat(one.features, 3, axis=0)
     stack = make_stack(features, RANDOM, one.prompt_embeddings)
-    fitted = LearnedKernel.fit(stack, None, Params(1.0, attention))
+    fitted = LearnedKernel.fit(stack, None, Params(1.0, attention, pull=0.0))
     scores = fitted.scores(features[0, :1], one.prompt_embeddings[:1])[0]
     assert np.isfinite(scores).all()
     assert scores == pytest.approx(np.full(3, scores[0]), abs=1e-2)
@@ -220,3 +222,63 @@ def test_normalised_features_have_unit_length_and_equal_blocks() -> None:
     for block in blocks:
         part = np.linalg.norm(z[..., block.start : block.stop], axis=-1)
         assert part == pytest.approx(np.full(z.shape[:2], 2**-0.5), abs=1e-5)
+
+
+# -- candidates drawn to the mean; what people do to images ----------------------------------------
+
+
+def noisy_stack(seed: int = 0, candidates: int = 8, prompts: int = 6) -> Stack:
+    """Candidates that differ clearly in one direction, and in all others not at all."""
+    stack = random_stack(candidates, prompts, seed=seed)
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal(stack.features.shape).astype(np.float32)
+    features[:, :, 0] += 3 * np.arange(candidates)[:, None]
+    return replace(stack, features=features)
+
+
+def test_directions_in_which_candidates_do_not_differ_are_forgotten() -> None:
+    stack = noisy_stack(prompts=30)
+    plain = LearnedKernel.fit(stack, None, Params(pull=0.0))
+    drawn = LearnedKernel.fit(stack, None, Params(pull=50.0))
+    before, after = plain.to_tensors()["candidates"], drawn.to_tensors()["candidates"]
+    kept = np.linalg.norm(after, axis=0) / np.linalg.norm(before, axis=0)
+    assert (kept <= 1 + 1e-6).all()
+    assert kept[-1] > 0.7  # eigenvalues ascend: the last direction is the one that counts
+    assert kept[:-1].max() < 0.3
+
+
+def test_without_pull_candidates_stay_where_they_are() -> None:
+    stack = noisy_stack()
+    fitted = LearnedKernel.fit(stack, None, Params(pull=0.0))
+    assert np.array_equal(fitted.to_tensors()["candidates"], fitted._candidates)
+
+
+def test_the_fewer_samples_the_further_a_candidate_is_drawn() -> None:
+    stack = noisy_stack(prompts=12)
+    mask = stack.mask.copy()
+    mask[0, 4:] = False
+    fitted = LearnedKernel.fit(replace(stack, mask=mask), None, Params(pull=5.0))
+    share = fitted.to_tensors()["candidates"] / fitted._candidates
+    known = share[1] > 0
+    assert known.any()
+    assert (share[0, known] < share[1, known]).all()
+    assert share[1:] == pytest.approx(np.tile(share[1], (7, 1)), abs=1e-5)
+
+
+def test_what_people_do_to_images_moves_scores_less_when_it_is_known() -> None:
+    rng = np.random.default_rng(3)
+    stack = random_stack(6, 10, seed=3)
+    change = rng.standard_normal(stack.features.shape[-1]).astype(np.float32)
+    rows = (change / np.linalg.norm(change))[None]
+    plain = LearnedKernel.fit(stack)
+    steady = LearnedKernel.fit(stack, Prior(changes=rows))
+    query = stack.features[:, 0]
+    moved = query + 5 * stack.features.std() * change * plain.normalizer.deviation
+
+    def shift(kernel: LearnedKernel) -> float:
+        before, after = kernel.scores(query, None), kernel.scores(moved, None)
+        spread = before.std(axis=1, keepdims=True)
+        centred = [(s - s.mean(axis=1, keepdims=True)) / spread for s in (before, after)]
+        return float(np.abs(centred[1] - centred[0]).mean())
+
+    assert shift(steady) < 0.7 * shift(plain)
