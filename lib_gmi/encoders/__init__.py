@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from ..errors import EncoderError
 from .registry import EncoderInfo, Registry, TextEncoderInfo
 
 if TYPE_CHECKING:
-    from ..protocols import Encoder, TextEncoder
+    from ..protocols import Encoder, JointEncoder, TextEncoder
 
 DEFAULT = "style/efficientnet-lite0"
 TEXT_DEFAULT = "text/minilm-l6-v2"
+JOINT_DEFAULT = "labels/conse-efficientnet-lite0"
 
 registry = Registry()
 
@@ -34,6 +36,19 @@ def load_text(name: str, device: str = "cpu") -> TextEncoder:
         MissingExtraError: it is not installed; the message says how to.
     """
     return registry.text_info(name).load(device)
+
+
+def load_joint(name: str = JOINT_DEFAULT, device: str = "cpu") -> JointEncoder:
+    """A joint encoder of images and texts by id, loaded once a process.
+
+    Raises:
+        EncoderError: unknown id, or damaged data.
+    """
+    if name != JOINT_DEFAULT:
+        raise EncoderError(f"Unknown joint encoder '{name}'. Known: {JOINT_DEFAULT}.")
+    from . import labels
+
+    return labels.load(device)
 
 
 @cache
