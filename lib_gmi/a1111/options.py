@@ -22,6 +22,7 @@ class Options:
         blur: samples are blurred until they are pointed at.
         keep_samples: small copies of samples are kept.
         sidecars: what lies beside a checkpoint's file tells which settings suit it.
+        interrogators: names in the order in which they are tried, a comma list.
     """
 
     library: Path | None
@@ -32,6 +33,7 @@ class Options:
     blur: bool
     keep_samples: bool
     sidecars: bool
+    interrogators: str = ""
 
 
 def register() -> None:
@@ -40,6 +42,7 @@ def register() -> None:
     from modules import shared
 
     from ..encoders import DEFAULT, registry
+    from ..interrogators import DEFAULT_ORDER, NONE, rows
 
     names = [info.name for info in registry.images()]
 
@@ -78,6 +81,11 @@ def register() -> None:
         "empty: the 55 prompts that come with this extension; takes effect after a restart",
     )
     note(
+        add("interrogators", ", ".join(DEFAULT_ORDER), "Interrogators, in order"),
+        "what describes an image: the first that has something to say. Known: "
+        + ", ".join([row.name for row in rows()] + [NONE]),
+    )
+    note(
         add("encoder", DEFAULT, "Encoder", gr.Dropdown, choices=names),
         "takes effect after a restart; specifications of one encoder cannot be ranked by another",
     )
@@ -107,4 +115,5 @@ def chosen() -> Options:
         blur=bool(get("blur", True)),
         keep_samples=bool(get("keep_samples", True)),
         sidecars=bool(get("sidecars", True)),
+        interrogators=str(get("interrogators", "")),
     )

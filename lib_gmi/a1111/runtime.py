@@ -12,6 +12,7 @@ from ..background import Background
 from ..builds import RUNNING, Builds, Job
 from ..errors import HostError
 from ..hosts.a1111 import JOB, A1111Host
+from ..interrogators import parse_order
 from ..library import Library
 from ..prompts import PromptSet
 from ..service import Service
@@ -72,6 +73,7 @@ def _make() -> Runtime:
     prompt_set = None if chosen.prompt_set is None else PromptSet.load(chosen.prompt_set)
     service = Service(host, library, prompt_set, chosen.encoder)
     service.device = chosen.device
+    service.interrogators.order = lambda: parse_order(options.chosen().interrogators)
     service.keep_samples = lambda: options.chosen().keep_samples
     host.sidecars = lambda: options.chosen().sidecars
     service.advance_soon = Background(service.advance)

@@ -67,8 +67,9 @@ def find(image: Any, **inputs: Any) -> Answer:
     wanted = Filter(str(inputs.get("architecture", ANY)), str(inputs.get("pattern", "")))
     api = runtime().api
     method = str(inputs.get("method", "auto"))
-    ranking = api.service.rank(pictures(image), prompt or None, method, wanted)
-    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, wanted)
+    images = pictures(image)
+    ranking = api.service.rank(images, prompt or None, method, wanted)
+    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, wanted, images)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
     if chosen is None:

@@ -10,6 +10,8 @@ from ..protocols import Progress, PseudoPrompt
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ..protocols import FloatArray
+
 SUMMARY = '"a photo of …", from the 1,000 labels of ImageNet; always there'
 #: At most so many labels, and after the first only those that are at least this probable.
 _MOST, _LEAST = 3, 0.1
@@ -33,9 +35,15 @@ class Labels:
         """
         from ..encoders import labels
 
-        probabilities = labels.softmax(labels.look([image]).small)[0]
-        best = probabilities.argsort()[::-1][:_MOST]
-        chosen = [i for n, i in enumerate(best) if n == 0 or probabilities[i] >= _LEAST]
-        names = [labels.names()[i] for i in chosen]
-        text = f"a photo of {' and '.join(names)}"
-        return PseudoPrompt(text, self.name, float(probabilities[chosen].sum()))
+        text, confidence = described(labels.softmax(labels.look([image]).small)[0])
+        return PseudoPrompt(text, self.name, confidence)
+
+
+def described(probabilities: FloatArray) -> tuple[str, float]:
+    """The most probable of 1,000 classes in words, and their probability together."""
+    from ..encoders import labels
+
+    best = probabilities.argsort()[::-1][:_MOST].tolist()
+    chosen = [i for n, i in enumerate(best) if n == 0 or probabilities[i] >= _LEAST]
+    names = [labels.names()[i] for i in chosen]
+    return f"a photo of {' and '.join(names)}", min(1.0, float(probabilities[chosen].sum()))
