@@ -223,9 +223,14 @@ class Interrogator(Protocol):
         slow: takes seconds or more, so that it only runs when somebody asks for a description.
     """
 
-    name: str
-    version: str | None
-    slow: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str | None: ...
+
+    @property
+    def slow(self) -> bool: ...
 
     def interrogate(
         self,

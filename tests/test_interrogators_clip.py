@@ -1,4 +1,4 @@
-"""clip-interrogator's own pipeline, with models of random weights that are a few kilobytes small."""
+"""clip-interrogator's own pipeline, with models of random weights that are far smaller."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from conftest import picture
+
 from lib_gmi.errors import InterrogationStoppedError, InterrogatorError, MissingExtraError
 from lib_gmi.interrogators import clip_interrogator as ours
 from lib_gmi.interrogators.clip_interrogator import ClipInterrogator, Models

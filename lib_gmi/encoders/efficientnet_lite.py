@@ -143,7 +143,6 @@ class EfficientNetLite0:
             del hidden, output
             yield "block", index, x
 
-
     def head(self, x: torch.Tensor) -> torch.Tensor:
         """What the classifier pools: ``[n, 3, h, w] → [n, 1280, h/32, w/32]``, normalised as above.
 

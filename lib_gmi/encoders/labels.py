@@ -98,11 +98,12 @@ class Looks:
 
     def __init__(self, small: FloatArray, large: FloatArray, places: FloatArray) -> None:
         self.small, self.places = small, places
-        self.logits: FloatArray = (small + large) / 2
+        self.logits: FloatArray = np.asarray((small + large) / 2, dtype=np.float32)
 
     def probabilities(self, temperature: float = TEMPERATURE) -> FloatArray:
         """Of the whole, softened, and of the places, in equal parts; ``[n, 1000]``."""
-        return (softmax(self.logits, temperature) + self.places) / 2
+        both = (softmax(self.logits, temperature) + self.places) / 2
+        return np.asarray(both, dtype=np.float32)
 
 
 def softmax(logits: FloatArray, temperature: float = 1.0) -> FloatArray:
@@ -221,7 +222,9 @@ def read_arrays(path: Path) -> dict[str, FloatArray]:
         "text_centre": (text.TEXT_DIM,),
     }
     try:
-        found = {key: np.asarray(value, np.float32) for key, value in parse(path.read_bytes()).items()}
+        found = {
+            key: np.asarray(value, np.float32) for key, value in parse(path.read_bytes()).items()
+        }
         for key, shape in shapes.items():
             if found[key].shape != shape or not np.isfinite(found[key]).all():
                 raise ValueError(f"'{key}' is not what it should be")

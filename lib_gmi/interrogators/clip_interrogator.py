@@ -371,5 +371,7 @@ def _quiet() -> Iterator[None]:
     """The package asks for CUDA's autocast in an old way, also where there is no CUDA."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*autocast", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=r"(?s).*CUDA is not available", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message=r"(?s).*CUDA is not available", category=UserWarning
+        )
         yield
