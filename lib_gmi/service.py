@@ -7,6 +7,7 @@ whatever a host caches behind an answer stays cached.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import Counter
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .app import Identifier, open_fitted, optional_text_encoder
 from .encoders import DEFAULT, load, registry
-from .errors import GMIError, MissingExtraError, RankingError
+from .errors import GMIError, InterrogatorError, MissingExtraError, RankingError
 from .favourites import Favourites
 from .fitted import Lent, Selection
 from .images import to_rgb
@@ -656,10 +657,12 @@ class Service:
         nearest = self._prompt_text(ranking.nearest_prompt)
         if prompt and prompt.strip():
             return PseudoPrompt(prompt.strip(), "user")
-        if not images:
-            return None if nearest is None else PseudoPrompt(nearest, "library")
-        query = Query(to_rgb(images[0]), None, None, lambda: nearest)
-        return self.interrogators.describe(query, quick=True).prompt
+        if images:
+            query = Query(to_rgb(images[0]), None, None, lambda: nearest)
+            # a wrong order is told where somebody asks for a description; a ranking needs none
+            with contextlib.suppress(InterrogatorError):
+                return self.interrogators.describe(query, quick=True).prompt
+        return None if nearest is None else PseudoPrompt(nearest, "library")
 
     def describe(self, images: Sequence[Image.Image], prompt: str | None) -> PseudoPrompt | None:
         """The same without ranking anything.

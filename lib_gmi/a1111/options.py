@@ -42,7 +42,7 @@ def register() -> None:
     from modules import shared
 
     from ..encoders import DEFAULT, registry
-    from ..interrogators import DEFAULT_ORDER, NONE, rows
+    from ..interrogators import DEFAULT_ORDER
 
     names = [info.name for info in registry.images()]
 
@@ -82,8 +82,8 @@ def register() -> None:
     )
     note(
         add("interrogators", ", ".join(DEFAULT_ORDER), "Interrogators, in order"),
-        "what describes an image: the first that has something to say. Known: "
-        + ", ".join([row.name for row in rows()] + [NONE]),
+        "of user, metadata, host, library, labels, clip-interrogator, none: the first that has "
+        "something to say describes the image",
     )
     note(
         add("encoder", DEFAULT, "Encoder", gr.Dropdown, choices=names),

@@ -120,7 +120,8 @@ class ClipInterrogator:
                 working = self._working(package, parts, watch)
                 watch.begin("Describing", _STEPS[self.mode])
                 text = getattr(working, _METHODS[self.mode])(image.convert("RGB"))
-            return PseudoPrompt(str(text), self.name)
+            # a model that has no caption leaves the comma after it
+            return PseudoPrompt(str(text).strip(" ,"), self.name)
 
     def _working(self, package: Any, parts: _Parts, watch: _Watch) -> Any:
         """The package's interrogator around our models; it fills its tables on the way."""
