@@ -242,15 +242,23 @@ class Api:
         ]
 
     def ranking_json(
-        self, ranking: Ranking, top: int, prompt: str = "", wanted: Filter | None = None
+        self,
+        ranking: Ranking,
+        top: int,
+        prompt: str = "",
+        wanted: Filter | None = None,
+        images: Sequence[Image.Image] = (),
     ) -> dict[str, Any]:
-        """What faces show of a ranking: names as they are today, pictures, what is missing."""
+        """What faces show of a ranking: names as they are today, pictures, what is missing.
+
+        With the query's ``images``, interrogators that are quick may describe it.
+        """
         candidates = self.service.candidates()
         # of equal files the first name serves, and rather one that passes the filter
         passing = wanted or Filter()
         ordered = sorted(candidates, key=lambda candidate: not passing(candidate))
         by_identity = {candidate.identity: candidate for candidate in reversed(ordered)}
-        pseudo = self.service.pseudo_prompt(ranking, prompt)
+        pseudo = self.service.pseudo_prompt(ranking, prompt, images)
         shown = [  # a file may have been removed a moment ago
             (row, by_identity[row.candidate.identity])
             for row in ranking.candidates

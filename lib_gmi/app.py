@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from . import fitted as fitting
 from .encoders import TEXT_DEFAULT, load, load_text, named, registry
+from .encoders.base import BaseTextEncoder
 from .errors import MissingExtraError
 from .fitted import FittedLibrary, Lent, Selection
 from .identify import Ranking, identify, requirement
@@ -98,11 +100,18 @@ class Identifier:
         """
         opened = [open_image(image) if isinstance(image, Path) else image for image in images]
         text_encoder = None
+        prompt = (prompt or "").strip() or None
         if prompt and self.library.stack.text_encoder_id is not None:
             text_encoder = load_text(self.library.stack.text_encoder_id)
         wanted = requirement(opened, self.encoder, "source", prompt, text_encoder)
         library = self.library.with_titles(titles) if titles else self.library
-        return identify(library, wanted, method, only)
+        ranking = identify(library, wanted, method, only)
+        note = None
+        if prompt and isinstance(text_encoder, BaseTextEncoder):
+            note = text_encoder.note(prompt)
+        if note is None:
+            return ranking
+        return replace(ranking, notes=(*ranking.notes, note))
 
 
 class _Remembering:

@@ -13,11 +13,11 @@ import fnmatch
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli_encoders, cli_harvest, cli_packs, cli_reencode
+from . import cli_encoders, cli_harvest, cli_interrogate, cli_packs, cli_reencode
 from .cli_parts import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_library(commands)
     cli_harvest.add_parser(commands)
     cli_packs.add_parser(commands)
+    cli_interrogate.add_parser(commands)
     _add_demo(commands)
     cli_encoders.add_parser(commands)
     _add_ui(commands)
@@ -193,6 +194,7 @@ def _add_rank(commands: Any) -> None:
     rank.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="file, or one folder")
     rank.add_argument("--encoder", default=None, help="rank the specifications of this encoder")
     _add_query_options(rank)
+    cli_interrogate.add_option(rank)
     add_common(rank)
     rank.set_defaults(run=_rank)
 
@@ -214,13 +216,21 @@ def _rank(arguments: argparse.Namespace) -> int:
     identifier = app.Identifier(library)
     if folders:
         return _rank_folder(identifier, folders[0], arguments)
-    ranking = identifier.rank(arguments.images, arguments.prompt, arguments.method)
+    described = cli_interrogate.pseudo_prompt(arguments.images[0], arguments, library)
+    prompt = described.prompt
+    ranking = identifier.rank(
+        arguments.images, None if prompt is None else prompt.text, arguments.method
+    )
+    ranking = replace(ranking, notes=(*described.notes, *ranking.notes))
     said = _made_with(arguments.images, library)
     if arguments.json:
-        print_json({"made_with": [row.to_json() for row in said], **ranking.to_json(arguments.top)})
+        answer = {"made_with": [row.to_json() for row in said], **ranking.to_json(arguments.top)}
+        print_json({"prompt": None if prompt is None else asdict(prompt), **answer})
         return EXIT_OK
     for row in said:
         say(row.sentence)
+    if prompt is not None and prompt.source != "user":
+        say(f"Described as: {prompt.text} ({prompt.source})")
     print_ranking(ranking, arguments.top)
     return EXIT_OK
 
@@ -292,7 +302,10 @@ def _rank_folder(identifier: Any, folder: Path, arguments: argparse.Namespace) -
     with Bar("Ranking", quiet=arguments.json) as progress:
         for number, path in enumerate(paths, 1):
             try:
-                ranking = identifier.rank([path], arguments.prompt, arguments.method)
+                described = cli_interrogate.pseudo_prompt(path, arguments, identifier.library)
+                prompt = None if described.prompt is None else described.prompt.text
+                ranking = identifier.rank([path], prompt, arguments.method)
+                ranking = replace(ranking, notes=(*described.notes, *ranking.notes))
                 rows.append({"image": str(path), **ranking.to_json(arguments.top)})
             except ImageError as error:
                 failed += 1

@@ -19,6 +19,14 @@ class EncoderError(GMIError):
     """An encoder is unknown, misuses its contract, or its weights are damaged."""
 
 
+class InterrogatorError(GMIError):
+    """An interrogator is unknown, or cannot describe an image."""
+
+
+class InterrogationStoppedError(GMIError):
+    """The user stopped a description. Nothing went wrong."""
+
+
 class MissingExtraError(GMIError):
     """A feature needs an optional package that is not installed."""
 

@@ -6,7 +6,7 @@ the small value types that cross those borders live here as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -183,22 +183,33 @@ class TextEncoder(Protocol):
 
 
 @runtime_checkable
-class JointEncoder(Encoder, Protocol):
-    """Images and texts in one space, where a text lies near the images that show it.
+class JointEncoder(Protocol):
+    """Images and texts → vectors of one space, where a text lies near the images that show it.
 
-    The cosine of ``encode_images`` and ``encode_texts`` says how well they fit.
+    The cosine of the two says how well they fit; images need not have unit length.
     """
 
-    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
-        """Embeddings of n texts as float32 ``[n, dim]``, of unit length."""
+    @property
+    def id(self) -> str: ...
 
-    def longer_than_context(self, texts: Sequence[str]) -> list[bool]:
-        """For each text, whether its end is cut off before it is encoded."""
+    @property
+    def dim(self) -> int: ...
+
+    def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
+        """Vectors of n images as float32 ``[n, dim]``."""
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of n texts as float32 ``[n, dim]``, of unit length."""
 
 
 @dataclass(frozen=True)
 class PseudoPrompt:
-    """Text that describes a query image, and where it comes from."""
+    """Text that describes a query image, and where it comes from.
+
+    Attributes:
+        source: name of the interrogator; ``library`` for the library's nearest prompt.
+        confidence: how probable it is, from 0 to 1; ``None`` if nothing is claimed.
+    """
 
     text: str
     source: str
@@ -206,9 +217,39 @@ class PseudoPrompt:
 
 
 class Interrogator(Protocol):
-    """Query image → pseudo-prompt."""
+    """Query image → pseudo-prompt.
 
-    name: str
+    Attributes:
+        name: as in the user's order.
+        version: changes whenever answers for the same image may; ``None`` if they depend on more
+            than the image, so that none may be remembered.
+        slow: takes seconds or more, so that it only runs when somebody asks for a description.
+    """
 
-    def interrogate(self, image: Image.Image) -> PseudoPrompt:
-        """Describe one image."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str | None: ...
+
+    @property
+    def slow(self) -> bool: ...
+
+    def interrogate(
+        self,
+        image: Image.Image,
+        progress: Progress | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> PseudoPrompt | None:
+        """Describe one image, or ``None`` where it has nothing to say.
+
+        Args:
+            image: RGB, upright.
+            progress: told by those that are slow.
+            stopped: whether the user asked to stop; a slow one looks between its steps.
+
+        Raises:
+            InterrogatorError: it does not work; the message says why.
+            InterrogationStoppedError: the user asked to stop.
+            MissingExtraError: it needs a package or a model that is not here.
+        """

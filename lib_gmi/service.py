@@ -7,6 +7,7 @@ whatever a host caches behind an answer stays cached.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import Counter
@@ -18,17 +19,26 @@ from typing import TYPE_CHECKING, Protocol
 
 from .app import Identifier, open_fitted, optional_text_encoder
 from .encoders import AUTO, load, named, registry
-from .errors import GMIError, MissingExtraError, RankingError
+from .errors import GMIError, InterrogatorError, MissingExtraError, RankingError
 from .favourites import Favourites
 from .fitted import Lent, Selection
 from .images import to_rgb
+from .interrogators import Described, Interrogators, Query
+from .interrogators.cache import Cache
 from .library import Entry, Library
 from .mentions import Installed, MadeWith, made_with
 from .packs import PackedSpecification, Packs, visible
 from .presets import apply as apply_settings
 from .prompt_order import informative_first
 from .prompts import Prompt, PromptSet, default_prompt_set
-from .protocols import Candidate, GenerationRequest, GenerationSettings, Host, PseudoPrompt
+from .protocols import (
+    Candidate,
+    GenerationRequest,
+    GenerationSettings,
+    Host,
+    Progress,
+    PseudoPrompt,
+)
 from .recorder import Recorder, completed
 from .reencode import reencode, waiting
 from .specification import OWN_PROMPTS
@@ -193,6 +203,8 @@ class Service:
         self.use_prior = True
         self.packs = Packs(library)
         self.favourites = Favourites(library.folder / "favourites.json")
+        #: Describe query images; hosts set the order and their own interrogator.
+        self.interrogators = Interrogators(cache=Cache(library.folder / "interrogations.json"))
         #: Candidates that failed in this process, by identity.
         self.failed: dict[str, str] = {}
         #: The newest answer of all, for faces that go on with it.
@@ -665,29 +677,71 @@ class Service:
             if row.candidate.identity in installed
         ]
 
-    def pseudo_prompt(self, ranking: Ranking, prompt: str | None) -> PseudoPrompt | None:
-        """What describes the query: the user's own words, or the library's nearest prompt."""
-        return self._pseudo_prompt(ranking.nearest_prompt, prompt)
+    def pseudo_prompt(
+        self, ranking: Ranking, prompt: str | None, images: Sequence[Image.Image] = ()
+    ) -> PseudoPrompt | None:
+        """What describes the query of a ranking, without waiting for a slow interrogator.
+
+        Args:
+            ranking: knows the library's nearest prompt.
+            prompt: the user's own words, which always come first.
+            images: of the query, if others than the user and the library shall be asked.
+        """
+        nearest = self._prompt_text(ranking.nearest_prompt)
+        if prompt and prompt.strip():
+            return PseudoPrompt(prompt.strip(), "user")
+        if images:
+            query = Query(to_rgb(images[0]), None, None, lambda: nearest)
+            # a wrong order is told where somebody asks for a description; a ranking needs none
+            with contextlib.suppress(InterrogatorError):
+                return self.interrogators.describe(query, quick=True).prompt
+        return None if nearest is None else PseudoPrompt(nearest, "library")
 
     def describe(self, images: Sequence[Image.Image], prompt: str | None) -> PseudoPrompt | None:
         """The same without ranking anything.
 
         Raises:
             ImageError: an image cannot be used.
-            RankingError: the library is empty, and there is no prompt.
+            InterrogatorError: the user's order names an unknown interrogator.
         """
         if prompt and prompt.strip():
-            return self._pseudo_prompt(None, prompt)
-        identifier = self.snapshot().identifier
-        features = identifier.encoder.encode_images(images)
-        return self._pseudo_prompt(identifier.library.nearest_prompt(features), None)
-
-    def _pseudo_prompt(self, nearest: str | None, prompt: str | None) -> PseudoPrompt | None:
-        if prompt and prompt.strip():
             return PseudoPrompt(prompt.strip(), "user")
+        return self.interrogate(images, quick=True).prompt
+
+    def interrogate(
+        self,
+        images: Sequence[Image.Image],
+        making: Making | None = None,
+        quick: bool = False,
+        progress: Progress | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> Described:
+        """Describe the first image by the interrogators in the user's order.
+
+        Args:
+            images: of the query; all of them find the library's nearest prompt.
+            making: what the first image's file says.
+            quick: do not wait for slow ones.
+            progress: told by slow ones.
+            stopped: whether the user asked to stop.
+
+        Raises:
+            ImageError: an image cannot be used.
+            InterrogatorError: the user's order names an unknown interrogator.
+            InterrogationStoppedError: the user asked to stop.
+        """
+
+        def nearest() -> str | None:
+            identifier = self.snapshot().identifier
+            features = identifier.encoder.encode_images([to_rgb(image) for image in images])
+            return self._prompt_text(identifier.library.nearest_prompt(features))
+
+        query = Query(to_rgb(images[0]), None, making, nearest)
+        return self.interrogators.describe(query, quick, None, progress, stopped)
+
+    def _prompt_text(self, prompt_id: str | None) -> str | None:
         texts = {known.id: known.text for known in self.prompt_set.prompts}
-        text = texts.get(nearest or "")
-        return None if text is None else PseudoPrompt(text, "library")
+        return texts.get(prompt_id or "")
 
     def sample(self, entry: Entry, prompt_id: str) -> Path | None:
         """The kept copy of a sample of this prompt, or ``None``."""

@@ -163,6 +163,7 @@ def test_the_settings_page_has_our_section(webui: WebUI) -> None:
     encoder = ours["gmi_encoder"]
     assert encoder.default in encoder.component_args["choices"]
     assert ours["gmi_idle_minutes"].component_args["minimum"] == 1
+    assert ours["gmi_interrogators"].default == "user, metadata, host, library, labels"
 
 
 def test_an_older_settings_page_without_notes_gets_the_labels(
@@ -219,6 +220,14 @@ def test_a_prompt_set_that_cannot_be_read_is_named(webui: WebUI) -> None:
     webui.opts.data["gmi_prompt_set"] = str(webui.data / "gone.json")
     with pytest.raises(GMIError, match=r"gone\.json"):
         _ = webui.runtime
+
+
+def test_the_order_of_interrogators_is_read_each_time(webui: WebUI) -> None:
+    webui.restart()
+    order = webui.runtime.service.interrogators.order
+    assert order() == ("user", "metadata", "host", "library", "labels")
+    webui.opts.data["gmi_interrogators"] = "labels, none"
+    assert order() == ("labels", "none")
 
 
 # -- the section of img2img -----------------------------------------------------------------------

@@ -185,7 +185,7 @@ def test_saved_state_scores_the_same() -> None:
 def test_evidence_is_what_the_samples_add_to_the_score() -> None:
     """s_m = ‖φ(z)‖² − 2·mean(evidence) + const_m, so the more evidence, the lower the score."""
     stack = random_stack(candidates=4, prompts=8)
-    fitted = LearnedKernel.fit(stack)
+    fitted = LearnedKernel.fit(stack, None, Params(pull=0.0))
     queries = np.random.default_rng(13).standard_normal((5, 40)).astype(np.float32)
     rest = []
     for query in queries:

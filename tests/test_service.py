@@ -18,12 +18,15 @@ from support import make_stack, random_stack
 from lib_gmi import app, service
 from lib_gmi.errors import (
     HostError,
+    InterrogatorError,
     LibraryError,
     MissingExtraError,
     RankingError,
     SpecificationError,
 )
 from lib_gmi.fitted import Findings, FittedLibrary
+from lib_gmi.interrogators import parse_order
+from lib_gmi.metadata.making import Making
 from lib_gmi.packs import PackAbout, write_pack
 from lib_gmi.protocols import Candidate, GenerationSettings
 from lib_gmi.recorder import BASE_SEED, Recorder, completed
@@ -513,6 +516,53 @@ def test_the_users_own_words_describe_a_query_best(running: Running) -> None:
         assert (found.text, found.source) == ("picture number 3", "library")
     unknown = replace(ranking, nearest_prompt="of another prompt set")
     assert running.service.pseudo_prompt(unknown, None) is None
+
+
+def test_the_users_order_describes_a_query(running: Running) -> None:
+    running.build()
+    service, asked = running.service, []
+
+    def program(image: Any) -> str:
+        asked.append(image.size)
+        return "the program's words"
+
+    def sources() -> tuple[str | None, str | None, str | None]:
+        images = [drawn(1, BASE_SEED + 3)]
+        found = (
+            service.pseudo_prompt(service.rank(images), None, images),
+            service.describe(images, None),
+            service.interrogate(images, Making("a1111", "of the file")).prompt,
+        )
+        said = [None if one is None else one.source for one in found]
+        return said[0], said[1], said[2]
+
+    service.interrogators.host = program
+    service.interrogators.order = lambda: ("host", "library")
+    assert sources() == ("library", "library", "host"), "only a description waits for the program"
+    assert sources() == ("host", "host", "host"), "what it said is remembered"
+    assert len(asked) == 1
+    service.interrogators.order = lambda: ("metadata", "library")
+    assert sources() == ("library", "library", "metadata")
+    service.interrogators.order = lambda: ("none", "library")
+    assert sources() == (None, None, None)
+    assert (running.library.folder / "interrogations.json").is_file()
+
+
+def test_a_wrong_order_stops_no_ranking(running: Running) -> None:
+    running.build()
+    service, images = running.service, [drawn(1, BASE_SEED + 3)]
+    service.interrogators.order = lambda: parse_order("libary")
+    found = service.pseudo_prompt(service.rank(images), None, images)
+    assert found is not None
+    assert found.source == "library"
+    with pytest.raises(InterrogatorError, match="Did you mean library"):
+        service.interrogate(images)
+
+
+def test_a_query_is_described_without_any_library(running: Running) -> None:
+    found = running.service.describe([drawn(1, 7)], None)
+    assert found is not None
+    assert found.source == "labels"
 
 
 def test_a_kept_sample_is_found_by_its_prompt(running: Running) -> None:

@@ -231,6 +231,22 @@ def test_broken_metadata_stops_nothing(built: Tab, monkeypatch: pytest.MonkeyPat
 def test_describe(built: Tab) -> None:
     said = built.ask("describe", images=[sent(drawn(0, 1), KEY)])
     assert said["prompt"] == "an image of 32 pixels"
+    assert (said["source"], said["notes"]) == ("host", [])
+
+
+def test_describe_goes_on_where_the_program_fails(
+    built: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: StandInBridge, image: Image.Image) -> str:
+        raise HostError("Its interrogator does not work.")
+
+    monkeypatch.setattr(StandInBridge, "interrogate", broken)
+    said = built.ask("describe", images=[sent(drawn(0, 1), KEY)])
+    assert (said["source"], said["notes"]) == ("library", ["host: Its interrogator does not work."])
+    service = built.bridge.api.service
+    service.interrogators.order = lambda: ("host",)
+    said = built.ask("describe", images=[sent(drawn(0, 1), KEY)])
+    assert "does not work. Describe the image in your own words." in said["error"]
 
 
 def test_load_says_what_was_loaded_before(built: Tab) -> None:

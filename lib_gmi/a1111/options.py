@@ -23,6 +23,7 @@ class Options:
         keep_samples: small copies of samples are kept.
         samples_limit: that they may take, in megabytes; 0 for any.
         sidecars: what lies beside a checkpoint's file tells which settings suit it.
+        interrogators: names in the order in which they are tried, a comma list.
     """
 
     library: Path | None
@@ -34,6 +35,7 @@ class Options:
     keep_samples: bool
     samples_limit: int
     sidecars: bool
+    interrogators: str = ""
 
 
 def register() -> None:
@@ -42,6 +44,7 @@ def register() -> None:
     from modules import shared
 
     from ..encoders import AUTO, registry
+    from ..interrogators import DEFAULT_ORDER
 
     names = [AUTO, *(info.name for info in registry.images())]
 
@@ -85,6 +88,11 @@ def register() -> None:
         "empty: the 55 prompts that come with this extension; takes effect after a restart",
     )
     note(
+        add("interrogators", ", ".join(DEFAULT_ORDER), "Interrogators, in order"),
+        "of user, metadata, host, library, labels, clip-interrogator, none: the first that has "
+        "something to say describes the image",
+    )
+    note(
         add("encoder", AUTO, "Encoder", gr.Dropdown, choices=names, allow_custom_value=True),
         "auto: the most accurate of those that need no download; names can be typed, and joined "
         "by +; takes effect after a restart, and the next build lets a new one read kept samples",
@@ -116,4 +124,5 @@ def chosen() -> Options:
         keep_samples=bool(get("keep_samples", True)),
         samples_limit=max(0, int(get("samples_limit", 0))),
         sidecars=bool(get("sidecars", True)),
+        interrogators=str(get("interrogators", "")),
     )

@@ -12,6 +12,7 @@ from ..background import Background
 from ..builds import RUNNING, Builds, Job
 from ..errors import HostError
 from ..hosts.a1111 import JOB, A1111Host
+from ..interrogators import parse_order
 from ..library import Library
 from ..prompts import PromptSet
 from ..service import Service
@@ -73,6 +74,7 @@ def _make() -> Runtime:
     service = Service(host, library, prompt_set, chosen.encoder)
     service.device = chosen.device
     service.keep_samples = lambda: keeps_samples(options.chosen(), library)
+    service.interrogators.order = lambda: parse_order(options.chosen().interrogators)
     host.sidecars = lambda: options.chosen().sidecars
     service.advance_soon = Background(service.advance)
     politeness = Politeness(

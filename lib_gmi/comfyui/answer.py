@@ -72,7 +72,7 @@ def find(image: Any, **inputs: Any) -> Answer:
     method = str(inputs.get("method", "auto"))
     images = pictures(image)
     ranking = api.service.rank(images, prompt or None, method, wanted)
-    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, wanted)
+    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, wanted, images)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
     if chosen is None:

@@ -19,6 +19,7 @@ AUTO = "auto"
 VARIABLE = "GMI_ENCODER"
 _FALLBACK = "pixels/32x32"
 TEXT_DEFAULT = "text/minilm-l6-v2"
+JOINT_DEFAULT = "labels/conse-efficientnet-lite0"
 
 registry = Registry()
 
@@ -52,20 +53,25 @@ def load(name: str, device: str = "cpu") -> Encoder:
     return _load(registry.info(named(name)).id, device)
 
 
-def load_joint(name: str, device: str = "cpu") -> JointEncoder:
-    """An image encoder whose texts live in the same space, by name or id.
+def load_joint(name: str = JOINT_DEFAULT, device: str = "cpu") -> JointEncoder:
+    """An encoder of images and texts in one space, by name or id; loaded once a process.
 
     Raises:
         EncoderError: unknown name, damaged weights, or an encoder without texts.
         MissingExtraError: its package or its weights are not installed.
     """
     from ..protocols import JointEncoder
+    from . import labels
 
+    if name == JOINT_DEFAULT:
+        return labels.load(device)
+    if name.partition("/")[0] == JOINT_DEFAULT.partition("/")[0]:
+        raise EncoderError(f"Unknown encoder '{name}'. Known: {JOINT_DEFAULT}.")
     encoder = load(name, device)
     if not isinstance(encoder, JointEncoder):
         raise EncoderError(
-            f"'{name}' encodes images only. Images and texts in one space come from open_clip: "
-            "see gmi encoders --openclip."
+            f"'{name}' encodes images only. Images and texts share a space with {JOINT_DEFAULT}, "
+            "and with models of open_clip: see gmi encoders --openclip."
         )
     return encoder
 

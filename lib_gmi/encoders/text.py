@@ -53,6 +53,16 @@ class MiniLM(BaseTextEncoder):
             mean = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)
             return torch.nn.functional.normalize(mean, dim=1).numpy()
 
+    def note(self, text: str) -> str | None:
+        """Says so where a text is longer than what is read of it."""
+        tokens = len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        if tokens <= MAX_TOKENS:
+            return None
+        return (
+            f"The prompt is longer than what the text encoder reads ({tokens} of at most "
+            f"{MAX_TOKENS} tokens). The rest was not used."
+        )
+
 
 @cache
 def load(device: str = "cpu") -> MiniLM:

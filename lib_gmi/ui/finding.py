@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..api import MAX_PROMPT, RequestError
-from ..errors import GMIError
+from ..errors import GMIError, InterrogatorError
 from ..service import RANKERS, Filter
 from ..share import ShareRow, share_card, short_hash
 from . import cards, panels, words
@@ -82,7 +82,7 @@ class Finding:
         service = self.bridge.api.service
         images = [upload.image for upload in uploads]
         ranking = service.rank(images, prompt or None, method, wanted)
-        answer = self.bridge.api.ranking_json(ranking, TOP, prompt, wanted)
+        answer = self.bridge.api.ranking_json(ranking, TOP, prompt, wanted, images)
         answer["made_with"] = self.bridge.api.made_with([upload.making for upload in uploads])
         answer["elsewhere"] = self.bridge.api.elsewhere(images, ranking, prompt)
         key = secrets.token_hex(16)
@@ -149,13 +149,26 @@ class Finding:
         return key, asked
 
     def describe(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The first image in words.
+        """The first image in words, by the interrogators in the user's order.
 
         Raises:
-            RequestError, UnknownImageError, HostError: as above.
+            RequestError, UnknownImageError: as above.
+            InterrogatorError: none of them has anything to say, or the order is wrong.
         """
         uploads = self._uploads.read(body.get("images"))
-        return {"prompt": self.bridge.interrogate(uploads[0].image)}
+        service = self.bridge.api.service
+        if self.bridge.abilities.interrogate:
+            service.interrogators.host = self.bridge.interrogate
+        images = [upload.image for upload in uploads]
+        described = service.interrogate(images[:1], uploads[0].making)
+        if described.prompt is None:
+            reasons = " ".join(described.notes) or "No interrogator has anything to say."
+            raise InterrogatorError(f"{reasons} Describe the image in your own words.")
+        return {
+            "prompt": described.prompt.text[:MAX_PROMPT],
+            "source": described.prompt.source,
+            "notes": list(described.notes),
+        }
 
     def load(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Load a checkpoint; says which one was loaded before, for those who want it back.
