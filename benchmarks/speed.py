@@ -145,18 +145,21 @@ def encoding(image: Image.Image) -> Comparison:
 
     encoder = load(DEFAULT)
     assert isinstance(encoder, Style)
-    pixels = np.asarray(image.resize((384, 384)))
-    unit = torch.from_numpy(pixels[None].copy()).permute(0, 3, 1, 2).float() / 255
+    units = []
+    for side, _ in encoder.scales:
+        pixels = np.asarray(image.resize((side, side)))
+        units.append(torch.from_numpy(pixels[None].copy()).permute(0, 3, 1, 2).float() / 255)
 
     @torch.inference_mode()
     def bare() -> None:
-        for _ in encoder.network.walk(normalised(unit), 15):
-            pass
+        for unit in units:
+            for _ in encoder.network.walk(normalised(unit), 15):
+                pass
 
     return compare(
         f"encode_images of one {image.width}×{image.height} image",
         lambda: encoder.encode_images([image]),
-        "the bare network's forward pass at 384×384 (without its head)",
+        "the bare network's forward passes at its two scales (without its head)",
         bare,
         1.4,
     )
