@@ -55,17 +55,25 @@ MAX_SUBSETS = 20
 Change = Callable[["Image.Image"], "Image.Image"]
 
 
-def read_stack(folder: Path, encoder: str, change: Change | None = None) -> Stack:
+def read_stack(
+    folder: Path,
+    encoder: str,
+    change: Change | None = None,
+    only: frozenset[str] | None = None,
+) -> Stack:
     """Encode every image of a folder in :class:`~lib_gmi.hosts.folder.FolderHost`'s layout.
 
     Broken samples are kept: a benchmark judges every image. Features are rounded to float16, as
-    specifications are. ``change`` is applied to each image first.
+    specifications are. ``change`` is applied to each image first. ``only``: names of the models
+    that are read, where there are such; all by default.
     """
     host = FolderHost(folder)
     info = registry.info(encoder)
     loaded = load(encoder)
     prompts = host.prompt_set.prompts
     candidates = host.list_checkpoints()
+    if only is not None and any(candidate.title in only for candidate in candidates):
+        candidates = [candidate for candidate in candidates if candidate.title in only]
     if not candidates:
         raise HostError(f"{folder}: the folder 'images' holds no models.")
     features = np.zeros((len(candidates), len(prompts), info.dim), dtype=np.float32)
