@@ -159,7 +159,7 @@ class Registry:
         if preprocessing and preprocessing != found.preprocessing:
             raise EncoderError(
                 f"'{name}' was made by another version of this program, which has '{found.id}'. "
-                "Its kept samples can be read again: gmi library reencode."
+                "Build again, which reads the samples that are kept: gmi library reencode."
             )
         return found
 
