@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli_harvest, cli_packs
+from . import cli_bench, cli_harvest, cli_packs
 from .cli_parts import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_library(commands)
     cli_harvest.add_parser(commands)
     cli_packs.add_parser(commands)
+    cli_bench.add_parser(commands)
     _add_demo(commands)
     _add_encoders(commands)
     _add_ui(commands)

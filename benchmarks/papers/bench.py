@@ -17,7 +17,7 @@ from ..dataset import SD18
 from . import bounds
 from .features import Features
 from .scores import GIVEN, GUESSED, WITHHELD, Tuned, all_tasks, by_name, score_table
-from .statistics import DRAWS, Bootstrap, interval
+from .statistics import DRAWS, Resampling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +90,7 @@ class Group:
     tables: dict[str, FloatArray] = field(default_factory=dict)
     tuned: Tuned | None = None
     _tasks: dict[int, Tasks] = field(default_factory=dict)
-    _bootstraps: dict[int, Bootstrap] = field(default_factory=dict)
+    _resamplings: dict[int, Resampling] = field(default_factory=dict)
 
     def tasks(self, images: int) -> Tasks:
         """The protocol's tasks with so many images."""
@@ -98,12 +98,12 @@ class Group:
             self._tasks[images] = all_tasks(self.stack.mask, images)
         return self._tasks[images]
 
-    def bootstrap(self, images: int, draws: int) -> Bootstrap:
+    def resampling(self, images: int, draws: int) -> Resampling:
         """Draws for those tasks, the same for every method."""
-        if images not in self._bootstraps:
+        if images not in self._resamplings:
             prompts = self.stack.mask.shape[1]
-            self._bootstraps[images] = Bootstrap(self.tasks(images), prompts, draws)
-        return self._bootstraps[images]
+            self._resamplings[images] = Resampling(self.tasks(images), prompts, draws)
+        return self._resamplings[images]
 
 
 class Bench:
@@ -194,7 +194,7 @@ class Bench:
         if entrant.name == bounds.RANDOM:
             return {**head, **chance(len(group.rows))}
         ranks = group.tasks(images).ranks(self.table(group, entrant))
-        return {**head, **summary(ranks, group.bootstrap(images, self.draws))}
+        return {**head, **summary(ranks, group.resampling(images, self.draws))}
 
 
 def chance(candidates: int) -> dict[str, Any]:
@@ -203,17 +203,24 @@ def chance(candidates: int) -> dict[str, Any]:
     return {**tops, "rank": (candidates + 1) / 2}
 
 
-def summary(ranks: IntArray, bootstrap: Bootstrap) -> dict[str, Any]:
+def summary(ranks: IntArray, resampling: Resampling) -> dict[str, Any]:
     """Figures of ranks ``[T]``, with 95 % intervals over tasks and over prompts."""
     values = measures(ranks)
-    by_task, by_prompt = bootstrap.over_tasks(values), bootstrap.over_prompts(values)
     names = [*(f"top{k}" for k in TOPS), "rank"]
     row: dict[str, Any] = dict(zip(names, values.mean(axis=0).tolist(), strict=True))
     row["tasks"] = len(ranks)
     shown = {name: index for index, name in enumerate(names) if name in ("top1", "top4", "rank")}
-    row["ci_tasks"] = {name: interval(by_task[:, i]) for name, i in shown.items()}
-    row["ci_prompts"] = {name: interval(by_prompt[:, i]) for name, i in shown.items()}
+    for key, estimate in (("tasks", resampling.over_tasks), ("prompts", resampling.over_prompts)):
+        row[f"ci_{key}"] = {
+            name: [_within(name, end) for end in estimate(values[:, i]).interval]
+            for name, i in shown.items()
+        }
     return row
+
+
+def _within(name: str, value: float) -> float:
+    """No share lies outside of 0 and 1, no rank before 1: normal quantiles do not know that."""
+    return max(1.0, value) if name == "rank" else min(max(0.0, value), 1.0)
 
 
 def measures(ranks: IntArray) -> NDArray[np.float64]:

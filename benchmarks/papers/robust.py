@@ -16,7 +16,6 @@ from .changes import AS_IT_IS, COPIES, QUERIES
 from .defences import DEFENCES, Copies, Defence, differences_of_others_in_s
 from .features import TRIMMED
 from .scores import by_name, score_table
-from .statistics import bootstrap_p, interval
 
 if TYPE_CHECKING:
     from lib_gmi.methods import FittedMethod
@@ -135,9 +134,7 @@ def _rows(
         if change != AS_IT_IS:
             hits = (tasks.ranks(t) <= 1 for t in (tables[AS_IT_IS], table))
             before, after = (h.astype(float) for h in hits)
-            sampled = group.bootstrap(1, draws).over_prompts(before - after)
-            row["fall"] = float((before - after).mean())
-            row["fall_ci"] = interval(sampled)
-            row["fall_p"] = bootstrap_p(sampled)
+            fall = group.resampling(1, draws).over_prompts(before - after)
+            row |= {"fall": fall.mean, "fall_ci": fall.interval, "fall_p": fall.p}
         rows.append(row)
     return rows

@@ -18,7 +18,7 @@ from .bench import CLIP, ENTRANTS, LEARNED, WEIGHTED, measures, rates
 from .bounds import RANDOM
 from .scores import all_tasks, by_name, score_table
 from .source import downloads
-from .statistics import bootstrap_p, holm, interval, mcnemar
+from .statistics import holm, mcnemar
 
 if TYPE_CHECKING:
     from lib_gmi.methods import FittedMethod
@@ -55,7 +55,7 @@ def compare(
     bench: Bench, group: Group, entrants: list[Entrant], images: int
 ) -> list[dict[str, Any]]:
     """``learned`` against every other method and bound that has scores, paired by task."""
-    tasks, draws = group.tasks(images), group.bootstrap(images, bench.draws)
+    tasks, draws = group.tasks(images), group.resampling(images, bench.draws)
     own = tasks.ranks(bench.table(group, LEARNED))
     rows: list[dict[str, Any]] = []
     for other in entrants:
@@ -63,13 +63,13 @@ def compare(
             continue
         theirs = tasks.ranks(bench.table(group, other))
         gain = measures(own) - measures(theirs)
-        sampled = draws.over_prompts(gain)
         row: dict[str, Any] = {"against": other.name, "prompt": other.prompt, "kind": other.kind}
         row |= {"models": group.name, "images": images}
         for key, column in (("top1", 0), ("top4", 3), ("rank", 8)):
-            row[key] = float(gain[:, column].mean())
-            row[f"{key}_ci"] = interval(sampled[:, column])
-            row[f"{key}_p"] = bootstrap_p(sampled[:, column])
+            estimate = draws.over_prompts(gain[:, column])
+            row[key] = estimate.mean
+            row[f"{key}_ci"] = estimate.interval
+            row[f"{key}_p"] = estimate.p
         if images == 1:
             row["mcnemar_p"] = mcnemar(own <= 1, theirs <= 1)
         rows.append(row)
