@@ -25,7 +25,7 @@ from lib_gmi.methods import METHODS
 from lib_gmi.stack import Stack
 from lib_gmi.tables import table
 
-from .dataset import five_folds, read_stack, sd18
+from .dataset import Split, five_folds, read_stack, sd18
 
 #: Prompts of each candidate.
 PROMPTS = 10
@@ -87,7 +87,9 @@ def _draw(
     return drawn
 
 
-def measure(stack: Stack, kind: str, name: str, draws: int) -> dict[str, float]:
+def measure(
+    stack: Stack, kind: str, name: str, draws: int, splits: Sequence[Split] | None = None
+) -> dict[str, float]:
     """One row of the table; all rates over every query of every draw."""
     rng = np.random.default_rng(0)
     more = np.random.default_rng(1)  # beside it, so that the mixed half does not depend on it
@@ -95,7 +97,7 @@ def measure(stack: Stack, kind: str, name: str, draws: int) -> dict[str, float]:
     hits: dict[str, list[bool]] = {"all shared": [], "mixed": [], "all own": []}
     answered, owned = [], []
     method = METHODS[name]
-    for split in five_folds(len(stack.prompt_ids)):
+    for split in splits or five_folds(len(stack.prompt_ids)):
         for _ in range(draws):
             shared = rng.choice(split.specs, PROMPTS, replace=False).tolist()
             chosen = rng.permutation(candidates)[: candidates // 2]

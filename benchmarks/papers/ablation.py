@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lib_gmi.stack import Stack
 
     from .bench import Bench, Group
+    from .scores import Fit
 
 #: So much shrinkage makes P a multiple of the identity.
 NO_WHITENING = 1e9
@@ -78,11 +79,15 @@ def table2(bench: Bench) -> list[dict[str, Any]]:
     """Each part of the learned kernel taken out, or put in where the default has none."""
     group = bench.group(bench.main)
     stack, default = group.stack, learned_with(Params())
+
+    def table_of(data: Stack, fit: Fit, prompt: str) -> FloatArray:
+        return score_table(data, fit, prompt, splits=group.splits)
+
     centred = learned_with(Params(attention=1.0))
-    rows = [_row(group, "learned, as it is (λ = 1, ρ = 0)", score_table(stack, default, WITHHELD))]
-    unwhitened = score_table(stack, learned_with(Params(NO_WHITENING)), WITHHELD)
+    rows = [_row(group, "learned, as it is (λ = 1, ρ = 0)", table_of(stack, default, WITHHELD))]
+    unwhitened = table_of(stack, learned_with(Params(NO_WHITENING)), WITHHELD)
     rows.append(_row(group, "without whitening: P = I", unwhitened))
-    rows.append(_row(group, "without content in S", score_table(stack, WithoutContent, WITHHELD)))
+    rows.append(_row(group, "without content in S", table_of(stack, WithoutContent, WITHHELD)))
     terms = {
         "text and image weights": (TAU_IMAGE, TAU_TEXT),
         "image weights only": (TAU_IMAGE, inf),
@@ -92,12 +97,12 @@ def table2(bench: Bench) -> list[dict[str, Any]]:
         if stack.prompt_embeddings is None and text != inf:
             continue
         with temperatures(image, text):
-            table = score_table(stack, centred, GIVEN)
+            table = table_of(stack, centred, GIVEN)
         rows.append(_row(group, f"centred on prompts like the query's (ρ = 1): {name}", table))
     blocks = registry.info(stack.encoder_id).blocks
     for block in blocks if len(blocks) > 1 else ():
         left = [other for other in blocks if other != block]
-        table = score_table(with_blocks(stack, left), default, WITHHELD)
+        table = table_of(with_blocks(stack, left), default, WITHHELD)
         rows.append(_row(group, f"without the features {block.name}", table))
     return rows
 
@@ -111,10 +116,12 @@ def robustness(bench: Bench) -> list[dict[str, Any]]:
         varied = with_gamma(stack, gamma)
         for entrant in (CLIP, WEIGHTED):
             if bench.can(entrant):
-                table = score_table(varied, by_name(entrant.name), entrant.prompt)
+                table = score_table(
+                    varied, by_name(entrant.name), entrant.prompt, splits=group.splits
+                )
                 rows.append(_row(group, entrant.name, table, parameter="γ", value=gamma))
     for shrinkage in LAMBDAS:
-        table = score_table(stack, learned_with(Params(shrinkage)), WITHHELD)
+        table = score_table(stack, learned_with(Params(shrinkage)), WITHHELD, splits=group.splits)
         rows.append(_row(group, "learned", table, parameter="λ", value=shrinkage))
     half = learned_with(Params(attention=0.5))
     for tau in TAUS:
@@ -123,7 +130,7 @@ def robustness(bench: Bench) -> list[dict[str, Any]]:
                 continue
             image, text = (tau, TAU_TEXT) if symbol == "τ_I" else (TAU_IMAGE, tau)
             with temperatures(image, text):
-                table = score_table(stack, half, GIVEN)
+                table = score_table(stack, half, GIVEN, splits=group.splits)
             rows.append(_row(group, "learned, ρ = .5", table, parameter=symbol, value=tau))
     return rows
 

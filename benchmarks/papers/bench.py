@@ -13,7 +13,7 @@ from lib_gmi.encoders import DEFAULT
 from lib_gmi.errors import RankingError
 from lib_gmi.methods import METHODS, PIXELS
 
-from ..dataset import SD18
+from ..dataset import SD18, Split
 from . import bounds
 from .features import Features
 from .scores import GIVEN, GUESSED, WITHHELD, Tuned, all_tasks, by_name, score_table
@@ -80,6 +80,7 @@ class Group:
         name: ``18 SD`` or ``all``.
         stack: their features by the benchmark's encoder.
         rows: their positions among the folder's candidates.
+        splits: which prompts build specifications and which are queries.
         tables: score tables by :attr:`Entrant.key`.
         tuned: what leave-one-prompt-out chose for ``learned``, once it has run.
     """
@@ -87,6 +88,7 @@ class Group:
     name: str
     stack: Stack
     rows: tuple[int, ...]
+    splits: list[Split]
     tables: dict[str, FloatArray] = field(default_factory=dict)
     tuned: Tuned | None = None
     _tasks: dict[int, Tasks] = field(default_factory=dict)
@@ -95,7 +97,7 @@ class Group:
     def tasks(self, images: int) -> Tasks:
         """The protocol's tasks with so many images."""
         if images not in self._tasks:
-            self._tasks[images] = all_tasks(self.stack.mask, images)
+            self._tasks[images] = all_tasks(self.stack.mask, images, self.splits)
         return self._tasks[images]
 
     def resampling(self, images: int, draws: int) -> Resampling:
@@ -149,7 +151,8 @@ class Bench:
         """A group of models by name; its features are read on first use."""
         if name not in self._groups:
             rows = self.rows[name]
-            self._groups[name] = Group(name, self.features.stack(self.encoder, rows=rows), rows)
+            stack = self.features.stack(self.encoder, rows=rows)
+            self._groups[name] = Group(name, stack, rows, self.features.splits)
         return self._groups[name]
 
     def can(self, entrant: Entrant) -> bool:
@@ -169,17 +172,17 @@ class Bench:
         if entrant.name == bounds.RANDOM:
             raise RankingError("Chance has no scores; its figures are exact.")
         if entrant.name == bounds.ONE_HOT:
-            return score_table(stack, bounds.OneHot)
+            return score_table(stack, bounds.OneHot, splits=group.splits)
         if entrant.name == bounds.CENTROID:
-            return bounds.same_prompt_centroid(stack)
+            return bounds.same_prompt_centroid(stack, group.splits)
         if entrant.name == bounds.OWN_MEANS:
-            return bounds.centred_on_own_means(stack)
+            return bounds.centred_on_own_means(stack, group.splits)
         if entrant.name == "learned":
             group.tuned = Tuned.new()
-            return score_table(stack, group.tuned, WITHHELD)
+            return score_table(stack, group.tuned, WITHHELD, splits=group.splits)
         if entrant.name == "rkme-basic":
             stack = self.features.stack(PIXELS, rows=group.rows)
-        return score_table(stack, by_name(entrant.name), entrant.prompt)
+        return score_table(stack, by_name(entrant.name), entrant.prompt, splits=group.splits)
 
     def row(self, group: Group, entrant: Entrant, images: int) -> dict[str, Any]:
         """One row: top-1 to top-8 and mean rank, with intervals for top-1, top-4 and rank."""

@@ -13,8 +13,10 @@ from .bench import EVERYTHING, LEARNED, WEIGHTED, mean_of, rates
 from .scores import all_tasks, by_name, learned_with, score_table
 
 if TYPE_CHECKING:
+    from lib_gmi.protocols import FloatArray
     from lib_gmi.stack import Stack
 
+    from ..dataset import Split
     from .bench import Bench
     from .scores import Fit
 
@@ -39,8 +41,9 @@ def by_candidates(bench: Bench, draws: int = 8) -> list[dict[str, Any]]:
             found: dict[int, list[dict[str, float]]] = {}
             for chosen in drawn:
                 stack = everything.take(chosen)
-                table = score_table(stack, fit, entrant.prompt)
-                _add(found, stack, table)
+                splits = bench.features.splits
+                table = score_table(stack, fit, entrant.prompt, splits=splits)
+                _add(found, stack, table, splits)
             head = {"method": entrant.name, "candidates": size}
             rows += [{**head, "images": n, **mean_of(r)} for n, r in found.items()]
     return rows
@@ -54,8 +57,7 @@ def by_specification_images(bench: Bench, draws: int = 6) -> list[dict[str, Any]
             if not bench.can(entrant):
                 continue
             fit = learned_with(Params()) if entrant == LEARNED else by_name(entrant.name)
-            prompts = group.stack.mask.shape[1]
-            largest = prompts - -(-prompts // 5)
+            largest = min(len(split.specs) for split in group.splits)
             for count in sorted({min(c, largest) for c in PROMPT_COUNTS}):
                 found: dict[int, list[dict[str, float]]] = {}
                 for draw in range(1 if count == largest else draws):
@@ -70,15 +72,18 @@ def by_specification_images(bench: Bench, draws: int = 6) -> list[dict[str, Any]
                         chosen = rng.permutation(len(stack.prompt_ids))[:count]
                         return fit(stack.with_prompts(np.sort(chosen)))
 
-                    _add(found, group.stack, score_table(group.stack, some, entrant.prompt))
+                    table = score_table(group.stack, some, entrant.prompt, splits=group.splits)
+                    _add(found, group.stack, table, group.splits)
                 head = {"method": entrant.name, "models": group.name, "prompts": count}
                 rows += [{**head, "images": n, **mean_of(r)} for n, r in found.items()]
     return rows
 
 
-def _add(found: dict[int, list[dict[str, float]]], stack: Stack, table: Any) -> None:
+def _add(
+    found: dict[int, list[dict[str, float]]], stack: Stack, table: FloatArray, splits: list[Split]
+) -> None:
     for images in (1, 4):
-        tasks = all_tasks(stack.mask, images)
+        tasks = all_tasks(stack.mask, images, splits)
         if len(tasks):
             found.setdefault(images, []).append(rates(tasks, table))
 

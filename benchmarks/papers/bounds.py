@@ -5,6 +5,7 @@ Upper bounds know what no real query can know, and are named so.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +14,12 @@ from lib_gmi import rkme
 from lib_gmi.encoders import registry
 from lib_gmi.kernels import LearnedKernel, Normalizer, Params, scores_from_tensors
 
-from ..dataset import five_folds
-
 if TYPE_CHECKING:
     from lib_gmi.protocols import FloatArray
     from lib_gmi.rkme import IntArray
     from lib_gmi.stack import Stack
+
+    from ..dataset import Split
 
 ONE_HOT = "one-hot weights at the nearest prompt"
 CENTROID = "same-prompt nearest centroid (upper bound)"
@@ -62,7 +63,7 @@ class OneHot:
         return np.full(self._mask.shape[1], -np.inf, dtype=np.float32)
 
 
-def same_prompt_centroid(stack: Stack) -> FloatArray:
+def same_prompt_centroid(stack: Stack, splits: Sequence[Split]) -> FloatArray:
     """Score table of the nearest centroid, each candidate's being that of the query's prompt.
 
     The centroid of candidate c is z̄_p + e_c: the mean of all candidates' images of the query's own
@@ -72,7 +73,7 @@ def same_prompt_centroid(stack: Stack) -> FloatArray:
     """
     blocks = registry.info(stack.encoder_id).blocks
     table = np.full((*stack.mask.shape, len(stack.mask)), np.nan, dtype=np.float32)
-    for split in five_folds(stack.mask.shape[1]):
+    for split in splits:
         specifications = stack.with_prompts(split.specs)
         normalizer = Normalizer.fit(specifications.features[specifications.mask], blocks)
         samples = normalizer.transform(specifications.features)
@@ -85,11 +86,11 @@ def same_prompt_centroid(stack: Stack) -> FloatArray:
     return table
 
 
-def centred_on_own_means(stack: Stack) -> FloatArray:
+def centred_on_own_means(stack: Stack, splits: Sequence[Split]) -> FloatArray:
     """Score table of the learned kernel where the query is centred on its own prompt's means."""
     blocks = registry.info(stack.encoder_id).blocks
     table = np.full((*stack.mask.shape, len(stack.mask)), np.nan, dtype=np.float32)
-    for split in five_folds(stack.mask.shape[1]):
+    for split in splits:
         fitted = LearnedKernel.fit(stack.with_prompts(split.specs), None, Params())
         tensors = fitted.to_tensors()
         for column in split.queries:

@@ -23,7 +23,7 @@ from lib_gmi.specification import CandidateRef
 from lib_gmi.stack import Stack
 
 from .changes import AS_IT_IS, CHANGES, trim_borders
-from .source import candidates_of, open_source, stamp
+from .source import candidates_of, open_source, splits_of, stamp
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,6 +55,7 @@ class Features:
         self.source = open_source(folder)
         self.candidates = candidates_of(self.source)
         self.prompts = self.source.prompt_set.prompts
+        self.splits = splits_of(self.source)
         if not self.candidates:
             raise HostError(f"{folder}: holds no models.")
         self.encoded = 0  # images, in this process

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dataset import five_folds
 from .bench import WEIGHTED, Group, rates
 from .changes import AS_IT_IS, COPIES, QUERIES
 from .defences import DEFENCES, Copies, Defence, differences_of_others_in_s
 from .features import TRIMMED
-from .scores import by_name, score_table
+from .scores import WITHHELD, by_name, score_table
 
 if TYPE_CHECKING:
     from lib_gmi.methods import FittedMethod
@@ -46,7 +45,7 @@ def robustness(bench: Bench) -> dict[str, Any]:
         asked = queries
         if defence.trims:
             asked = {c: _queries(bench, group, c + TRIMMED) for c in QUERIES}
-        tables = {c: _table(group.stack, fits[defence.fit], asked[c]) for c in QUERIES}
+        tables = {c: _table(group, fits[defence.fit], asked[c]) for c in QUERIES}
         rows += _rows(group, "learned", tables, bench.draws, defence)
     return {
         "rows": rows,
@@ -64,15 +63,15 @@ def _weighted(bench: Bench, group: Group, queries: dict[str, Stack]) -> dict[str
         return {}
     fit = by_name(WEIGHTED.name)
     return {
-        change: score_table(group.stack, fit, WEIGHTED.prompt, stack)
+        change: score_table(group.stack, fit, WEIGHTED.prompt, stack, group.splits)
         for change, stack in queries.items()
     }
 
 
-def _table(stack: Stack, fitted: list[FittedMethod], queries: Stack) -> FloatArray:
+def _table(group: Group, fitted: list[FittedMethod], queries: Stack) -> FloatArray:
     """Score table of methods that are fitted already, one for each fold."""
     remaining = iter(fitted)
-    return score_table(stack, lambda specifications: next(remaining), "none", queries)
+    return score_table(group.stack, lambda _: next(remaining), WITHHELD, queries, group.splits)
 
 
 def _copies(bench: Bench, group: Group) -> list[Copies]:
@@ -82,7 +81,7 @@ def _copies(bench: Bench, group: Group) -> list[Copies]:
     outside = [i for i in range(len(bench.features.candidates)) if i not in group.rows]
     others = _others(bench, outside) if outside else []
     folds = []
-    for split in five_folds(len(stack.prompt_ids)):
+    for split in group.splits:
         columns = list(split.specs)
         pairs = [
             (plain.features[:, columns][plain.mask[:, columns]], copy.features[:, columns][

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lib_gmi.bench import read_task
 from lib_gmi.errors import HostError
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.images import IMAGE_SUFFIXES
 
+from ..dataset import Split, five_folds
 from .gemrec import GEMRecFolder, metadata_of
 
 if TYPE_CHECKING:
@@ -50,6 +52,23 @@ def downloads(source: Source) -> dict[str, int]:
         raise HostError(
             f'{path}: is not of the form {{"candidate": downloads, …}} ({error}).'
         ) from None
+
+
+def splits_of(source: Source) -> list[Split]:
+    """Which prompts are queries: what ``task.json`` says, or else five folds.
+
+    Raises:
+        HostError: the task names images that ``prompts.json`` does not.
+    """
+    ids = source.prompt_set.ids
+    task = None if isinstance(source, GEMRecFolder) else read_task(source.folder)
+    if task is None:
+        return five_folds(len(ids))
+    column = {id_: i for i, id_ in enumerate(ids)}
+    if unknown := [id_ for part in task for id_ in part if id_ not in column]:
+        raise HostError(f"{source.folder}: task.json names '{unknown[0]}', prompts.json does not.")
+    specifications, queries = (tuple(column[id_] for id_ in part) for part in task)
+    return [Split(specifications, queries, seed=0)]
 
 
 def candidates_of(source: Source) -> list[Candidate]:

@@ -12,11 +12,10 @@ from lib_gmi import rkme
 from lib_gmi.encoders import registry
 from lib_gmi.kernels import Normalizer
 
-from ..dataset import five_folds
 from ..own_prompts import PROMPTS, measure
 from .bench import CLIP, ENTRANTS, LEARNED, WEIGHTED, measures, rates
 from .bounds import RANDOM
-from .scores import all_tasks, by_name, score_table
+from .scores import by_name, score_table
 from .source import downloads
 from .statistics import holm, mcnemar
 
@@ -105,7 +104,7 @@ def table5(bench: Bench) -> list[dict[str, Any]]:
 
 def table6(bench: Bench) -> list[dict[str, Any]]:
     """Reduced sets of 1, 2, 4, …, N samples, chosen by herding for each candidate and fold."""
-    largest = min(len(split.specs) for split in five_folds(len(bench.features.prompts)))
+    largest = min(len(split.specs) for split in bench.features.splits)
     sizes = [2**k for k in range(largest.bit_length()) if 2**k < largest] + [largest]
     known: dict[tuple[int, tuple[str, ...]], IntArray] = {}
 
@@ -160,7 +159,7 @@ def _by_specification(
                 def fit(stack: Stack, value: int = value, whole: Fit = whole) -> FittedMethod:
                     return whole(part(stack, value))
 
-                table = score_table(group.stack, fit, entrant.prompt)
+                table = score_table(group.stack, fit, entrant.prompt, splits=group.splits)
                 for images in (1, 4):
                     tasks = group.tasks(images)
                     if len(tasks):
@@ -173,7 +172,7 @@ def table7(bench: Bench, draws: int = 2) -> list[dict[str, Any]]:
     """Developer-provided prompts: ten of its own for each candidate, for half of them, for none."""
     rows = []
     for group in map(bench.group, bench.rows):
-        if min(len(s.specs) for s in five_folds(len(group.stack.prompt_ids))) < PROMPTS:
+        if min(len(split.specs) for split in group.splits) < PROMPTS:
             continue
         for entrant in SHOWN:
             if not bench.can(entrant):
@@ -182,7 +181,7 @@ def table7(bench: Bench, draws: int = 2) -> list[dict[str, Any]]:
             if entrant == LEARNED and group.stack.prompt_embeddings is not None:
                 kinds.append("narrow")
             for kind in kinds:
-                found = measure(group.stack, kind, entrant.name, draws)
+                found = measure(group.stack, kind, entrant.name, draws, group.splits)
                 head = {"method": entrant.name, "models": group.name, "own prompts": kind}
                 rows.append({**head, **found})
     return rows
@@ -191,7 +190,7 @@ def table7(bench: Bench, draws: int = 2) -> list[dict[str, Any]]:
 def confusion(bench: Bench) -> dict[str, Any]:
     """Fig. 6: who is taken for whom, one image; shares of each model's images."""
     group = bench.group(bench.main)
-    tasks = all_tasks(group.stack.mask, 1)
+    tasks = group.tasks(1)
     titles = [c.title for c in group.stack.candidates]
     found: dict[str, Any] = {"models": group.name, "titles": titles, "matrices": {}}
     for entrant in (WEIGHTED, LEARNED):
