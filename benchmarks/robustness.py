@@ -2,7 +2,9 @@
 
     python -m benchmarks.robustness PATH
 
-Specifications are built from the images as they are, queries from changed copies.
+Specifications are built from the images as they are, queries from changed copies
+(``benchmarks/papers/changes.py``; ``python -m benchmarks.paper robustness`` adds defences and
+intervals).
 
 A second table asks how to bring a portrait to the encoder. A generator makes squares and
 portraits of about the same area and at the same scale of detail; so specifications are built
@@ -14,7 +16,6 @@ one by reflection.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,30 +31,7 @@ from lib_gmi.specification import CandidateRef
 from lib_gmi.tables import table
 
 from .dataset import Change, five_folds, read_stack, sd18
-
-
-def saved(codec: str, quality: int) -> Change:
-    def change(image: Image.Image) -> Image.Image:
-        buffer = io.BytesIO()
-        image.save(buffer, codec, quality=quality)
-        return Image.open(buffer).convert("RGB")
-
-    return change
-
-
-def resized(side: int) -> Change:
-    return lambda image: image.resize((side, side), Image.Resampling.LANCZOS)
-
-
-def middle(width: float, height: float) -> Change:
-    """The middle of an image, in shares of its width and height."""
-
-    def change(image: Image.Image) -> Image.Image:
-        x, y = round(image.width * (1 - width) / 2), round(image.height * (1 - height) / 2)
-        return image.crop((x, y, image.width - x, image.height - y))
-
-    return change
-
+from .papers.changes import AS_IT_IS, QUERIES, middle
 
 #: 2/3 of a square image's area, as a portrait and as a square.
 portrait = middle(2 / 3, 1.0)
@@ -78,14 +56,6 @@ def padded(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.pad(pixels, ((0, 0), sides, (0, 0)), mode="reflect"))
 
 
-CHANGES: dict[str, Change] = {
-    "as it is": lambda image: image,
-    "JPEG 90": saved("JPEG", 90),
-    "JPEG 70": saved("JPEG", 70),
-    "WebP 80": saved("WEBP", 80),
-    "shrunk to 256": resized(256),
-    "enlarged to 512": resized(512),
-}
 SHAPES: dict[str, Change] = {
     "square": square,
     "portrait, shape kept": portrait,
@@ -137,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     names = arguments.methods.split(",")
     headers = ["query image", *(f"{n} top-{k}" for n in names for k in (1, 4))]
-    tables = {"changes": (CHANGES, CHANGES["as it is"]), "shapes": (SHAPES, square)}
+    tables = {"changes": (QUERIES, QUERIES[AS_IT_IS]), "shapes": (SHAPES, square)}
     for title, (changes, spec) in tables.items():
         if arguments.only in (None, title):
             rows = measure(arguments.folder, arguments.encoder, names, changes, spec)

@@ -10,12 +10,10 @@ fold.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,24 +23,9 @@ from lib_gmi.stack import Stack
 from lib_gmi.tables import table
 
 from .dataset import five_folds, read_stack, sd18, tasks
-
-if TYPE_CHECKING:
-    from PIL import Image
+from .papers.changes import saved
 
 FORMATS = (("JPEG", 90), ("JPEG", 70), ("WEBP", 80))
-
-
-def compressed(kind: str, quality: int) -> Callable[[Image.Image], Image.Image]:
-    """Through a file and back."""
-
-    def change(image: Image.Image) -> Image.Image:
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        image.save(buffer, kind, quality=quality)
-        return Image.open(buffer).convert("RGB")
-
-    return change
 
 
 def measure(stack: Stack, other: Stack, seed: int = 0) -> list[str]:
@@ -77,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stack = sd18(full) or full
     rows = [["none", *measure(stack, stack)]]
     for kind, quality in FORMATS:
-        changed = read_stack(arguments.folder, DEFAULT, compressed(kind, quality))
+        changed = read_stack(arguments.folder, DEFAULT, saved(kind, quality))
         rows.append([f"{kind} {quality}", *measure(stack, sd18(changed) or changed)])
     headers = ["half compressed as", "1 image", "4 images", "answers to the compressed half"]
     print(table(headers, rows, shrink=[]))

@@ -35,10 +35,15 @@ def resized(side: int) -> Change:
 
 
 def there_and_back(side: int) -> Change:
-    """Shrunk until the short side has ``side`` pixels, and enlarged to what it was."""
+    """Shrunk until the short side has ``side`` pixels, and enlarged to what it was.
+
+    A smaller image stays as it is.
+    """
 
     def change(image: Image.Image) -> Image.Image:
         scale = side / min(image.size)
+        if scale >= 1:
+            return image
         small = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         shrunk = image.resize(small, Image.Resampling.LANCZOS)
         return shrunk.resize(image.size, Image.Resampling.BICUBIC)
