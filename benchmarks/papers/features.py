@@ -22,7 +22,7 @@ from lib_gmi.protocols import GenerationRequest
 from lib_gmi.specification import CandidateRef
 from lib_gmi.stack import Stack
 
-from .changes import AS_IT_IS, CHANGES, trim_borders
+from .changes import AS_IT_IS, CHANGES, Change, trim_borders
 from .source import candidates_of, open_source, splits_of, stamp
 
 if TYPE_CHECKING:
@@ -62,12 +62,13 @@ class Features:
         self._cache = cache
         self._quiet = quiet
         self._memory: dict[tuple[str, str, str], Rows] = {}
+        self._functions: dict[str, Change] = {}
         self._embeddings: list[FloatArray | None] = []
 
     def stack(
         self,
         encoder: str,
-        change: str = AS_IT_IS,
+        change: str | Change = AS_IT_IS,
         rows: Sequence[int] | None = None,
         only: Callable[[int, int], bool] | None = None,
     ) -> Stack:
@@ -76,10 +77,14 @@ class Features:
         Args:
             encoder: name or id.
             change: of :data:`.changes.CHANGES`, made to every image first; with ``", trimmed"``
-                after it, borders are trimmed off after the change.
+                after it, borders are trimmed off after the change. A function is taken as well,
+                but nothing is kept of it.
             rows: which candidates, by position; all by default.
             only: (candidate, prompt) → whether that image takes part; all by default.
         """
+        if not isinstance(change, str):
+            self._functions[change.__qualname__] = change
+            change = change.__qualname__
         wanted = list(range(len(self.candidates)) if rows is None else rows)
         found = []
         for count, row in enumerate(wanted, 1):
@@ -128,6 +133,8 @@ class Features:
         id_ = registry.info(encoder).id
         path = self._path(id_, change, candidate, columns)
         key = (id_, change, candidate.name + str(path or columns))
+        if change in self._functions:
+            return self._encode(encoder, change, candidate, columns)
         if key not in self._memory:
             stored = None if path is None else _read(path)
             if stored is None:
@@ -141,8 +148,10 @@ class Features:
         self, encoder: str, change: str, candidate: Candidate, columns: Sequence[int]
     ) -> Rows:
         loaded = load(encoder)
+        apply = self._functions.get(change)
         plain = change.removesuffix(TRIMMED)
         trimmed = plain != change
+        apply = apply or CHANGES[plain]
         untrimmed = self._candidate(encoder, plain, candidate, columns) if trimmed else None
         features = np.zeros((len(self.prompts), registry.info(encoder).dim), dtype=np.float32)
         mask = np.zeros(len(self.prompts), dtype=bool)
@@ -152,7 +161,7 @@ class Features:
                 prompt = self.prompts[column]
                 request = GenerationRequest(prompt.id, prompt.text, "", 0)
                 try:
-                    image = CHANGES[plain](session.generate(request, settings))
+                    image = apply(session.generate(request, settings))
                 except SampleUnavailableError:
                     continue
                 mask[column] = True
