@@ -10,7 +10,7 @@ import numpy as np
 
 from lib_gmi.errors import MissingExtraError
 
-from . import circle
+from . import bounds, circle
 from .bench import TOPS
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ _COLOURS = {
     "rkme-basic": "#b08a3c",
     "download": "#888888",
     "random": "#bbbbbb",
+}
+_SHORT = {
+    bounds.ONE_HOT: "one-hot weights",
+    bounds.CENTROID: "same-prompt centroid (upper bound)",
+    bounds.OWN_MEANS: "learned, own means (upper bound)",
 }
 
 
@@ -69,6 +74,7 @@ def _pyplot() -> Any:
         "axes.grid": True,
         "grid.alpha": 0.25,
         "legend.frameon": False,
+        "figure.constrained_layout.use": True,
         "svg.hashsalt": "gmi",  # the same figure is the same file
     }
     mpl.rcParams.update(style)
@@ -84,11 +90,12 @@ def _fig2(plt: Any, data: Mapping[str, float]) -> Figure:
     for generator, axis in enumerate(axes[:2]):
         points = circle.image(generator, prompts)
         shown = axis.scatter(*points.T, c=prompts, cmap="coolwarm", s=18)
-        axis.set_title(f"generator {generator + 1}: its images, by prompt p")
+        axis.set_title(f"images of generator {generator + 1}", fontsize=9)
         axis.set_aspect("equal")
     figure.colorbar(shown, ax=axes[1], label="p")
-    axes[2].bar(list(data), list(data.values()), color=["#3f9b5d", "#2c6fbb"])
-    axes[2].set(title="p ∈ U(−.5, 0); ties count as failures", ylabel="found", ylim=(0, 1.05))
+    names = [name.replace(" (", "\n(") for name in data]
+    axes[2].bar(names, list(data.values()), color=["#3f9b5d", "#2c6fbb"])
+    axes[2].set(title="p ∈ U(−.5, 0), ties are failures", ylabel="found", ylim=(0, 1.05))
     return figure
 
 
@@ -103,9 +110,10 @@ def _fig3(plt: Any, data: Mapping[str, Any]) -> Figure:
             if row["models"] != group or row["prompt"] == "guessed":
                 continue
             upper = row["kind"] == "upper bound"
-            colour = _COLOURS.get(row["method"], "#333333")
+            colour = _COLOURS.get(row["method"], "#999999")
             line = ":" if row["kind"] == "bound" else "--" if upper else "-"
-            name = row["method"] if len(row["method"]) < 40 else "own prompt's means (upper bound)"
+            name = _SHORT.get(row["method"], row["method"])
+            colour = "#333333" if row["method"] == bounds.OWN_MEANS else colour
             values = [row[f"top{k}"] for k in TOPS]
             axis.plot(list(TOPS), values, line, color=colour, label=name, marker=".")
         candidates = next(row["candidates"] for row in rows if row["models"] == group)
@@ -169,7 +177,6 @@ def _fig6(plt: Any, data: Mapping[str, Any]) -> Figure:
         axis.set_yticks(range(len(short)), short, fontsize=6)
         axis.set_xlabel("answer")
     axes[0][0].set_ylabel("made by")
-    figure.tight_layout()
     return figure
 
 
