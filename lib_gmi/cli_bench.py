@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,9 @@ def add_parser(commands: Any) -> None:
         "--host",
         required=True,
         metavar="KIND:WHERE",
-        help="who generates: folder:DIR takes images that exist",
+        help="who generates: webui:http://127.0.0.1:7860, a web UI on this machine that was "
+        "started with --api (its login, if any, in $GMI_WEBUI_LOGIN as user:password); or "
+        "folder:DIR, images that exist",
     )
     create.add_argument("--specifications", type=Path, metavar="FILE", help="prompt set")
     create.add_argument("--evaluation", type=Path, metavar="FILE", help="prompts of the queries")
@@ -94,11 +97,15 @@ def open_host(text: str) -> Host:
     from .hosts.folder import FolderHost
 
     kind, _, where = text.partition(":")
+    if kind == "webui" and where:
+        from .hosts.webui_api import WebUIApi
+
+        return WebUIApi(where, os.environ.get("GMI_WEBUI_LOGIN"))
     if kind == "folder" and where:
         return FolderHost(where)
     raise HostError(
-        f"--host {text}: is no host that the command line can generate with. Give folder:DIR, a "
-        "folder with images/ and prompts.json."
+        f"--host {text}: is no host that the command line can generate with. Give "
+        "webui:http://127.0.0.1:7860, or folder:DIR with images/ and prompts.json."
     )
 
 

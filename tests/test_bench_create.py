@@ -189,4 +189,4 @@ def test_the_command_says_which_hosts_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bench", "create", str(tmp_path), "--host", "invokeai"]) == 2
-    assert "Give folder:DIR" in capsys.readouterr().err
+    assert "or folder:DIR with images/" in capsys.readouterr().err

@@ -192,6 +192,8 @@ def _fig7(plt: Any, rows: Sequence[Mapping[str, Any]]) -> Figure:
             values = [row["value"] for row in line]
             axis.plot(values, [r["top1_1"] for r in line], "o-", ms=3, color=colour, label=name)
         axis.set(xscale="log", xlabel=parameter, ylim=(0, 1))
+        axis.set_xticks(values, [f"{value:g}" for value in values], fontsize=7)
+        axis.minorticks_off()
         axis.legend(fontsize=6.5)
     np.atleast_1d(axes)[0].set_ylabel("top-1, one image")
     return figure
