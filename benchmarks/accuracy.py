@@ -26,11 +26,11 @@ from lib_gmi.calibration import calibration_error, softmax
 from lib_gmi.cli_parts import positive
 from lib_gmi.encoders import DEFAULT
 from lib_gmi.errors import GMIError, PromptSetError, RankingError
-from lib_gmi.fitted import FittedLibrary, findings
 from lib_gmi.methods import METHODS, PIXELS
 from lib_gmi.tables import table
 
 from .dataset import Split, five_folds, read_stack, sd18, tasks
+from .papers.scores import fit_tuned
 
 if TYPE_CHECKING:
     from lib_gmi.protocols import FloatArray
@@ -70,27 +70,16 @@ def evaluate(
     """Run one method over all splits; tallies by number of images."""
     tallies = {images: Tally() for images in IMAGES}
     for split in splits:
-        fitted, temperatures = _fit(stack.with_prompts(split.specs), name)
+        fitted, calibrations = fit_tuned(name, stack.with_prompts(split.specs))
         scores = np.stack(
             [_scores(fitted, stack, column, prompt_given) for column in split.queries], axis=1
         )
         for images, tally in tallies.items():
             for truth, positions in tasks(stack.mask, split, images):
                 pooled = scores[truth, list(positions)].mean(axis=0)
-                tally.add(pooled, truth, temperatures.get(images))
+                known = calibrations.get(images)
+                tally.add(pooled, truth, None if known is None else known.temperature)
     return tallies
-
-
-def _fit(data: Stack, name: str) -> tuple[methods.FittedMethod, dict[int, float]]:
-    """A method fitted on the specifications, with its temperatures by number of images."""
-    if name != "learned":
-        return methods.method(name).fit(data, None, None), {}
-    found = findings(data, contestants=())
-    library = FittedLibrary(data, found)
-    report = found.reports.get(name)
-    calibrations = () if report is None else report.calibrations
-    temperatures = {n: c.temperature for n, c in enumerate(calibrations, 1) if c is not None}
-    return library.method(name), temperatures
 
 
 def _scores(

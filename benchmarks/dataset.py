@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,17 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib_gmi.encoders import TEXT_DEFAULT, load, load_text, registry
-from lib_gmi.errors import HostError, MissingExtraError, SampleUnavailableError
-from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.protocols import GenerationRequest
-from lib_gmi.specification import CandidateRef
 from lib_gmi.stack import Stack
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lib_gmi.protocols import FloatArray
     from lib_gmi.rkme import BoolArray
 
 #: The SD-family models of sd-samples, the nearest thing to the paper's sixteen.
@@ -61,56 +54,17 @@ def read_stack(
     change: Change | None = None,
     only: frozenset[str] | None = None,
 ) -> Stack:
-    """Encode every image of a folder in :class:`~lib_gmi.hosts.folder.FolderHost`'s layout.
+    """Encode every image of a folder; see :class:`.papers.features.Features`.
 
-    Broken samples are kept: a benchmark judges every image. Features are rounded to float16, as
-    specifications are. ``change`` is applied to each image first. ``only``: names of the models
-    that are read, where there are such; all by default.
+    Broken samples are kept: a benchmark judges every image. ``change`` is applied to each first.
+    ``only``: titles of the models that are read, where there are such; all by default.
     """
-    host = FolderHost(folder)
-    info = registry.info(encoder)
-    loaded = load(encoder)
-    prompts = host.prompt_set.prompts
-    candidates = host.list_checkpoints()
-    if only is not None and any(candidate.title in only for candidate in candidates):
-        candidates = [candidate for candidate in candidates if candidate.title in only]
-    if not candidates:
-        raise HostError(f"{folder}: the folder 'images' holds no models.")
-    features = np.zeros((len(candidates), len(prompts), info.dim), dtype=np.float32)
-    mask = np.zeros(features.shape[:2], dtype=bool)
-    settings = host.default_settings(candidates[0])
-    for row, candidate in enumerate(candidates):
-        with host.session(candidate) as session:
-            for column, prompt in enumerate(prompts):
-                try:
-                    image = session.generate(
-                        GenerationRequest(prompt.id, prompt.text, "", 0), settings
-                    )
-                except SampleUnavailableError:
-                    continue
-                image = image if change is None else change(image)
-                features[row, column] = loaded.encode_images([image])[0]
-                mask[row, column] = True
-        print(f"\r{info.name}: {row + 1}/{len(candidates)} candidates", end="", file=sys.stderr)
-    print(file=sys.stderr)
-    return Stack(
-        candidates=tuple(CandidateRef.of(c) for c in candidates),
-        prompt_ids=host.prompt_set.ids,
-        features=features.astype(np.float16).astype(np.float32),
-        mask=mask,
-        prompt_embeddings=_embeddings([p.text for p in prompts]),
-        encoder_id=info.id,
-        text_encoder_id=TEXT_DEFAULT,
-        prompt_set_size=len(prompts),
-    )
+    from .papers.changes import AS_IT_IS
+    from .papers.features import Features  # which needs this module's folds
 
-
-def _embeddings(texts: Sequence[str]) -> FloatArray | None:
-    try:
-        return load_text(TEXT_DEFAULT).encode_texts(texts)
-    except MissingExtraError as error:
-        print(f"Methods that need prompts are left out: {error}", file=sys.stderr)
-        return None
+    features = Features(folder)
+    chosen = [n for n, c in enumerate(features.candidates) if only is None or c.title in only]
+    return features.stack(encoder, AS_IT_IS if change is None else change, chosen or None)
 
 
 @dataclass(frozen=True)

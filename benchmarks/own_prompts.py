@@ -25,7 +25,7 @@ from lib_gmi.methods import METHODS
 from lib_gmi.stack import Stack
 from lib_gmi.tables import table
 
-from .dataset import five_folds, read_stack, sd18
+from .dataset import Split, five_folds, read_stack, sd18
 
 #: Prompts of each candidate.
 PROMPTS = 10
@@ -77,29 +77,43 @@ def narrow(stack: Stack, columns: Sequence[int], rng: np.random.Generator) -> li
     return [columns[i] for i in nearest[:PROMPTS]]
 
 
-def measure(stack: Stack, kind: str, name: str, draws: int) -> dict[str, float]:
+def _draw(
+    stack: Stack, kind: str, columns: Sequence[int], rng: np.random.Generator
+) -> Sequence[int]:
+    """A candidate's own prompts."""
+    if kind == "narrow":
+        return narrow(stack, columns, rng)
+    drawn: list[int] = rng.choice(columns, PROMPTS, replace=False).tolist()
+    return drawn
+
+
+def measure(
+    stack: Stack, kind: str, name: str, draws: int, splits: Sequence[Split] | None = None
+) -> dict[str, float]:
     """One row of the table; all rates over every query of every draw."""
     rng = np.random.default_rng(0)
+    more = np.random.default_rng(1)  # beside it, so that the mixed half does not depend on it
     candidates = len(stack.candidates)
-    hits: dict[str, list[bool]] = {"all shared": [], "mixed": []}
+    hits: dict[str, list[bool]] = {"all shared": [], "mixed": [], "all own": []}
     answered, owned = [], []
     method = METHODS[name]
-    for split in five_folds(len(stack.prompt_ids)):
+    for split in splits or five_folds(len(stack.prompt_ids)):
         for _ in range(draws):
             shared = rng.choice(split.specs, PROMPTS, replace=False).tolist()
             chosen = rng.permutation(candidates)[: candidates // 2]
             specs = list(split.specs)
-            own = {
-                int(row): narrow(stack, specs, rng)
-                if kind == "narrow"
-                else rng.choice(specs, PROMPTS, replace=False).tolist()
-                for row in chosen
-            }
+            own = {int(row): _draw(stack, kind, specs, rng) for row in chosen}
             is_own = np.isin(np.arange(candidates), chosen)
+            everyone = {
+                row: own[row] if row in own else _draw(stack, kind, specs, more)
+                for row in range(candidates)
+            }
             for setting in hits:
                 data = stack.with_prompts(shared)
                 if setting == "mixed":
                     data = with_own_prompts(stack, shared, own)
+                elif setting == "all own":
+                    data = with_own_prompts(stack, shared, everyone)
                 fitted = method.fit(data, None, None)
                 for column in split.queries:
                     text = stack.embeddings_of(np.arange(candidates), column)
@@ -113,6 +127,7 @@ def measure(stack: Stack, kind: str, name: str, draws: int) -> dict[str, float]:
         "all shared": float(np.mean(hits["all shared"])),
         "mixed": float(mixed.mean()),
         "fall": float(np.mean(hits["all shared"]) - mixed.mean()),
+        "all own": float(np.mean(hits["all own"])),
         "answers to own": float(np.mean(answered)),
         "own found": float(mixed[own_queries].mean()),
         "shared found": float(mixed[~own_queries].mean()),

@@ -25,8 +25,8 @@ from lib_gmi.kernels import PRIOR_STRENGTH, LearnedKernel, Normalizer, Prior, pr
 from lib_gmi.stack import Stack
 from lib_gmi.tables import table
 
-from .changes import USUAL
 from .dataset import read_stack
+from .papers.changes import USUAL
 
 if TYPE_CHECKING:
     from lib_gmi.protocols import FloatArray

@@ -27,8 +27,8 @@ from lib_gmi.kernels import LearnedKernel, Prior
 from lib_gmi.methods import METHODS
 from lib_gmi.tables import table
 
-from .changes import USUAL, middle, resized, saved
 from .dataset import Change, five_folds, read_stack, sd18
+from .papers.changes import USUAL, middle, resized, saved
 from .prior import learn_changes
 
 #: 2/3 of a square image's area, as a portrait and as a square.

@@ -22,8 +22,8 @@ from lib_gmi.kernels import LearnedKernel
 from lib_gmi.stack import Stack
 from lib_gmi.tables import table
 
-from .changes import saved
 from .dataset import SD18, five_folds, read_stack, tasks
+from .papers.changes import saved
 
 FORMATS = (("JPEG", 90), ("JPEG", 70), ("WEBP", 80))
 

@@ -1,0 +1,214 @@
+"""Features of a folder's images, extracted once and kept on disk.
+
+One file for each encoder, change and candidate, so that an extraction that was stopped goes on
+where it stopped. Features are rounded to float16, as specifications are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lib_gmi.encoders import TEXT_DEFAULT, load, load_text, registry
+from lib_gmi.errors import HostError, MissingExtraError, SampleUnavailableError
+from lib_gmi.files import write_atomic
+from lib_gmi.protocols import GenerationRequest
+from lib_gmi.specification import CandidateRef
+from lib_gmi.stack import Stack
+
+from .changes import AS_IT_IS, CHANGES, Change, trim_borders
+from .source import candidates_of, open_source, splits_of, stamp
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from lib_gmi.protocols import Candidate, FloatArray
+    from lib_gmi.rkme import BoolArray
+
+#: Bumped when a change of :mod:`.changes` is defined differently under the same name.
+VERSION = 1
+TRIMMED = ", trimmed"
+
+Rows = tuple["FloatArray", "BoolArray"]
+
+
+class Features:
+    """The images of a folder as stacks, by encoder and change.
+
+    Args:
+        folder: in either of the layouts of :mod:`.source`.
+        cache: where features are kept; ``None`` keeps them in memory only.
+        quiet: print no progress.
+
+    Raises:
+        HostError: the folder holds no models.
+    """
+
+    def __init__(self, folder: Path, cache: Path | None = None, quiet: bool = False) -> None:
+        self.folder = folder
+        self.source = open_source(folder)
+        self.candidates = candidates_of(self.source)
+        self.prompts = self.source.prompt_set.prompts
+        self.splits = splits_of(self.source)
+        if not self.candidates:
+            raise HostError(f"{folder}: holds no models.")
+        self.encoded = 0  # images, in this process
+        self._cache = cache
+        self._quiet = quiet
+        self._memory: dict[tuple[str, str, str], Rows] = {}
+        self._functions: dict[str, Change] = {}
+        self._embeddings: list[FloatArray | None] = []
+
+    def stack(
+        self,
+        encoder: str,
+        change: str | Change = AS_IT_IS,
+        rows: Sequence[int] | None = None,
+        only: Callable[[int, int], bool] | None = None,
+    ) -> Stack:
+        """The images as a stack.
+
+        Args:
+            encoder: name or id.
+            change: of :data:`.changes.CHANGES`, made to every image first; with ``", trimmed"``
+                after it, borders are trimmed off after the change. A function is taken as well,
+                but nothing is kept of it.
+            rows: which candidates, by position; all by default.
+            only: (candidate, prompt) → whether that image takes part; all by default.
+        """
+        if not isinstance(change, str):
+            self._functions[change.__qualname__] = change
+            change = change.__qualname__
+        wanted = list(range(len(self.candidates)) if rows is None else rows)
+        found = []
+        for count, row in enumerate(wanted, 1):
+            columns = [c for c in range(len(self.prompts)) if only is None or only(row, c)]
+            found.append(self._candidate(encoder, change, self.candidates[row], columns))
+            if not self._quiet:
+                print(f"\r{change}: {count}/{len(wanted)} candidates", end="", file=sys.stderr)
+        if not self._quiet:
+            print(file=sys.stderr)
+        embeddings = self.prompt_embeddings()
+        return Stack(
+            candidates=tuple(CandidateRef.of(self.candidates[row]) for row in wanted),
+            prompt_ids=tuple(p.id for p in self.prompts),
+            features=np.stack([features for features, _ in found]),
+            mask=np.stack([mask for _, mask in found]),
+            prompt_embeddings=embeddings,
+            encoder_id=registry.info(encoder).id,
+            text_encoder_id=None if embeddings is None else TEXT_DEFAULT,
+            prompt_set_size=len(self.prompts),
+        )
+
+    def prompt_embeddings(self) -> FloatArray | None:
+        """Of all prompts, ``[N, t]``, or ``None`` without a text encoder."""
+        if not self._embeddings:
+            try:
+                texts = [p.text for p in self.prompts]
+                self._embeddings.append(load_text(TEXT_DEFAULT).encode_texts(texts))
+            except MissingExtraError as error:
+                print(f"Methods that need prompts are left out: {error}", file=sys.stderr)
+                self._embeddings.append(None)
+        return self._embeddings[0]
+
+    def image(self, row: int, column: int) -> Image.Image:
+        """One image as it is."""
+        candidate = self.candidates[row]
+        with self.source.session(candidate) as session:
+            return session.generate(
+                GenerationRequest(self.prompts[column].id, self.prompts[column].text, "", 0),
+                self.source.default_settings(candidate),
+            )
+
+    def _candidate(
+        self, encoder: str, change: str, candidate: Candidate, columns: Sequence[int]
+    ) -> Rows:
+        """Features ``[N, d]`` and mask ``[N]`` of a candidate."""
+        id_ = registry.info(encoder).id
+        path = self._path(id_, change, candidate, columns)
+        key = (id_, change, candidate.name + str(path or columns))
+        if change in self._functions:
+            return self._encode(encoder, change, candidate, columns)
+        if key not in self._memory:
+            stored = None if path is None else _read(path)
+            if stored is None:
+                stored = self._encode(encoder, change, candidate, columns)
+                if path is not None:
+                    _write(path, stored)
+            self._memory[key] = stored
+        return self._memory[key]
+
+    def _encode(
+        self, encoder: str, change: str, candidate: Candidate, columns: Sequence[int]
+    ) -> Rows:
+        loaded = load(encoder)
+        apply = self._functions.get(change)
+        plain = change.removesuffix(TRIMMED)
+        trimmed = plain != change
+        apply = apply or CHANGES[plain]
+        untrimmed = self._candidate(encoder, plain, candidate, columns) if trimmed else None
+        features = np.zeros((len(self.prompts), registry.info(encoder).dim), dtype=np.float32)
+        mask = np.zeros(len(self.prompts), dtype=bool)
+        settings = self.source.default_settings(candidate)
+        with self.source.session(candidate) as session:
+            for column in columns:
+                prompt = self.prompts[column]
+                request = GenerationRequest(prompt.id, prompt.text, "", 0)
+                try:
+                    image = apply(session.generate(request, settings))
+                except SampleUnavailableError:
+                    continue
+                mask[column] = True
+                if untrimmed is not None:
+                    cut = trim_borders(image)
+                    if cut is image:
+                        features[column] = untrimmed[0][column]
+                        continue
+                    image = cut
+                features[column] = loaded.encode_images([image])[0]
+                self.encoded += 1
+        return features.astype(np.float16).astype(np.float32), mask
+
+    def _path(
+        self, encoder_id: str, change: str, candidate: Candidate, columns: Sequence[int]
+    ) -> Path | None:
+        if self._cache is None:
+            return None
+        ids = [p.id for p in self.prompts]
+        content = [VERSION, stamp(self.source, candidate), ids, list(columns)]
+        name = hashlib.sha256(repr(content).encode()).hexdigest()[:24]
+        folders = [text.replace("/", "-").replace(" ", "-") for text in (encoder_id, change)]
+        return self._cache.joinpath(*folders, f"{name}.safetensors")
+
+
+def _read(path: Path) -> Rows | None:
+    if not path.is_file():
+        return None
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+    try:
+        tensors: dict[str, Any] = load_tensors(path.read_bytes())
+        return tensors["features"].astype(np.float32), tensors["mask"].astype(bool)
+    except (SafetensorError, KeyError, OSError):
+        return None  # damaged: extracted anew
+
+
+def _write(path: Path, rows: Rows) -> None:
+    from safetensors.numpy import save
+
+    features, mask = rows
+    write_atomic(
+        path, save({"features": features.astype(np.float16), "mask": mask.astype(np.uint8)})
+    )
+
+
+def with_features(stack: Stack, features: FloatArray) -> Stack:
+    """The same candidates and prompts with other features ``[M, N, d]``."""
+    return replace(stack, features=features)
