@@ -404,21 +404,25 @@ class LearnedKernel:
         }
 
     def _kept_share(self, noise: FloatArray) -> FloatArray:
-        """How much of each candidate's mean is kept in each direction, ``[M, r]``, in 0..1.
+        """How much of the candidates' means is kept in each direction, ``[r]``, in 0..1.
 
-        B/(B + κV): B is the variance between candidates and V that of a mean of its samples. With
+        B/(B + κV): B is the variance between candidates and V that of a mean of samples. With
         κ = 1 that is the posterior mean of a normal model (Efron & Morris 1973), as in
         probabilistic discriminant analysis (Ioffe 2006). V is what the samples show that P was
-        fitted to, so it is too small for others, and κ makes up for it.
+        fitted to, so it is too small for others, and κ makes up for it. It is the same for all
+        candidates: those with few samples, or with prompts of their own, would else be drawn so
+        far that they are hardly ever the answer (``benchmarks/own_prompts.py``).
 
         Args:
-            noise: V, ``[M, r]``.
+            noise: V by candidate, ``[M, r]``.
         """
-        if self.params.pull == 0 or len(self._candidates) < 2:
-            return np.ones_like(self._candidates)
-        total = np.square(self._candidates).sum(axis=0) / (len(self._candidates) - 1)
-        between = np.maximum(total - noise.mean(axis=0), 0)
-        doubt = self.params.pull * np.maximum(noise, 0)
+        count, directions = self._candidates.shape
+        if self.params.pull == 0 or count < 2:
+            return np.ones(directions, dtype=np.float32)
+        usual = np.maximum(noise.mean(axis=0), 0)
+        total = np.square(self._candidates).sum(axis=0) / (count - 1)
+        between = np.maximum(total - usual, 0)
+        doubt = self.params.pull * usual
         share = between / np.maximum(between + doubt, 1e-30)
         return np.where(doubt > 0, share, 1.0).astype(np.float32)
 
