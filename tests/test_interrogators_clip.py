@@ -202,8 +202,8 @@ def test_models_that_are_not_here_are_named_with_their_sizes_and_not_fetched(
         ({"clip": "ViT-L-15/openai"}, "no model of open_clip"),
         ({"clip": "ViT-L-14"}, "no model of open_clip"),
         ({"caption": "blip-huge"}, "neither a folder nor one of"),
-        ({"weights": "half.safetensors"}, "does not work here"),
-        ({"clip": "ViT-B-32/random"}, "does not work here"),
+        ({"weights": "half.safetensors"}, "is not a whole safetensors file"),
+        ({"clip": "ViT-B-32/random"}, "are not weights of ViT-B-32"),
     ],
 )
 def test_wrong_models_are_refused(

@@ -28,7 +28,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GMIError, InterrogationStoppedError, InterrogatorError, MissingExtraError
+from ..errors import (
+    EncoderError,
+    GMIError,
+    InterrogationStoppedError,
+    InterrogatorError,
+    MissingExtraError,
+)
 from ..paths import default_library_folder
 from ..protocols import Progress, PseudoPrompt, SilentProgress
 
@@ -272,10 +278,16 @@ def _clip(name: str, weights: Path) -> tuple[Any, Any]:
         raise InterrogatorError(
             f"GMI_CLIP_MODEL={name}: is no model of open_clip. It should read like ViT-L-14/openai."
         )
+    from ..encoders.openclip_weights import fit, read_state
+
     quick = {"force_quick_gelu": True} if tag == "openai" else {}
     model, _, preprocess = open_clip.create_model_and_transforms(
-        architecture, pretrained=str(weights), device="cpu", precision="fp32", **quick
+        architecture, device="cpu", precision="fp32", **quick
     )
+    try:  # older versions of open_clip cannot read safetensors by themselves
+        fit(model, read_state(weights), weights, architecture)
+    except EncoderError as error:
+        raise InterrogatorError(str(error)) from None
     return model.eval(), preprocess
 
 
