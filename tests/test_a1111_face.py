@@ -157,11 +157,13 @@ def test_the_settings_page_has_our_section(webui: WebUI) -> None:
     load_scripts(webui)
     webui.module("script_callbacks").ui_settings_callback()
     ours = {key: info for key, info in webui.opts.data_labels.items() if key.startswith("gmi_")}
-    assert len(ours) == 11
+    assert len(ours) == 12
     assert {info.section for info in ours.values()} == {("gmi", "Find Best Model")}
     assert all(webui.opts.data[key] == info.default for key, info in ours.items())
     encoder = ours["gmi_encoder"]
     assert encoder.default in encoder.component_args["choices"]
+    # the settings page updates its components with these; gradio 3's list takes few of them
+    assert set(encoder.component_args) == {"choices"}
     assert ours["gmi_idle_minutes"].component_args["minimum"] == 1
     assert ours["gmi_interrogators"].default == "user, metadata, host, library, labels"
 
@@ -193,6 +195,8 @@ def test_what_is_chosen_is_read_each_time(webui: WebUI, monkeypatch: pytest.Monk
     assert after.library == Path("~/elsewhere").expanduser()
     assert after.prompt_set == Path("/sets/mine.json")
     assert (after.idle_minutes, after.blur, after.encoder) == (10.0, False, before.encoder)
+    webui.opts.data["gmi_other_encoder"] = " pixels/32x32 "
+    assert chosen().encoder == "pixels/32x32"
     assert webui.runtime.service.keep_samples() is False
     webui.opts.data.update(gmi_keep_samples=True, gmi_samples_limit=2)
     assert webui.runtime.service.keep_samples() is True

@@ -93,9 +93,15 @@ def register() -> None:
         "something to say describes the image",
     )
     note(
-        add("encoder", AUTO, "Encoder", gr.Dropdown, choices=names, allow_custom_value=True),
-        "auto: the most accurate of those that need no download; names can be typed, and joined "
-        "by +; takes effect after a restart, and the next build lets a new one read kept samples",
+        # gradio 3 knows no way to type into a list that it updates, as the settings page does
+        add("encoder", AUTO, "Encoder", gr.Dropdown, choices=names),
+        "auto: the most accurate of those that need no download; takes effect after a restart, and "
+        "the next build lets a new one read kept samples",
+    )
+    note(
+        add("other_encoder", "", "Another encoder, by its name"),
+        "for instance openclip/ViT-B-32/file:/models/clip.safetensors, or several joined by +; "
+        "empty: the one above",
     )
     note(
         add("encoder_device", "cpu", "The encoder runs on", gr.Dropdown, choices=["cpu", "cuda"]),
@@ -116,7 +122,7 @@ def chosen() -> Options:
     library, prompt_set = str(get("library_folder", "")), str(get("prompt_set", ""))
     return Options(
         library=Path(library).expanduser() if library.strip() else None,
-        encoder=str(get("encoder", AUTO)).strip() or AUTO,
+        encoder=str(get("other_encoder", "")).strip() or str(get("encoder", AUTO)) or AUTO,
         device=str(get("encoder_device", "cpu")),
         prompt_set=Path(prompt_set).expanduser() if prompt_set.strip() else None,
         idle_minutes=float(get("idle_minutes", 3)) if get("pause_while_i_work", True) else 0.0,
