@@ -217,7 +217,7 @@ class Api:
         wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500), names)
         ranking = self.service.rank(images, prompt or None, method, wanted)
         return {
-            **self.ranking_json(ranking, top, prompt, wanted),
+            **self.ranking_json(ranking, top, prompt, wanted, images),
             "made_with": self.made_with([making_in(file) for file in files]),
             "elsewhere": self.elsewhere(images, ranking, prompt),
         }

@@ -380,6 +380,14 @@ def test_a_malformed_query_is_refused_before_anything_is_ranked(running: Running
         rank(running, top=0)
 
 
+def test_the_users_order_of_interrogators_describes_a_query(running: Running) -> None:
+    running.build()
+    running.service.interrogators.order = lambda: ("labels",)
+    said = rank(running, images=[data_url(drawn(1, 1003))])["prompt"]
+    assert said["source"] == "labels"
+    assert said["text"].startswith("a photo of ")
+
+
 def test_a_prompt_as_long_as_allowed_is_used(quick: Running) -> None:
     assert rank(quick, prompt="x " * (MAX_PROMPT // 2))["prompt"]["source"] == "user"
 
