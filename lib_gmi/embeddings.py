@@ -179,7 +179,7 @@ class Embeddings:
         empty = np.zeros(self.joint.dim, dtype=np.float16)
         rows = [[*pair, stamp, vector is not None] for pair, (stamp, vector) in known.items()]
         vectors = [empty if vector is None else vector for _, vector in known.values()]
-        data = {
+        data: dict[str, NDArray[Any]] = {
             "encoder": _text(f"{_VERSION} {self.joint.id}"),
             "rows": _text(json.dumps(rows)),
             "vectors": np.stack(vectors),
