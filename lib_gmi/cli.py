@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli_encoders, cli_harvest, cli_interrogate, cli_packs, cli_reencode
+from . import cli_encoders, cli_harvest, cli_interrogate, cli_packs, cli_reencode, cli_search
 from .cli_parts import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_harvest.add_parser(commands)
     cli_packs.add_parser(commands)
     cli_interrogate.add_parser(commands)
+    cli_search.add_parsers(commands)
     _add_demo(commands)
     cli_encoders.add_parser(commands)
     _add_ui(commands)

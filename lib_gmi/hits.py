@@ -12,9 +12,17 @@ from typing import Any
 from .tables import neutral
 
 #: Columns of the CSV.
-COLUMNS = ("rank", "score", "checkpoint", "identity", "prompt", "seed", "settings", "file", "source")
-#: What stands for a checkpoint where a file says nothing.
-UNKNOWN = ""
+COLUMNS = (
+    "rank",
+    "score",
+    "checkpoint",
+    "identity",
+    "prompt",
+    "seed",
+    "settings",
+    "file",
+    "source",
+)
 
 
 @dataclass(frozen=True)
