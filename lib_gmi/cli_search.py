@@ -15,7 +15,6 @@ from .tables import neutral, table
 
 if TYPE_CHECKING:
     from .find import Finding
-    from .protocols import Candidate
     from .search import Answer, Query, Searcher
 
 

@@ -359,7 +359,8 @@ def list_below(folder: Path) -> tuple[dict[str, str], int]:
         ImageError: the folder itself cannot be listed.
     """
     try:
-        next(os.scandir(folder), None)
+        with os.scandir(folder):
+            pass
     except OSError as error:
         raise ImageError(
             f"{folder}: cannot be listed ({error.strerror or error}). Name a folder that you may "
