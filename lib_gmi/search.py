@@ -37,6 +37,10 @@ BEST = {"text": "monte-carlo", "image": "density", "sketch": "density", "like": 
 PARTS = ("text", "image", "sketch", "tags", "like", "style")
 #: Samples of another checkpoint that are asked with.
 _MOST_LIKE = 64
+#: Beside an answer about checkpoints that made the same prompts.
+SAME_PROMPTS = (
+    "All these checkpoints made the same prompts, so they hardly differ in what they show."
+)
 EMPTY_QUERY = (
     "Say what to look for: a text, an image, a sketch, tags, or a checkpoint that it shall be like."
 )
@@ -296,6 +300,8 @@ class _Ranking:
                 fit += self.shelf.vectors @ vectors.mean(axis=0)
             if part == "image":
                 self._add_style(experts)
+        if self.shelf.same_prompts and set(experts) - {"style", "like"}:
+            self.notes.append(SAME_PROMPTS)
         weighed = [(scores, self.query.weight(part)) for part, scores in experts.items()]
         total = product_of_experts(weighed)
         each = {part: standard(scores) for part, scores in experts.items()}
@@ -330,8 +336,14 @@ class _Ranking:
         if style is None or self.query.weight("style") == 0:
             return
         known = style.of_images(self.query.images)
-        if set(known) & set(self.identities):
-            experts["style"] = aligned(known, self.identities)
+        if not set(known) & set(self.identities):
+            return
+        experts["style"] = aligned(known, self.identities)
+        if self.shelf.same_prompts and "image" not in self.query.weights:
+            # an expert that can know nothing would cost half of the answers (docs/results.md)
+            del experts["image"]
+            self.notes.append("Only the look of the images counts. Weigh image=1 to change that.")
+        else:
             self.notes.append("The look of the images counts as well as what they show.")
 
     def _sketch(self) -> FloatArray:

@@ -14,6 +14,7 @@ from .hits import Hit
 from .metadata import CheckpointMention
 from .prompts import default_prompt_set
 from .protocols import Candidate
+from .specification import OWN_PROMPTS
 from .vectors import Exact, Vectors
 
 if TYPE_CHECKING:
@@ -101,6 +102,12 @@ class LibraryShelf:
     @cached_property
     def prompts(self) -> Sequence[str]:
         return [_prompt(each.entry, each.rows[row]) for each, row in self._places]
+
+    @property
+    def same_prompts(self) -> bool:
+        """Whether all checkpoints made the same prompts, so that they show the same by design."""
+        sets = {each.entry.prompt_set_hash for each, _ in self._places}
+        return len(sets) == 1 and OWN_PROMPTS not in sets
 
     @cached_property
     def files(self) -> list[str]:

@@ -33,8 +33,14 @@ from lib_gmi.specification import OWN_PROMPTS, CandidateRef, PromptSetRef
 CODEC = "webp90-512"
 
 
-def add(library: Library, title: str, pictures: dict[str, Image.Image], family: str = "sd") -> None:
-    """A checkpoint with kept samples; the prompts are the keys."""
+def add(
+    library: Library,
+    title: str,
+    pictures: dict[str, Image.Image],
+    family: str = "sd",
+    prompts: str = OWN_PROMPTS,
+) -> None:
+    """A checkpoint with kept samples: prompts and pictures, and the hash of the prompt set."""
     ids = tuple(f"own-{i}" for i in range(len(pictures)))
     specification = make_specification(
         title,
@@ -44,7 +50,7 @@ def add(library: Library, title: str, pictures: dict[str, Image.Image], family: 
             f"sha256:{title}", title, f"{title}.safetensors", architecture=family
         ),
         prompt_ids=ids,
-        prompt_set=PromptSetRef("own prompts", "1", OWN_PROMPTS, 0),
+        prompt_set=PromptSetRef("prompts", "1", prompts, 0),
         settings=GenerationSettings(codec=CODEC, steps=20, sampler="Euler"),
         texts=dict(zip(ids, pictures, strict=True)),
     )
@@ -317,6 +323,18 @@ def test_the_look_of_an_image_counts_beside_its_content(library: Library) -> Non
     assert first(searcher, Query(**query, weights={"style": 9.0})) == "Green"
     assert first(searcher, Query(**query, weights={"style": 0.0})) == "Red"
     assert "style" in searcher.checkpoints(Query(**query)).checkpoints[0].parts
+
+
+def test_where_all_made_the_same_prompts_the_look_decides(library_folder: Path) -> None:
+    library = Library(library_folder)
+    for colour in COLOURS:
+        add(library, colour.title(), {"wall": plain(colour)}, prompts="hash-1")
+    searcher, images = Searcher(library, ColourSpace(), SaysGreen()), [plain("red")]
+    assert list(searcher.checkpoints(Query(images=images)).checkpoints[0].parts) == ["style"]
+    assert first(searcher, Query(images=images)) == "Green"
+    both = searcher.checkpoints(Query(images=images, weights={"image": 1.0}))
+    assert set(both.checkpoints[0].parts) == {"image", "style"}
+    assert "same prompts" in searcher.checkpoints(Query(text="red")).notes[0]
 
 
 def test_a_checkpoint_is_compared_by_look_where_the_library_knows_it(library: Library) -> None:
