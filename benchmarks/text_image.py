@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.dataset import Change
 from lib_gmi.encoders import labels, text
 from lib_gmi.errors import GMIError, SampleUnavailableError
 from lib_gmi.hosts.folder import FolderHost
@@ -55,8 +56,11 @@ class Seen:
     prompts: tuple[str, ...]
 
 
-def read_looks(folder: Path, kept: Path | None = None) -> Seen:
-    """Classify every image of a folder; ``kept`` is where that is remembered, if it shall be."""
+def read_looks(folder: Path, kept: Path | None = None, change: Change | None = None) -> Seen:
+    """Classify every image of a folder; ``kept`` is where that is remembered, if it shall be.
+
+    ``change`` is applied to each image first.
+    """
     host = FolderHost(folder)
     prompts = host.prompt_set.prompts
     texts = tuple(prompt.text for prompt in prompts)
@@ -73,7 +77,8 @@ def read_looks(folder: Path, kept: Path | None = None) -> Seen:
             for column, prompt in enumerate(prompts):
                 request = GenerationRequest(prompt.id, prompt.text, "", 0)
                 try:
-                    rows.append(labels.look([session.generate(request, settings)]))
+                    image = session.generate(request, settings)
+                    rows.append(labels.look([image if change is None else change(image)]))
                 except SampleUnavailableError:
                     continue
                 truth.append(column)

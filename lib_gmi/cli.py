@@ -17,7 +17,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cli_bench, cli_encoders, cli_harvest, cli_interrogate, cli_packs, cli_reencode
+from . import (
+    cli_bench,
+    cli_encoders,
+    cli_harvest,
+    cli_interrogate,
+    cli_packs,
+    cli_reencode,
+    cli_search,
+)
 from .cli_parts import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -32,7 +40,7 @@ from .cli_parts import (
 )
 from .errors import GMIError, ImageError, RankingError
 from .library import Library
-from .tables import bar, one_line, table
+from .tables import bar, neutral, one_line, table
 
 if TYPE_CHECKING:
     from .fitted import FittedLibrary
@@ -82,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_packs.add_parser(commands)
     cli_interrogate.add_parser(commands)
     cli_bench.add_parser(commands)
+    cli_search.add_parsers(commands)
     _add_demo(commands)
     cli_encoders.add_parser(commands)
     _add_ui(commands)
@@ -323,21 +332,15 @@ def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "rank", "checkpoint", "probability", "score", "foreign", "error"])
     for row in rows:
-        image = _neutral(row["image"])
+        image = neutral(row["image"])
         if "error" in row:
-            writer.writerow([image, "", "", "", "", "", _neutral(row["error"])])
+            writer.writerow([image, "", "", "", "", "", neutral(row["error"])])
             continue
         for entry in row["candidates"]:
             probability = "" if entry["probability"] is None else f"{entry['probability']:.4f}"
-            title = _neutral(entry["title"])
+            title = neutral(entry["title"])
             score = f"{entry['score']:.6g}"
             writer.writerow([image, entry["rank"], title, probability, score, row["foreign"], ""])
-
-
-def _neutral(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula, on one line."""
-    text = one_line(text)
-    return "'" + text if text[:1] in ("=", "+", "-", "@") else text
 
 
 # -- library --------------------------------------------------------------------------------------

@@ -55,6 +55,10 @@ class RankingError(GMIError):
     """Nothing can be ranked, or the method asked for cannot run on this library."""
 
 
+class SearchError(GMIError):
+    """There is nothing to search, or the query asks for nothing."""
+
+
 class HostError(GMIError):
     """The host lacks a checkpoint, refused to generate, or generated with another checkpoint."""
 

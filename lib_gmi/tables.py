@@ -76,5 +76,11 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
+def neutral(text: str) -> str:
+    """A cell of CSV that no spreadsheet takes for a formula, on one line."""
+    text = one_line(text)
+    return "'" + text if text[:1] in ("=", "+", "-", "@") else text
+
+
 def _is_number(cell: str) -> bool:
     return cell.strip("%~ –-/.0123456789") == ""

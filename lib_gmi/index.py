@@ -1,0 +1,404 @@
+"""Output folders as something to search: vectors of their images and what the files say.
+
+    <library>/index/<hash of folder and encoder>/
+      folder.json                     which folder, which encoder
+      <number>.safetensors            up to 1,024 images: vectors in float16, and their descriptions
+      approximate.faiss               optional, see vectors.py
+
+An update reads what is new or has changed (by size and time of change), and forgets what is gone.
+Images are stored a few at a time: an update that is stopped, or killed, goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .embeddings import unit
+from .errors import ImageError, LibraryError, MissingExtraError
+from .files import locked, write_atomic
+from .images import IMAGE_SUFFIXES, MAX_BYTES, decode_image
+from .metadata import making_in, plain_prompt
+from .protocols import Progress, SilentProgress
+from .vectors import Approximate, Exact, Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from .metadata import Making
+    from .protocols import FloatArray, JointEncoder
+
+#: Images of one file of vectors, and images that are encoded and stored at a time.
+_PER_CHUNK, _AT_ONCE = 1024, 32
+_MOST_TEXT = 2000
+_APPROXIMATE = "approximate.faiss"
+_VERSION = 1
+
+
+@dataclass
+class Update:
+    """What an update of an index did.
+
+    Attributes:
+        new: images that were not there before.
+        changed: images that were read again.
+        gone: images that were forgotten.
+        kept: images that had not changed.
+        skipped: files that are not in the index, by reason.
+        stopped: somebody stopped it; the next update goes on.
+    """
+
+    new: int = 0
+    changed: int = 0
+    gone: int = 0
+    kept: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    stopped: bool = False
+
+
+class Chunk:
+    """Up to 1,024 images of an index.
+
+    Args:
+        path: of its file.
+        vectors: of unit length, float16 ``[n, d]``.
+        described: JSON of n descriptions; only read where somebody needs them.
+    """
+
+    def __init__(self, path: Path, vectors: NDArray[np.float16], described: bytes) -> None:
+        self.path, self.vectors, self._described = path, vectors, described
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """``path`` relative to the folder, ``stamp``, and what the file says."""
+        found = json.loads(self._described)
+        if len(found) != len(self.vectors):
+            raise ValueError("descriptions and vectors differ in number")
+        return [dict(row) for row in found]
+
+
+class FolderIndex:
+    """The index of one folder; see the module's docstring.
+
+    Args:
+        home: the library's folder.
+        folder: with images; everything below it counts. Links to folders are not followed.
+        encoder_id: of the joint encoder.
+        dim: numbers of a vector.
+    """
+
+    def __init__(self, home: Path, folder: Path, encoder_id: str, dim: int) -> None:
+        self.folder, self.encoder_id, self.dim = Path(folder).absolute(), encoder_id, dim
+        text = f"{_VERSION}\n{encoder_id}\n{self.folder}"
+        name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        self.place = home / "index" / name
+
+    def update(
+        self,
+        joint: JointEncoder,
+        progress: Progress | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Update:
+        """Bring the index to the folder's present state.
+
+        Args:
+            joint: the encoder whose id this index has.
+            progress: told after every few images.
+            stop: asked then whether to end early.
+
+        Raises:
+            ImageError: the folder cannot be listed; the index stays as it is.
+            LibraryError: nothing can be stored, or another process updates the same index.
+            EncoderError: the encoder does not work.
+        """
+        progress, done = progress or SilentProgress(), Update()
+        files, closed = list_below(self.folder)
+        if closed:
+            done.skipped["folders that cannot be read"] = closed
+        with locked(self.place / "folder.json"):
+            chunks = self._chunks(whole=True)
+            known = self._forget(chunks, files, bool(closed), done)
+            todo = [path for path in files if path not in known]
+            self._write_folder()
+            for start in range(0, len(todo), _AT_ONCE):
+                if stop():
+                    done.stopped = True
+                    break
+                self._take_in(todo[start : start + _AT_ONCE], files, joint, chunks, done)
+                progress.update(min(start + _AT_ONCE, len(todo)), len(todo), str(self.folder))
+        return done
+
+    def _forget(
+        self, chunks: list[Chunk], files: Mapping[str, str], partial: bool, done: Update
+    ) -> set[str]:
+        """Take out what is gone or has changed; returns what is up to date."""
+        known: set[str] = set()
+        for number, chunk in enumerate(chunks):
+            keep = []
+            for row, described in enumerate(chunk.rows):
+                path = str(described["path"])
+                hidden = partial and path not in files  # may be in a folder that is closed now
+                if path not in known and (hidden or files.get(path) == described["stamp"]):
+                    known.add(path)
+                    keep.append(row)
+                elif path in files:
+                    done.changed += 1
+                else:
+                    done.gone += 1
+            if len(keep) < len(chunk.rows):
+                rows = [chunk.rows[row] for row in keep]
+                chunks[number] = self._write(chunk.path, chunk.vectors[keep], rows)
+        done.kept = len(known)
+        return known
+
+    def _take_in(
+        self,
+        some: Sequence[str],
+        files: Mapping[str, str],
+        joint: JointEncoder,
+        chunks: list[Chunk],
+        done: Update,
+    ) -> None:
+        images, rows = [], []
+        for path in some:
+            try:
+                data = _read_whole(self.folder / path, files[path])
+                images.append(decode_image(data, path))
+                rows.append({"path": path, "stamp": files[path], **described(making_in(data))})
+            except _SkippedError as reason:
+                done.skipped[str(reason)] += 1
+            except ImageError:
+                done.skipped["no images that can be read"] += 1
+        if not rows:
+            return
+        vectors = unit(joint.encode_images(images)).astype(np.float16)
+        done.new += len(rows)
+        last = chunks[-1] if chunks and len(chunks[-1].rows) + len(rows) <= _PER_CHUNK else None
+        if last is None:
+            taken = {chunk.path.name for chunk in chunks}
+            number = next(n for n in range(len(taken) + 1) if f"{n:06d}.safetensors" not in taken)
+            chunks.append(self._write(self.place / f"{number:06d}.safetensors", vectors, rows))
+        else:
+            joined = np.concatenate([last.vectors, vectors])
+            chunks[-1] = self._write(last.path, joined, [*last.rows, *rows])
+
+    def open(self) -> OpenIndex:
+        """What there is now, to be searched."""
+        return OpenIndex(self)
+
+    def remove(self) -> None:
+        """Delete the index. The images are not touched.
+
+        Raises:
+            LibraryError: a file cannot be deleted.
+        """
+        try:
+            for path in list(self.place.iterdir()):
+                path.unlink()
+            self.place.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise LibraryError(f"{self.place}: cannot be deleted ({error}).") from None
+
+    def _chunks(self, whole: bool = False) -> list[Chunk]:
+        """A damaged file counts as absent: its images are read again."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        found = []
+        for path in sorted(self.place.glob("[0-9]*.safetensors")):
+            with contextlib.suppress(
+                OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError
+            ):
+                tensors = load(path.read_bytes())
+                vectors = tensors["vectors"]
+                if vectors.shape[1:] != (self.dim,) or not np.isfinite(vectors).all():
+                    continue
+                chunk = Chunk(path, vectors, bytes(tensors["rows"]))
+                if not whole or all({"path", "stamp"} <= row.keys() for row in chunk.rows):
+                    found.append(chunk)
+        return found
+
+    def _write(self, path: Path, vectors: NDArray[np.float16], rows: list[dict[str, Any]]) -> Chunk:
+        from safetensors.numpy import save
+
+        text = json.dumps(rows).encode()
+        tensors: dict[str, NDArray[Any]] = {
+            "vectors": np.ascontiguousarray(vectors),
+            "rows": np.frombuffer(text, dtype=np.uint8),
+        }
+        with contextlib.suppress(OSError):
+            (self.place / _APPROXIMATE).unlink()
+        write_atomic(path, save(tensors))
+        return Chunk(path, vectors, text)
+
+    def _write_folder(self) -> None:
+        about = {"folder": str(self.folder), "encoder": self.encoder_id, "dim": self.dim}
+        path, data = self.place / "folder.json", json.dumps(about).encode()
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == data:
+                return
+        write_atomic(path, data)
+
+
+class OpenIndex:
+    """The images of a folder, ready to be searched.
+
+    Args:
+        index: of the folder.
+    """
+
+    def __init__(self, index: FolderIndex) -> None:
+        self.index = index
+        self._chunks = [chunk for chunk in index._chunks() if len(chunk.vectors)]
+        sizes = [len(chunk.vectors) for chunk in self._chunks]
+        self._starts = np.cumsum([0, *sizes])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        """All vectors, ``[n, d]``."""
+        if not self._chunks:
+            return np.empty((0, self.index.dim), dtype=np.float32)
+        stacked = np.concatenate([chunk.vectors for chunk in self._chunks])
+        return np.asarray(stacked, dtype=np.float32)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """Approximate, if :meth:`approximate` made it so for these images; else exact."""
+        path = self.index.place / _APPROXIMATE
+        if path.is_file():
+            with contextlib.suppress(LibraryError, MissingExtraError):
+                found = Approximate.load(path)
+                if len(found) == len(self):
+                    return found
+        return Exact(self.matrix)
+
+    def approximate(self) -> None:
+        """Build and keep an approximate index of all images. Any later change drops it.
+
+        Raises:
+            MissingExtraError: faiss is not installed.
+            LibraryError: it cannot be written.
+        """
+        if len(self):
+            Approximate.build(self.matrix).save(self.index.place / _APPROXIMATE)
+
+    def describe(self, row: int) -> dict[str, Any]:
+        """What is known of an image: ``path`` in full, and what its file says."""
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        about = self._chunks[number].rows[row - int(self._starts[number])]
+        return {**about, "path": str(self.index.folder / str(about["path"]))}
+
+    def descriptions(self) -> Iterator[dict[str, Any]]:
+        """Of all images, in order; reads everything."""
+        for chunk in self._chunks:
+            yield from chunk.rows
+
+
+def indexed_folders(home: Path, encoder_id: str) -> list[FolderIndex]:
+    """The folders that have an index by this encoder, by name.
+
+    Args:
+        home: the library's folder.
+        encoder_id: of the joint encoder.
+    """
+    found = []
+    for path in (home / "index").glob("*/folder.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            about = json.loads(path.read_bytes())
+            if about["encoder"] == encoder_id:
+                index = FolderIndex(home, Path(about["folder"]), encoder_id, int(about["dim"]))
+                if index.place == path.parent:
+                    found.append(index)
+    return sorted(found, key=lambda index: str(index.folder))
+
+
+def named_by_host(folder: Path, allowed: Sequence[Path]) -> bool:
+    """Whether a folder lies in one of those that a host's configuration names."""
+    real = Path(os.path.realpath(folder))
+    return any(real.is_relative_to(os.path.realpath(each)) for each in allowed)
+
+
+def described(making: Making | None) -> dict[str, Any]:
+    """What a file says of its making, as far as a hit shows it; JSON-ready."""
+    if making is None:
+        return {}
+    settings = {name: value for name, value in vars(making.settings).items() if value is not None}
+    seed = settings.pop("seed", None)
+    mention = making.checkpoint
+    about: dict[str, Any] = {
+        "prompt": plain_prompt(making.prompt or "")[:_MOST_TEXT],
+        "seed": seed,
+        "settings": {"program": making.program, **settings},
+    }
+    if mention is not None:
+        about["checkpoint"] = {"name": mention.name, "hashes": list(mention.hashes)}
+    return about
+
+
+def list_below(folder: Path) -> tuple[dict[str, str], int]:
+    """Image files below a folder, with what changes when one does; and how many folders are closed.
+
+    Raises:
+        ImageError: the folder itself cannot be listed.
+    """
+    try:
+        with os.scandir(folder):
+            pass
+    except OSError as error:
+        raise ImageError(
+            f"{folder}: cannot be listed ({error.strerror or error}). Name a folder that you may "
+            "read."
+        ) from None
+    closed: list[OSError] = []
+    files: dict[str, str] = {}
+    for top, below, names in os.walk(folder, onerror=closed.append):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(top, name)
+            if path.suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                with contextlib.suppress(OSError, UnicodeError):
+                    relative = path.relative_to(folder).as_posix()
+                    relative.encode()  # a name that is no text cannot be stored
+                    files[relative] = _stamp(path)
+    return files, len(closed)
+
+
+class _SkippedError(Exception):
+    """Why a file is not taken in."""
+
+
+def _read_whole(path: Path, stamp: str) -> bytes:
+    """A file that is the same before and after it was read."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _SkippedError("larger than an image may be")
+        data = path.read_bytes()
+        if _stamp(path) != stamp:
+            raise _SkippedError("changed while they were read")
+    except FileNotFoundError:
+        raise _SkippedError("gone while they were read") from None
+    except OSError as error:
+        raise _SkippedError(f"cannot be read ({error.strerror or error})") from None
+    return data
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,231 @@
+"""The index of an output folder: incremental, resumable, and patient with what it finds there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from standins.colours import COLOURS, ColourSpace, plain
+
+from lib_gmi import encoders, index
+from lib_gmi.cli import main
+from lib_gmi.errors import ImageError
+from lib_gmi.find import Finder
+from lib_gmi.index import FolderIndex, indexed_folders, named_by_host
+from lib_gmi.library import Library
+from lib_gmi.search import Query, Searcher
+from lib_gmi.service import Filter
+
+INFOTEXT = (
+    "a {0} wall\nNegative prompt: text\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, "
+    "Size: 24x24, Model hash: 0123456789, Model: {0}-model"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Nine images in two folders, with A1111's metadata."""
+    folder = tmp_path / "outputs"
+    (folder / "old").mkdir(parents=True)
+    for shade in range(3):
+        for colour in COLOURS:
+            about = PngInfo()
+            about.add_text("parameters", INFOTEXT.format(colour))
+            place = folder / "old" if shade == 2 else folder
+            plain(colour, shade).save(place / f"{colour}-{shade}.png", pnginfo=about)
+    return folder
+
+
+def of(folder: Path, home: Path) -> FolderIndex:
+    return FolderIndex(home, folder, ColourSpace.id, ColourSpace.dim)
+
+
+def finder(home: Path) -> Finder:
+    return Finder(Searcher(Library(home), ColourSpace()))
+
+
+def test_images_are_found_with_what_they_say(folder: Path, library_folder: Path) -> None:
+    done = of(folder, library_folder).update(ColourSpace())
+    assert (done.new, done.kept, done.gone) == (9, 0, 0)
+    hit = finder(library_folder).find(Query(images=[plain("red", 2)]), 1).hits[0]
+    assert hit.file == str(folder / "old" / "red-2.png")
+    assert (hit.checkpoint, hit.prompt, hit.seed) == ("red-model", "a red wall", 42)
+    assert hit.settings["sampler"] == "Euler a"
+    assert hit.source == str(folder)
+    tagged = finder(library_folder).find(Query(tags=["green wall"]), 3)
+    assert {h.checkpoint for h in tagged.hits} == {"green-model"}
+
+
+def test_only_what_is_new_or_changed_is_read(folder: Path, library_folder: Path) -> None:
+    joint = ColourSpace()
+    of(folder, library_folder).update(joint)
+    (folder / "red-0.png").unlink()
+    plain("blue", 9, 30).save(folder / "green-0.png")
+    plain("green", 9).save(folder / "new.png")
+    done = of(folder, library_folder).update(joint)
+    assert (done.new, done.changed, done.gone, done.kept) == (2, 1, 1, 7)
+    assert joint.encoded == 11
+    opened = of(folder, library_folder).open()
+    paths = sorted(str(row["path"]) for row in opened.descriptions())
+    assert len(paths) == len(set(paths)) == len(opened) == 9
+    assert "red-0.png" not in paths
+    hit = finder(library_folder).find(Query(images=[plain("blue", 9)]), 1).hits[0]
+    assert Path(hit.file).name == "green-0.png"
+    again = of(folder, library_folder).update(joint)
+    assert (again.new, again.kept) == (0, 9)
+
+
+def test_a_stopped_update_goes_on(
+    folder: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_AT_ONCE", 2)
+    monkeypatch.setattr(index, "_PER_CHUNK", 4)
+    joint, asked = ColourSpace(), iter([False, False, True])
+    done = of(folder, library_folder).update(joint, stop=lambda: next(asked))
+    assert (done.new, done.stopped) == (4, True)
+    assert len(of(folder, library_folder).open()) == 4
+    done = of(folder, library_folder).update(joint)
+    assert (done.new, done.kept, done.stopped) == (5, 4, False)
+    assert joint.encoded == 9
+    opened = of(folder, library_folder).open()
+    assert [Path(opened.describe(row)["path"]).is_file() for row in range(9)] == [True] * 9
+
+
+def test_what_cannot_be_read_is_counted(
+    folder: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
+    (folder / "notes.txt").write_text("no image")
+    real, gone = index._read_whole, folder / "blue-0.png"
+
+    def reading(path: Path, stamp: str) -> bytes:
+        if path == gone:
+            path.unlink()
+        if path.name == "red-0.png":
+            path.write_bytes(path.read_bytes() + b"more")
+        return real(path, stamp)
+
+    monkeypatch.setattr(index, "_read_whole", reading)
+    done = of(folder, library_folder).update(ColourSpace())
+    assert done.new == 7
+    assert dict(done.skipped) == {
+        "no images that can be read": 1,
+        "gone while they were read": 1,
+        "changed while they were read": 1,
+    }
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is closed to this user")
+def test_a_closed_folder_is_said_and_forgets_nothing(folder: Path, library_folder: Path) -> None:
+    of(folder, library_folder).update(ColourSpace())
+    (folder / "old").chmod(0)
+    try:
+        done = of(folder, library_folder).update(ColourSpace())
+        assert done.skipped["folders that cannot be read"] == 1
+        assert (done.kept, done.gone) == (9, 0)
+    finally:
+        (folder / "old").chmod(0o755)
+
+
+def test_a_folder_that_is_closed_forgets_nothing(
+    folder: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above for any user: the walk is told what a closed folder answers."""
+    of(folder, library_folder).update(ColourSpace())
+    walk = os.walk
+
+    def closed(top: Path, onerror: object) -> object:
+        for place, below, names in walk(top):
+            if Path(place).name == "old":
+                onerror(PermissionError(13, "Permission denied", place))  # type: ignore[operator]
+            else:
+                yield place, below, names
+
+    monkeypatch.setattr(os, "walk", closed)
+    done = of(folder, library_folder).update(ColourSpace())
+    assert done.skipped["folders that cannot be read"] == 1
+    assert (done.kept, done.gone) == (9, 0)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path, library_folder: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be listed"):
+        of(tmp_path / "nowhere", library_folder).update(ColourSpace())
+
+
+def test_a_damaged_part_is_read_again(folder: Path, library_folder: Path) -> None:
+    joint = ColourSpace()
+    own = of(folder, library_folder)
+    own.update(joint)
+    part = next(own.place.glob("0*.safetensors"))
+    part.write_bytes(part.read_bytes()[:-9])
+    assert len(own.open()) == 0
+    assert own.update(joint).new == 9
+
+
+def test_a_picture_of_fifty_megapixels(folder: Path, library_folder: Path) -> None:
+    Image.new("RGB", (8660, 5774), (200, 10, 10)).save(folder / "large.jpg")
+    assert of(folder, library_folder).update(ColourSpace()).new == 10
+
+
+def test_a_filter_knows_the_checkpoints_of_the_library(folder: Path, library_folder: Path) -> None:
+    of(folder, library_folder).update(ColourSpace())
+    found = finder(library_folder).find(Query(text="red"), 9, Filter(pattern="red"))
+    assert not found.hits  # none of these checkpoints is in the library
+
+
+def test_an_approximate_index_is_used_until_something_changes(
+    folder: Path, library_folder: Path
+) -> None:
+    pytest.importorskip("faiss")
+    own = of(folder, library_folder)
+    own.update(ColourSpace())
+    own.open().approximate()
+    hit = finder(library_folder).find(Query(images=[plain("green", 1)]), 1).hits[0]
+    assert Path(hit.file).name == "green-1.png"
+    assert (own.place / "approximate.faiss").is_file()
+    plain("red", 5).save(folder / "new.png")
+    own.update(ColourSpace())
+    assert not (own.place / "approximate.faiss").exists()
+
+
+def test_indexes_are_listed_and_removed(folder: Path, library_folder: Path) -> None:
+    own = of(folder, library_folder)
+    own.update(ColourSpace())
+    assert [i.folder for i in indexed_folders(library_folder, ColourSpace.id)] == [folder]
+    assert indexed_folders(library_folder, "another encoder") == []
+    own.remove()
+    own.remove()
+    assert indexed_folders(library_folder, ColourSpace.id) == []
+    assert (folder / "red-0.png").is_file()
+
+
+def test_only_folders_of_the_host_may_be_named(folder: Path, tmp_path: Path) -> None:
+    assert named_by_host(folder / "old", [folder])
+    assert not named_by_host(tmp_path, [folder])
+    assert not named_by_host(folder / ".." / "elsewhere", [folder])
+
+
+def test_gmi_index(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "load_joint", lambda name, device="cpu": ColourSpace())
+    assert main(["index"]) == 0
+    assert "gmi index FOLDER" in capsys.readouterr().out
+    assert main(["index", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 9
+    (folder / "broken.png").write_bytes(b"")
+    assert main(["index", str(folder)]) == 1
+    said = capsys.readouterr().out
+    assert "9 images can be searched (0 read now" in said
+    assert "left out: 1 no images that can be read" in said
+    assert main(["search", "--samples", "red", "--top", "3"]) == 0
+    assert "3 of 3 from: red-model" in capsys.readouterr().out
+    assert main(["index", "--list"]) == 0
+    assert f"{folder}: 9 images" in capsys.readouterr().out
+    assert main(["index", str(folder), "--remove"]) == 0
+    assert np.array_equal(sorted(folder.glob("red*")), sorted(folder.glob("red*.png")))
