@@ -101,13 +101,7 @@ class Embeddings:
             MissingExtraError: its weights are not installed.
         """
         progress = progress or SilentProgress()
-        found = [(entry, self._samples(entry)) for entry in self.entries()]
-        known = [self._read(entry, lines) for entry, _ in found]
-        stamps = [{row: _stamp(path) for row, path in samples.items()} for _, samples in found]
-        missing = [
-            [row for row in samples if _known(kept, entry, row) != stamp[row]]
-            for (entry, samples), kept, stamp in zip(found, known, stamps, strict=True)
-        ]
+        found, known, stamps, missing = self._survey(lines)
         total, done, answer = sum(map(len, missing)), 0, []
         for number, (entry, samples) in enumerate(found):
             kept, todo = known[number], missing[number]
@@ -127,6 +121,29 @@ class Embeddings:
                 stacked = np.stack([v for v in vectors if v is not None]).astype(np.float32)
                 answer.append(Embedded(entry, tuple(good), stacked, paths))
         return answer
+
+    def missing(self, lines: bool = False) -> int:
+        """How many samples :meth:`read` would encode now.
+
+        Raises:
+            LibraryError: the library cannot be listed.
+        """
+        return sum(map(len, self._survey(lines)[3]))
+
+    def _survey(
+        self, lines: bool
+    ) -> tuple[
+        list[tuple[Entry, dict[int, Path]]], list[_Known], list[dict[int, str]], list[list[int]]
+    ]:
+        """Of each specification its samples, what is known, their stamps, and rows to encode."""
+        found = [(entry, self._samples(entry)) for entry in self.entries()]
+        known = [self._read(entry, lines) for entry, _ in found]
+        stamps = [{row: _stamp(path) for row, path in samples.items()} for _, samples in found]
+        missing = [
+            [row for row in samples if _known(kept, entry, row) != stamp[row]]
+            for (entry, samples), kept, stamp in zip(found, known, stamps, strict=True)
+        ]
+        return found, known, stamps, missing
 
     def _samples(self, entry: Entry) -> dict[int, Path]:
         """Kept copies by row of the specification."""

@@ -175,6 +175,8 @@ class Searcher:
         shelf = LibraryShelf(self.embeddings.read(lines, progress, stop))
         if not stop():
             self._read[lines] = (fingerprint, shelf)
+            if not self.embeddings.library.read_only:
+                self.embeddings.prune()
         return shelf
 
     def checkpoints(

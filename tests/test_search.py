@@ -292,6 +292,8 @@ def test_vectors_of_what_is_gone_are_pruned(library: Library, searcher: Searcher
     searcher.shelf()
     library.remove(library.find("Red"))
     assert searcher.embeddings.prune() == 1
+    library.remove(library.find("Blue"))
+    searcher.shelf()
     assert searcher.embeddings.prune() == 0
 
 
