@@ -13,15 +13,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import recipes
+from . import api_search, recipes
 from .builds import RUNNING, Builds, BuildState
 from .checks import Checks
-from .errors import GMIError
+from .errors import RequestError
 from .harvest import Rules
 from .harvests import Harvests, harvest_json
 from .images import decode_image
 from .metadata import making_in
 from .packs import SUFFIX as PACK_SUFFIX
+from .searches import Searches
 from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
 
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ MAX_PROMPT = 5000
 _PREVIEWS = 4
 
 
-class RequestError(GMIError):
-    """A request is malformed; the message says how."""
-
-
 class Api:
     """What every face can ask for.
 
@@ -56,6 +53,7 @@ class Api:
         self.builds = builds
         self.harvests = Harvests(service)
         self.checks = Checks(service)
+        self.searches = Searches(service)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -221,6 +219,24 @@ class Api:
             "made_with": self.made_with([making_in(file) for file in files]),
             "elsewhere": self.elsewhere(images, ranking, prompt),
         }
+
+    def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Find checkpoints, or samples, by what they show; see :mod:`.api_search`.
+
+        Raises:
+            RequestError: malformed.
+            GMIError: nothing can be searched; the message says what to do.
+        """
+        return api_search.search(self.searches, body)
+
+    def read_for_search(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Read samples, and images of the host's own folders, so that a search finds them.
+
+        Raises:
+            RequestError: malformed.
+            SearchError: a folder is not one that the host's configuration names.
+        """
+        return self.searches.read(api_search.folders_of(body))
 
     def made_with(self, makings: Sequence[Making | None]) -> list[dict[str, Any]]:
         """What the images say themselves, to be shown before the ranking and never in its place."""

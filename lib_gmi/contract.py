@@ -10,7 +10,7 @@ from .api import MAX_UPLOAD, Api
 #: Of requests that carry neither images nor packs.
 MAX_BODY = 4 << 20
 #: Those that carry them.
-UPLOADS = ("rank", "packs/import")
+UPLOADS = ("rank", "search", "packs/import")
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 #: Of a sample. The name holds prompt and seed, the folder the way it was built: it never changes.
 SAMPLE_HEADERS = {"Cache-Control": "private, max-age=86400", **NO_SNIFFING}
@@ -20,12 +20,16 @@ LOOKS: dict[str, Callable[[Api, Mapping[str, str]], dict[str, Any]]] = {
     "library": lambda api, query: api.library(),
     "build": lambda api, query: api.build(),
     "harvest": lambda api, query: api.harvest(),
+    "search": lambda api, query: api.searches.state(),
     "packs": lambda api, query: api.shared(),
     "recipe": lambda api, query: api.recipe(query.get("name", "")),
 }
 #: Routes that change something or take long, by path; they get the request's JSON.
 CHANGES: dict[str, Callable[[Api, Mapping[str, Any]], dict[str, Any]]] = {
     "rank": lambda api, body: api.rank(body),
+    "search": lambda api, body: api.search(body),
+    "search/read": lambda api, body: api.read_for_search(body),
+    "search/cancel": lambda api, body: api.searches.cancel(),
     "build": lambda api, body: api.start_build(body),
     "build/pause": lambda api, body: api.pause_build(body),
     "build/resume": lambda api, body: api.resume_build(body),

@@ -55,6 +55,10 @@ class RankingError(GMIError):
     """Nothing can be ranked, or the method asked for cannot run on this library."""
 
 
+class RequestError(GMIError):
+    """A request to a route is malformed; the message says how."""
+
+
 class SearchError(GMIError):
     """There is nothing to search, or the query asks for nothing."""
 

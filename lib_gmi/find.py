@@ -15,13 +15,15 @@ from .content import standard
 from .embeddings import unit
 from .errors import SearchError
 from .hits import Hit, Origin, origins, to_json
-from .index import indexed_folders
+from .index import indexed_folders, named_by_host
 from .mentions import Installed
 from .search import EMPTY_LIBRARY, Query, Searcher, tag_scores
 from .shelves import FolderShelf, Found, LibraryShelf, candidates_of
 from .vectors import Exact, largest, nearest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .protocols import Candidate, FloatArray, Progress
     from .rkme import BoolArray, IntArray
 
@@ -52,16 +54,19 @@ class Finder:
 
     Args:
         searcher: of the library.
-        with_folders: search indexed folders as well.
+        allowed: search the indexes of folders below these only; by default all indexes.
     """
 
-    def __init__(self, searcher: Searcher, with_folders: bool = True) -> None:
+    def __init__(self, searcher: Searcher, allowed: Sequence[Path] | None = None) -> None:
         self.searcher = searcher
         library, joint = searcher.embeddings.library, searcher.joint
         self._folders: list[FolderShelf] = []
-        if with_folders:
+        indexes = indexed_folders(library.folder, joint.id)
+        if allowed is not None:
+            indexes = [index for index in indexes if named_by_host(index.folder, allowed)]
+        if indexes:
             installed = Installed(candidates_of(library.entries()))
-            opened = (index.open() for index in indexed_folders(library.folder, joint.id))
+            opened = [index.open() for index in indexes]
             self._folders = [FolderShelf(each, installed) for each in opened if len(each)]
 
     def find(

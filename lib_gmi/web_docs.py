@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .api import MAX_IMAGES, MAX_PROMPT
+from .content import SCORES
 from .service import ANY, RANKERS
 
 TAG = "Find Best Model"
@@ -107,6 +108,15 @@ _RULES: dict[str, dict[str, Any]] = {
     },
 }
 
+_READING = (
+    "`reading` (`done`, `total`, `what`) or null, the last `error` or null, and `folders` that the "
+    "program's configuration names, each with the `images` that can be searched."
+)
+_PICTURES: Schema = {
+    "type": "array",
+    "items": {"type": "string", "description": "base64, or a data URL"},
+    "maxItems": MAX_IMAGES,
+}
 #: Routes that change nothing, by path.
 LOOKS: dict[str, Described] = {
     "library": Described(
@@ -121,6 +131,11 @@ LOOKS: dict[str, Described] = {
         "What the images in the program's folders say about how they were made, and how far a "
         "harvest is.",
         _HARVEST,
+    ),
+    "search": Described(
+        "What can be searched",
+        "How far the reading of samples and images for the search is.",
+        _READING,
     ),
     "packs": Described(
         "Packs and spot checks of them",
@@ -173,6 +188,46 @@ CHANGES: dict[str, Described] = {
             "top": {"type": "integer", "minimum": 1, "maximum": 200, "default": 12},
         },
         ("images",),
+    ),
+    "search": Described(
+        "Search checkpoints or samples by what they show",
+        "Text, images, sketches, tags and a checkpoint may be given together. Samples that were "
+        "never read are read first: then `reading` says how far that is, and nothing is found yet; "
+        "ask again.",
+        "`checkpoints` (best first; for samples, where the hits come from), `hits` (samples with "
+        "`image`, `prompt`, `seed`, `settings`, `checkpoint`), `notes`, `reading`, `error`.",
+        {
+            "kind": {"type": "string", "enum": ["checkpoints", "samples"]},
+            "text": _TEXT,
+            "images": _PICTURES,
+            "sketches": _PICTURES,
+            "tags": {"type": "array", "items": _TEXT},
+            "all": {"type": "boolean", "default": False, "description": "all tags, not any"},
+            "like": _NAME,
+            "weights": {
+                "type": "object",
+                "description": "of `text`, `image`, `sketch`, `tags`, `like`, `style`; usually 1",
+            },
+            "score": {"type": "string", "enum": list(SCORES), "nullable": True},
+            "having": {
+                "type": "array",
+                "items": _TEXT,
+                "description": "judge checkpoints by samples whose prompts name one of these",
+            },
+            "architecture": {"type": "string", "default": ANY, "description": "only this one"},
+            "pattern": {"type": "string", "description": "only these names; see `rank`"},
+            "top": {"type": "integer", "minimum": 1, "maximum": 200, "default": 12},
+        },
+    ),
+    "search/read": Described(
+        "Read samples and images for the search",
+        "Reads what is new: the library's samples, then folders. Folders are only read where the "
+        "program's configuration names them.",
+        _READING,
+        {"folders": {"type": "array", "items": _TEXT, "description": "as `search` lists them"}},
+    ),
+    "search/cancel": Described(
+        "Stop reading for the search", "What was read is kept.", _READING, {}
     ),
     "build": Described(
         "Build specifications",

@@ -33,6 +33,9 @@ pytest_plugins = ["standins.comfyui.harness"]
 #: Every route that changes something, with a request that would work.
 CHANGES: dict[str, dict[str, Any]] = {
     "rank": {"images": []},
+    "search": {"tags": ["picture"]},
+    "search/read": {},
+    "search/cancel": {},
     "build": {"names": None, "limit": 4},
     "build/pause": {},
     "build/resume": {},

@@ -111,6 +111,9 @@ def packed() -> str:
 PACK = packed()
 BODIES: dict[str, dict[str, Any]] = {
     "rank": {"images": [data_url()]},
+    "search": {"tags": ["picture"]},
+    "search/read": {},
+    "search/cancel": {},
     "build": {"names": [NAME], "limit": 6},
     "build/pause": {},
     "build/resume": {},

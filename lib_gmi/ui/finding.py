@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_PROMPT, RequestError
-from ..errors import GMIError, InterrogatorError
+from ..api import MAX_PROMPT
+from ..errors import GMIError, InterrogatorError, RequestError
 from ..service import RANKERS, Filter
 from ..share import ShareRow, share_card, short_hash
 from . import cards, panels, words

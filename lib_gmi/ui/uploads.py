@@ -12,8 +12,8 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_IMAGES, MAX_UPLOAD, RequestError
-from ..errors import ImageError
+from ..api import MAX_IMAGES, MAX_UPLOAD
+from ..errors import ImageError, RequestError
 from ..metadata import making_in
 
 if TYPE_CHECKING:

@@ -1,0 +1,168 @@
+"""Search inside a host: one searcher, and a thread that reads what is new.
+
+Nothing is encoded inside a request but the query itself. Where samples have no vectors yet, a
+request starts reading them, and says how far that is; faces ask again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .encoders import load_joint
+from .errors import GMIError, SearchError
+from .find import Finder, Finding
+from .index import FolderIndex, indexed_folders
+from .search import Answer, Query, Searcher
+from .search_style import Style
+
+if TYPE_CHECKING:
+    from .protocols import Candidate, JointEncoder
+    from .service import Service
+
+
+class Searches:
+    """See the module's docstring. All methods may be called from any thread.
+
+    Args:
+        service: of the host.
+
+    Attributes:
+        load: the encoder of images and texts.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.load: Callable[[], JointEncoder] = load_joint
+        self._lock = threading.Lock()
+        self._searcher: Searcher | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._progress = (0, 0, "")
+        self._error: str | None = None
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        """See :class:`.protocols.Progress`."""
+        self._progress = (done, total, message)
+
+    def state(self) -> dict[str, Any]:
+        """JSON-ready: ``reading`` (``done``, ``total``, ``what``) or null, the last ``error``, and
+        ``folders``: what the host's configuration names, with ``images`` that can be searched."""
+        thread, (done, total, what) = self._thread, self._progress
+        busy = thread is not None and thread.is_alive()
+        return {
+            "reading": {"done": done, "total": total, "what": what} if busy else None,
+            "error": self._error,
+            "folders": self._folders(),
+        }
+
+    def read(self, folders: Sequence[str] = (), lines: bool = False) -> dict[str, Any]:
+        """Read what is new, in a thread: the library's samples, then some folders.
+
+        Args:
+            folders: as :meth:`state` names them.
+            lines: samples as line drawings, too.
+
+        Returns:
+            :meth:`state`.
+
+        Raises:
+            SearchError: a folder is not one that the host's configuration names.
+        """
+        known = {str(folder): folder for folder in self.service.host.image_folders()}
+        for name in folders:
+            if name not in known:
+                raise SearchError(f"'{name}' is not a folder that this program saves images in.")
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._stop.clear()
+                self._error, self._progress = None, (0, 0, "")
+                chosen = [known[name] for name in folders]
+                self._thread = threading.Thread(
+                    target=self._work, args=(chosen, lines), name="gmi-search", daemon=True
+                )
+                self._thread.start()
+        return self.state()
+
+    def cancel(self) -> dict[str, Any]:
+        """Stop reading after the images at hand; what was read is kept."""
+        self._stop.set()
+        return self.state()
+
+    def wait(self, seconds: float) -> None:
+        """Until nothing is being read any more, or so long."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+
+    def ready(self, query: Query) -> bool:
+        """Whether every sample that a query goes through has been read; starts reading if not."""
+        embeddings = self.searcher().embeddings
+        lines = "sketch" in query.parts
+        if embeddings.missing() == 0 and (not lines or embeddings.missing(True) == 0):
+            return True
+        self.read(lines=lines)
+        return False
+
+    def checkpoints(
+        self, query: Query, wanted: Callable[[Candidate], bool], having: Sequence[str] = ()
+    ) -> Answer:
+        """Installed checkpoints by content; see :meth:`.Searcher.checkpoints`."""
+        searcher = self.searcher()
+        searcher.style = self._style()
+        return searcher.checkpoints(query, self._installed(wanted), having)
+
+    def samples(
+        self, query: Query, top: int, wanted: Callable[[Candidate], bool] | None
+    ) -> Finding:
+        """Samples, and images of the host's folders; see :meth:`.Finder.find`."""
+        finder = Finder(self.searcher(), allowed=self.service.host.image_folders())
+        return finder.find(query, top, None if wanted is None else self._installed(wanted))
+
+    def searcher(self) -> Searcher:
+        """The searcher of this host's library, loaded on first use.
+
+        Raises:
+            EncoderError: damaged weights.
+            MissingExtraError: the weights are not installed.
+        """
+        with self._lock:
+            if self._searcher is None:
+                self._searcher = Searcher(self.service.library, self.load())
+            return self._searcher
+
+    def _style(self) -> Style | None:
+        try:
+            return Style(self.service.snapshot().identifier)
+        except GMIError:  # too little to rank: what images show counts all the same
+            return None
+
+    def _installed(self, wanted: Callable[[Candidate], bool]) -> Callable[[Candidate], bool]:
+        """Whether a candidate of the library is installed and passes, under today's name."""
+        passing = {c.identity for c in self.service.candidates() if wanted(c)}
+        return lambda candidate: candidate.identity in passing
+
+    def _folders(self) -> list[dict[str, Any]]:
+        searcher, home = self._searcher, self.service.library.folder
+        known = [] if searcher is None else indexed_folders(home, searcher.joint.id)
+        sizes = {index.folder: len(index.open()) for index in known}
+        folders = self.service.host.image_folders()
+        return [{"folder": str(f), "images": sizes.get(f.absolute(), 0)} for f in folders]
+
+    def _work(self, folders: Sequence[Path], lines: bool) -> None:
+        try:
+            searcher = self.searcher()
+            joint, home = searcher.joint, self.service.library.folder
+            for drawn in (False, True) if lines else (False,):
+                searcher.embeddings.read(drawn, self, self._stop.is_set)
+            for folder in folders:
+                index = FolderIndex(home, folder, joint.id, joint.dim)
+                index.update(joint, self, self._stop.is_set)
+        except GMIError as error:
+            self._error = str(error)
+        except Exception:
+            logging.exception("Find Best Model: reading images for the search failed")
+            self._error = "Reading stopped because of an error; the program's log says more."
