@@ -102,6 +102,7 @@ def _describe(
     from .images import open_image
     from .interrogators import Interrogators, Query
     from .interrogators.cache import Cache
+    from .interrogators.clip_interrogator import NAME as CLIP_TABLES
     from .metadata import read_making
 
     pixels = open_image(image)
@@ -117,7 +118,7 @@ def _describe(
         return known.get(library.nearest_prompt(features) or "")
 
     interrogators = Interrogators(cache=Cache(arguments.library / "interrogations.json"))
-    query = Query(pixels, None, read_making(image), nearest)
+    query = Query(pixels, None, read_making(image), nearest, arguments.library / CLIP_TABLES)
     with Bar("Describing", quiet=arguments.json) as progress:
         return interrogators.describe(query, False, order, progress)
 

@@ -25,6 +25,7 @@ from .fitted import Lent, Selection
 from .images import to_rgb
 from .interrogators import Described, Interrogators, Query
 from .interrogators.cache import Cache
+from .interrogators.clip_interrogator import NAME as CLIP_TABLES
 from .library import Entry, Library
 from .mentions import Installed, MadeWith, made_with
 from .packs import PackedSpecification, Packs, visible
@@ -691,7 +692,7 @@ class Service:
         if prompt and prompt.strip():
             return PseudoPrompt(prompt.strip(), "user")
         if images:
-            query = Query(to_rgb(images[0]), None, None, lambda: nearest)
+            query = Query(to_rgb(images[0]), None, None, lambda: nearest, self._tables)
             # a wrong order is told where somebody asks for a description; a ranking needs none
             with contextlib.suppress(InterrogatorError):
                 return self.interrogators.describe(query, quick=True).prompt
@@ -736,8 +737,12 @@ class Service:
             features = identifier.encoder.encode_images([to_rgb(image) for image in images])
             return self._prompt_text(identifier.library.nearest_prompt(features))
 
-        query = Query(to_rgb(images[0]), None, making, nearest)
+        query = Query(to_rgb(images[0]), None, making, nearest, self._tables)
         return self.interrogators.describe(query, quick, None, progress, stopped)
+
+    @property
+    def _tables(self) -> Path:
+        return self.library.folder / CLIP_TABLES
 
     def _prompt_text(self, prompt_id: str | None) -> str | None:
         texts = {known.id: known.text for known in self.prompt_set.prompts}

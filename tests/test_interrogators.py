@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -281,3 +282,17 @@ def test_hostile_metadata_describe_nothing(
     assert code in (0, 1)
     prompt = said["prompt"]
     assert prompt is None or len(prompt["text"]) <= interrogators.MAX_TEXT
+
+
+def test_hosts_that_cannot_name_a_default_library_have_clip_interrogator_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither ComfyUI nor AUTOMATIC1111 ships platformdirs."""
+    monkeypatch.delenv("GMI_LIBRARY", raising=False)
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    monkeypatch.setenv("GMI_CLIP_WEIGHTS", str(tmp_path / "missing.safetensors"))
+    query = Query(picture(1, 1), tables=tmp_path)
+    order = parse_order("clip-interrogator, none")
+    assert Interrogators().describe(query, quick=True, order=order).notes == ()
+    (note,) = Interrogators().describe(query, order=order).notes
+    assert note.startswith("clip-interrogator: ")

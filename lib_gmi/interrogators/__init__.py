@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GMIError, InterrogationStoppedError, InterrogatorError
@@ -38,12 +39,15 @@ class Query:
         words: the user's own.
         making: what the image's file says about its making.
         nearest: text of the library's nearest prompt; asked when its turn comes.
+        tables: folder for what clip-interrogator works out once; by default in the default
+            library's folder, which a host cannot always name.
     """
 
     image: Image.Image
     words: str | None = None
     making: Making | None = None
     nearest: Callable[[], str | None] = lambda: None
+    tables: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ def _library(query: Query, host: HostInterrogator | None) -> Interrogator:
 
 
 def _clip(mode: str) -> Callable[[Query, HostInterrogator | None], Interrogator]:
-    return lambda query, host: clip_interrogator.ClipInterrogator(mode)
+    return lambda query, host: clip_interrogator.ClipInterrogator(mode, tables=query.tables)
 
 
 def rows() -> list[Row]:
