@@ -20,6 +20,7 @@ from .errors import RequestError
 from .harvest import Rules
 from .harvests import Harvests, harvest_json
 from .images import decode_image
+from .interrogators import parse_order
 from .metadata import making_in
 from .packs import SUFFIX as PACK_SUFFIX
 from .searches import Searches
@@ -237,6 +238,25 @@ class Api:
             SearchError: a folder is not one that the host's configuration names.
         """
         return self.searches.read(api_search.folders_of(body))
+
+    def describe(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Describe an image in words; waits for slow interrogators.
+
+        Raises:
+            RequestError: malformed.
+            ImageError: an image cannot be used.
+            InterrogatorError: an interrogator is unknown.
+        """
+        files = [_content(image, n) for n, image in enumerate(_images(body), 1)]
+        images = [decode_image(file, name=f"image {n}") for n, file in enumerate(files, 1)]
+        named = _text(body, "interrogators", "")
+        order = parse_order(named) if named.strip() else None
+        described = self.service.interrogate(images, making_in(files[0]), order=order)
+        said = described.prompt
+        return {
+            "prompt": None if said is None else asdict(said),
+            "notes": list(described.notes),
+        }
 
     def made_with(self, makings: Sequence[Making | None]) -> list[dict[str, Any]]:
         """What the images say themselves, to be shown before the ranking and never in its place."""

@@ -10,7 +10,7 @@ from .api import MAX_UPLOAD, Api
 #: Of requests that carry neither images nor packs.
 MAX_BODY = 4 << 20
 #: Those that carry them.
-UPLOADS = ("rank", "search", "packs/import")
+UPLOADS = ("rank", "describe", "search", "packs/import")
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 #: Of a sample. The name holds prompt and seed, the folder the way it was built: it never changes.
 SAMPLE_HEADERS = {"Cache-Control": "private, max-age=86400", **NO_SNIFFING}
@@ -30,6 +30,7 @@ CHANGES: dict[str, Callable[[Api, Mapping[str, Any]], dict[str, Any]]] = {
     "search": lambda api, body: api.search(body),
     "search/read": lambda api, body: api.read_for_search(body),
     "search/cancel": lambda api, body: api.searches.cancel(),
+    "describe": lambda api, body: api.describe(body),
     "build": lambda api, body: api.start_build(body),
     "build/pause": lambda api, body: api.pause_build(body),
     "build/resume": lambda api, body: api.resume_build(body),

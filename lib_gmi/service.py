@@ -716,6 +716,7 @@ class Service:
         quick: bool = False,
         progress: Progress | None = None,
         stopped: Callable[[], bool] | None = None,
+        order: Sequence[str] | None = None,
     ) -> Described:
         """Describe the first image by the interrogators in the user's order.
 
@@ -725,6 +726,7 @@ class Service:
             quick: do not wait for slow ones.
             progress: told by slow ones.
             stopped: whether the user asked to stop.
+            order: names of interrogators, instead of the user's.
 
         Raises:
             ImageError: an image cannot be used.
@@ -738,7 +740,7 @@ class Service:
             return self._prompt_text(identifier.library.nearest_prompt(features))
 
         query = Query(to_rgb(images[0]), None, making, nearest, self._tables)
-        return self.interrogators.describe(query, quick, None, progress, stopped)
+        return self.interrogators.describe(query, quick, order, progress, stopped)
 
     @property
     def _tables(self) -> Path:

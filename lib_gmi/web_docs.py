@@ -24,6 +24,12 @@ _LIMIT: Schema = {
     "nullable": True,
     "description": "images of each checkpoint, for instance 4; null for all prompts",
 }
+_IMAGES: Schema = {
+    "type": "array",
+    "items": {"type": "string", "description": "base64, or a data URL"},
+    "minItems": 1,
+    "maxItems": MAX_IMAGES,
+}
 _ERROR = {"type": "object", "properties": {"error": _TEXT}, "required": ["error"]}
 
 
@@ -166,12 +172,7 @@ CHANGES: dict[str, Described] = {
         "`verdict` (a sentence), `candidates` (best first, with `name`, `probability`, "
         "`score`, `samples` and `evidence`), `foreign`, `notes`, `prompt`, `missing`.",
         {
-            "images": {
-                "type": "array",
-                "items": {"type": "string", "description": "base64, or a data URL"},
-                "minItems": 1,
-                "maxItems": MAX_IMAGES,
-            },
+            "images": _IMAGES,
             "prompt": {
                 "type": "string",
                 "maxLength": MAX_PROMPT,
@@ -228,6 +229,21 @@ CHANGES: dict[str, Described] = {
     ),
     "search/cancel": Described(
         "Stop reading for the search", "What was read is kept.", _READING, {}
+    ),
+    "describe": Described(
+        "Describe an image in words",
+        "Asks interrogators one after the other until one has something to say of the first "
+        "image. Slow ones are waited for; what they said is remembered.",
+        "`prompt` (`text`, `source`: the interrogator, `confidence`), or null; `notes`: which "
+        "interrogators did not work, and why.",
+        {
+            "images": _IMAGES,
+            "interrogators": {
+                "type": "string",
+                "description": "their names in order, a comma list; by default the user's order",
+            },
+        },
+        ("images",),
     ),
     "build": Described(
         "Build specifications",

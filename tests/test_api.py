@@ -18,7 +18,7 @@ from standins.host import BLACK, Running, drawn, start
 from lib_gmi import api as api_module
 from lib_gmi import recipes, service
 from lib_gmi.api import MAX_IMAGES, MAX_PROMPT, PREFIX, RequestError
-from lib_gmi.errors import GMIError, ImageError, RankingError
+from lib_gmi.errors import GMIError, ImageError, InterrogatorError, RankingError
 from lib_gmi.presets import PresetError
 from lib_gmi.recipes import Workflow
 from lib_gmi.service import RANKERS, RECIPE
@@ -240,6 +240,24 @@ def test_several_images_are_one_query_and_may_come_in_any_format(running: Runnin
     images = [QUERY, plain, *(data_url(drawn(1, 8), kind) for kind in ("jpeg", "webp", "gif"))]
     assert rank(running, images=images)["candidates"][0]["name"] == BETA
     assert rank(running, images=[QUERY] * MAX_IMAGES)["candidates"][0]["name"] == BETA
+
+
+def test_an_image_is_described_by_the_interrogators_that_are_named(running: Running) -> None:
+    def describe(**changes: Any) -> dict[str, Any]:
+        return strict(running.api.describe({"images": [QUERY], **changes}))
+
+    said = describe(interrogators="metadata, labels")
+    assert said["prompt"]["source"] == "labels"
+    assert said["prompt"]["text"].startswith("a photo of ")
+    assert said["notes"] == []
+    running.service.interrogators.order = lambda: ("none",)
+    assert describe() == {"prompt": None, "notes": []}
+    assert describe(interrogators="labels") == said
+    with pytest.raises(InterrogatorError, match=r"Unknown interrogator 'label'.*labels"):
+        describe(interrogators="label")
+    for wrong in ({"images": []}, {"interrogators": 3}):
+        with pytest.raises(RequestError):
+            describe(**wrong)
 
 
 def test_names_in_a_ranking_are_those_of_today(running: Running) -> None:

@@ -36,6 +36,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "search": {"tags": ["picture"]},
     "search/read": {},
     "search/cancel": {},
+    "describe": {"images": []},
     "build": {"names": None, "limit": 4},
     "build/pause": {},
     "build/resume": {},
@@ -593,7 +594,7 @@ def test_requests_of_other_websites_are_refused(path: str, built: Comfy) -> None
 def test_requests_of_the_servers_own_page_are_answered(path: str, built: Comfy) -> None:
     headers = {"Host": "localhost:8188", "Origin": "http://localhost:8188"}
     headers["Sec-Fetch-Site"] = "same-origin"
-    body = {"images": [data_url(1)]} if path == "rank" else None
+    body = {"images": [data_url(1)]} if path in ("rank", "describe") else None
     answer = post(built, path, body, headers=headers)
     if path.startswith("packs/"):  # there is none, and it is the handler that says so
         assert (answer.status, "pack" in answer.error) == (400, True)

@@ -284,6 +284,16 @@ def test_hostile_metadata_describe_nothing(
     assert prompt is None or len(prompt["text"]) <= interrogators.MAX_TEXT
 
 
+def test_the_environment_names_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GMI_INTERROGATORS", raising=False)
+    assert interrogators.order_from_environment() == DEFAULT_ORDER
+    monkeypatch.setenv("GMI_INTERROGATORS", "clip-interrogator, labels")
+    assert interrogators.order_from_environment() == ("clip-interrogator", "labels")
+    monkeypatch.setenv("GMI_INTERROGATORS", "labels, nobody")
+    with pytest.raises(InterrogatorError, match="nobody"):
+        interrogators.order_from_environment()
+
+
 def test_hosts_that_cannot_name_a_default_library_have_clip_interrogator_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from ..api import Api, build_json
 from ..background import Background
 from ..builds import Builds, BuildState
 from ..hosts.comfyui import ComfyHost, library_folder
+from ..interrogators import order_from_environment
 from ..library import Library
 from ..samples import limit_from_environment
 from ..service import Service
@@ -50,6 +51,7 @@ def _make() -> Runtime:
     host = ComfyHost(library.folder)
     service = Service(host, library)
     service.keep_samples = lambda: library.samples.has_room(limit_from_environment())
+    service.interrogators.order = order_from_environment
     service.advance_soon = Background(service.advance)
     recognise = Background(lambda: _recognise(host, service))
 

@@ -7,6 +7,7 @@ passed over with a note. What others say about an image is remembered by the ima
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The order where the user has set none. Those that cannot be used are passed over.
 DEFAULT_ORDER = ("user", "metadata", "host", "library", "labels")
+#: The order for hosts that have no settings page of ours.
+ORDER_VARIABLE = "GMI_INTERROGATORS"
 #: Ends the order: nothing is described, and samples are weighted by the image alone.
 NONE = "none"
 #: A pseudo-prompt is cut there; no encoder reads as far.
@@ -218,3 +221,12 @@ def parse_order(text: str) -> tuple[str, ...]:
         if name != NONE:
             row(name)
     return names or DEFAULT_ORDER
+
+
+def order_from_environment() -> tuple[str, ...]:
+    """What ``$GMI_INTERROGATORS`` says, or the default order.
+
+    Raises:
+        InterrogatorError: a name is unknown.
+    """
+    return parse_order(os.environ.get(ORDER_VARIABLE, ""))

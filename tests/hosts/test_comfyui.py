@@ -31,6 +31,7 @@ SUBJECTS = (
 )
 CHANGES = (
     "rank",
+    "describe",
     "build",
     "build/pause",
     "build/resume",
