@@ -51,6 +51,8 @@ class HostServer(ABC):
         link = folder / self.extensions_folder / "find-best-model"
         if extension and not link.exists():
             link.symlink_to(ROOT, target_is_directory=True)
+        #: Of the process's environment, besides ours; they count from the next start on.
+        self.variables: dict[str, str] = {}
         self.address = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._begin = 0
@@ -92,7 +94,7 @@ class HostServer(ABC):
                 cwd=os.environ[self.dir_variable],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self.environment(),
+                env=self.environment() | self.variables,
             )
         self.address = f"http://127.0.0.1:{port}"
         try:
