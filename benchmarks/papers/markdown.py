@@ -78,8 +78,8 @@ def _head(about: Row) -> str:
     )
     cost = about["run"]
     minutes, cpu = cost["seconds"] / 60, cost["cpu_seconds"] / 60
-    chosen = sorted({(s, a) for params in about["chosen"].values() for s, a in params})
-    params = "; ".join(f"λ = {s:g}, ρ = {a:g}" for s, a in chosen)
+    chosen = sorted({tuple(p) for params in about["chosen"].values() for p in params})
+    params = "; ".join(f"λ = {s:g}, ρ = {a:g}, κ = {k:g}" for s, a, k in chosen)
     paragraphs = [
         "# Results",
         "This page was made by one command; do not edit it. What is not in it (speed, real "
