@@ -17,7 +17,7 @@ from support import random_stack
 
 from benchmarks import paper
 from benchmarks.dataset import Split, five_folds
-from benchmarks.papers import bounds, circle, markdown, readme, report, statistics, tables
+from benchmarks.papers import bounds, cells, circle, markdown, readme, report, statistics, tables
 from benchmarks.papers.bench import Bench, chance, summary
 from benchmarks.papers.changes import CHANGES, COPIES, QUERIES, screenshot, trim_borders
 from benchmarks.papers.defences import DEFENCES, Copies
@@ -460,7 +460,7 @@ def test_one_command_writes_page_json_and_figures(
         assert (out.parent / name).with_suffix(".svg").is_file()
     found = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     row = next(r for r in found["table1"]["rows"] if r["method"] == "learned")
-    assert f"| learned | none | {markdown.figure(row['top1'])} |" in page
+    assert f"| learned | none | {cells.figure(row['top1'])} |" in page
     before = page
     assert paper.main(["render", str(out.with_suffix(".json"))]) == 0
     assert out.with_suffix(".md").read_text(encoding="utf-8") == before

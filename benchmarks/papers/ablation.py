@@ -84,9 +84,11 @@ def table2(bench: Bench) -> list[dict[str, Any]]:
         return score_table(data, fit, prompt, splits=group.splits)
 
     centred = learned_with(Params(attention=1.0))
-    rows = [_row(group, "learned, as it is (λ = 1, ρ = 0)", table_of(stack, default, WITHHELD))]
+    rows = [_row(group, "learned, as it is (the defaults)", table_of(stack, default, WITHHELD))]
     unwhitened = table_of(stack, learned_with(Params(NO_WHITENING)), WITHHELD)
     rows.append(_row(group, "without whitening: P = I", unwhitened))
+    free = table_of(stack, learned_with(Params(pull=0.0)), WITHHELD)
+    rows.append(_row(group, "without pulling candidates together: κ = 0", free))
     rows.append(_row(group, "without content in S", table_of(stack, WithoutContent, WITHHELD)))
     terms = {
         "text and image weights": (TAU_IMAGE, TAU_TEXT),

@@ -1,8 +1,8 @@
 """Defences against what people do to images: how specifications and queries are treated.
 
 A *defence* says two things: whether queries lose plain borders first, and how the method is fitted
-to a fold's specifications, given changed copies of specification samples. Today's program has none
-but what the encoder itself does; these are here to be measured.
+to a fold's specifications, given changed copies of specification samples. The program itself ships
+*known changes*, learned from other models' images; the others are here to be measured beside it.
 
 Copies are changed by :data:`.changes.COPIES`, never by what queries are put through.
 """
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What share of S the differences get; leave-prompts-out chooses. The first is none.
 SHARES = (0.0, 0.1, 0.3, 0.6)
+#: Directions kept of the differences, and of what the prior knows (as many as the one that ships).
+_STRONGEST, _KNOWN = 128, 64
 #: Prompts are left out in so many groups when a share is chosen.
 INNER_FOLDS = 4
 
@@ -99,9 +101,22 @@ def differences_of_others_in_s(copies: Copies) -> tuple[FittedMethod, float]:
     return _with_share(copies, _others_differences)
 
 
+def known_changes(copies: Copies) -> tuple[FittedMethod, float]:
+    """As the program does it: the prior knows what changes do to features of other models."""
+    plain, changed = copies.others
+    normalizer = Normalizer.fit(plain, registry.info(copies.specifications.encoder_id).blocks)
+    rows = normalizer.transform(changed) - normalizer.transform(plain)
+    prior = Prior(changes=_low_rank(rows, _KNOWN))
+    return LearnedKernel.fit(copies.specifications, prior), float("nan")
+
+
+#: Defences that need models which are not ranked.
+FROM_OTHERS = (known_changes, differences_of_others_in_s)
 DEFENCES = (
     Defence("none", False, undefended),
     Defence("borders trimmed", True, undefended),
+    Defence("known changes", False, known_changes),
+    Defence("known changes, borders trimmed", True, known_changes),
     Defence("copies as samples", False, copies_as_samples),
     Defence("differences in S", False, differences_in_s),
     Defence("differences of other models in S", False, differences_of_others_in_s),
@@ -151,7 +166,7 @@ def _fit(copies: Copies, shares: Sequence[float], differences: Differences) -> l
     blocks = registry.info(stack.encoder_id).blocks
     normalizer = Normalizer.fit(stack.features[stack.mask], blocks)
     rows = differences(copies, normalizer)
-    rows = _low_rank(rows / np.sqrt(np.square(rows).sum()))
+    rows = _low_rank(rows, _STRONGEST)
     samples = int(stack.mask.sum())
     # the floor of the deviations stays what it is without a prior
     reference = np.empty_like(normalizer.deviation)
@@ -166,12 +181,12 @@ def _fit(copies: Copies, shares: Sequence[float], differences: Differences) -> l
     return fitted
 
 
-def _low_rank(rows: FloatArray, rank: int = 128) -> FloatArray:
+def _low_rank(rows: FloatArray, rank: int) -> FloatArray:
     """The strongest directions of rows ``[n, d]``, scaled to trace 1."""
-    if len(rows) <= rank:
-        return np.asarray(rows, dtype=np.float32)
-    _, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
-    kept = vectors[:, ::-1][:, :rank].T @ rows
+    kept = rows
+    if len(rows) > rank:
+        _, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
+        kept = vectors[:, ::-1][:, :rank].T @ rows
     return np.asarray(kept / np.sqrt(np.square(kept).sum()), dtype=np.float32)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lib_gmi.errors import GMIError
 
-from .markdown import table
+from .cells import table
 
 BEGIN = "<!-- figures: python -m benchmarks.paper readme -->"
 END = "<!-- /figures -->"

@@ -51,7 +51,7 @@ def run(bench: Bench, command: str, sections: Sequence[str] = ()) -> dict[str, A
         found[name] = rounded(SECTIONS[name](bench))
         print(f"{name}: {time.monotonic() - before:.0f} s", file=sys.stderr)
     tuned = {
-        name: [[p.shrinkage, p.attention] for p in group.tuned.params]
+        name: [[p.shrinkage, p.attention, p.pull] for p in group.tuned.params]
         for name, group in ((n, bench.group(n)) for n in bench.rows)
         if group.tuned is not None
     }

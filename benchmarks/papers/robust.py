@@ -12,7 +12,7 @@ import numpy as np
 
 from .bench import WEIGHTED, Group, rates
 from .changes import AS_IT_IS, COPIES, QUERIES
-from .defences import DEFENCES, Copies, Defence, differences_of_others_in_s
+from .defences import DEFENCES, FROM_OTHERS, Copies, Defence
 from .features import TRIMMED
 from .scores import WITHHELD, by_name, score_table
 
@@ -36,7 +36,7 @@ def robustness(bench: Bench) -> dict[str, Any]:
     fits: dict[Callable[[Copies], Any], list[FittedMethod]] = {}
     copies = list(_copies(bench, group))
     for defence in DEFENCES:
-        if defence.fit is differences_of_others_in_s and not len(copies[0].others[0]):
+        if defence.fit in FROM_OTHERS and not len(copies[0].others[0]):
             continue  # there are no other models
         if defence.fit not in fits:  # trimming changes queries alone
             fitted = [defence.fit(fold) for fold in copies]
