@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,12 +87,14 @@ def _images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", default=DEFAULT)
     parser.add_argument("--draws", type=positive, default=DRAWS, help="of the bootstrap")
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument(
+        "--jobs", type=positive, default=os.cpu_count() or 1, help="processes that encode"
+    )
 
 
 def _bench(arguments: argparse.Namespace) -> Bench:
-    return Bench(
-        arguments.folder, arguments.cache, arguments.encoder, arguments.draws, arguments.quiet
-    )
+    a = arguments
+    return Bench(a.folder, a.cache, a.encoder, a.draws, a.quiet, a.jobs)
 
 
 def _report(arguments: argparse.Namespace) -> None:

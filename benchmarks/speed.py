@@ -165,6 +165,19 @@ def encoding(image: Image.Image) -> Comparison:
     )
 
 
+def batches(image: Image.Image) -> Comparison:
+    encoder = load(DEFAULT)
+    assert isinstance(encoder, Style)
+    images = [image] * 8
+    return compare(
+        "encode_images of 8 images (one at a time on a CPU)",
+        lambda: encoder.encode_images(images),
+        "the same 8 in one batch",
+        lambda: encoder.encode_batch(images),
+        1.0,
+    )
+
+
 def report(results: Sequence[Comparison]) -> str:
     """A table for people."""
     rows = [
@@ -198,7 +211,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((512, 512), Image.Resampling.BICUBIC)
-    results = [importing(), encoding(image), query(image), ranking(), weighted_rkme()]
+    results = [importing(), encoding(image), batches(image), query(image), ranking()]
+    results.append(weighted_rkme())
     print(report(results))
     if arguments.json:
         write_json(arguments.json, results)

@@ -37,6 +37,7 @@ from lib_gmi import kernels
 from lib_gmi.encoders import registry
 from lib_gmi.errors import GMIError, HostError
 from lib_gmi.kernels import Params
+from lib_gmi.methods import PIXELS
 from lib_gmi.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -398,6 +399,15 @@ def test_features_are_extracted_once_and_again_when_images_change(
     assert np.array_equal(repaired.stack(TINY, "JPEG 70").features, other)
 
 
+def test_several_processes_extract_the_same(folder: Path, tmp_path: Path) -> None:
+    alone = Features(folder, quiet=True)
+    together = Features(folder, tmp_path / "cache", quiet=True, jobs=2)
+    stacks = [features.stack(PIXELS, "JPEG 70") for features in (alone, together)]
+    assert np.array_equal(stacks[0].features, stacks[1].features)
+    assert together.encoded == alone.encoded == 40
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 4
+
+
 def test_trimming_encodes_only_what_it_cuts(folder: Path) -> None:
     features = Features(folder, quiet=True)
     plain = features.stack(TINY)
@@ -508,6 +518,10 @@ def test_losses_are_named(folder: Path) -> None:
         "(p = 0.40).",
         "JPEG 70 costs 0.090 of top-1, more than the 0.05 that we set out for.",
     ]
+    defended = {**fall, "defence": "known changes", "fall": 0.06, "top1": 0.43}
+    assert lines({"robustness": {"rows": [fall, defended]}}) == [
+        "JPEG 70 costs 0.060 of top-1, more than the 0.05 that we set out for."
+    ], "of the kernel that ships"
     assert lines({}) == ["Nowhere among these tables."]
 
 

@@ -117,6 +117,7 @@ class Bench:
         encoder: of all methods but ``rkme-basic``.
         draws: of the bootstrap.
         quiet: print no progress.
+        jobs: processes that encode; see :class:`.features.Features`.
 
     Raises:
         RankingError: fewer than two models.
@@ -129,8 +130,9 @@ class Bench:
         encoder: str = DEFAULT,
         draws: int = DRAWS,
         quiet: bool = False,
+        jobs: int = 1,
     ) -> None:
-        self.features = Features(folder, cache, quiet)
+        self.features = Features(folder, cache, quiet, jobs)
         self.encoder = encoder
         self.draws = draws
         self._groups: dict[str, Group] = {}

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 #: What share of S the differences get; leave-prompts-out chooses. The first is none.
 SHARES = (0.0, 0.1, 0.3, 0.6)
-#: Directions kept of the differences, and of what the prior knows (as many as the one that ships).
-_STRONGEST, _KNOWN = 128, 64
+#: Directions kept of differences; the prior that ships keeps as many.
+_STRONGEST = 128
 #: Prompts are left out in so many groups when a share is chosen.
 INNER_FOLDS = 4
 
@@ -106,7 +106,7 @@ def known_changes(copies: Copies) -> tuple[FittedMethod, float]:
     plain, changed = copies.others
     normalizer = Normalizer.fit(plain, registry.info(copies.specifications.encoder_id).blocks)
     rows = normalizer.transform(changed) - normalizer.transform(plain)
-    prior = Prior(changes=_low_rank(rows, _KNOWN))
+    prior = Prior(changes=_low_rank(rows, _STRONGEST))
     return LearnedKernel.fit(copies.specifications, prior), float("nan")
 
 

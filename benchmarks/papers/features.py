@@ -7,9 +7,12 @@ where it stopped. Features are rounded to float16, as specifications are.
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +48,15 @@ class Features:
         folder: in either of the layouts of :mod:`.source`.
         cache: where features are kept; ``None`` keeps them in memory only.
         quiet: print no progress.
+        jobs: processes that encode, each on one core; more than one only where there is a cache.
 
     Raises:
         HostError: the folder holds no models.
     """
 
-    def __init__(self, folder: Path, cache: Path | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self, folder: Path, cache: Path | None = None, quiet: bool = False, jobs: int = 1
+    ) -> None:
         self.folder = folder
         self.source = open_source(folder)
         self.candidates = candidates_of(self.source)
@@ -61,6 +67,8 @@ class Features:
         self.encoded = 0  # images, in this process
         self._cache = cache
         self._quiet = quiet
+        self._jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
         self._memory: dict[tuple[str, str, str], Rows] = {}
         self._functions: dict[str, Change] = {}
         self._embeddings: list[FloatArray | None] = []
@@ -86,14 +94,14 @@ class Features:
             self._functions[change.__qualname__] = change
             change = change.__qualname__
         wanted = list(range(len(self.candidates)) if rows is None else rows)
+        everything = range(len(self.prompts))
+        columns = {r: [c for c in everything if only is None or only(r, c)] for r in wanted}
+        if self._jobs > 1 and self._cache is not None and change not in self._functions:
+            self._encode_at_once(self._cache, encoder, change, columns)
         found = []
         for count, row in enumerate(wanted, 1):
-            columns = [c for c in range(len(self.prompts)) if only is None or only(row, c)]
-            found.append(self._candidate(encoder, change, self.candidates[row], columns))
-            if not self._quiet:
-                print(f"\r{change}: {count}/{len(wanted)} candidates", end="", file=sys.stderr)
-        if not self._quiet:
-            print(file=sys.stderr)
+            found.append(self._candidate(encoder, change, self.candidates[row], columns[row]))
+            self._say(change, count, len(wanted))
         embeddings = self.prompt_embeddings()
         return Stack(
             candidates=tuple(CandidateRef.of(self.candidates[row]) for row in wanted),
@@ -125,6 +133,32 @@ class Features:
                 GenerationRequest(self.prompts[column].id, self.prompts[column].text, "", 0),
                 self.source.default_settings(candidate),
             )
+
+    def _encode_at_once(
+        self, kept: Path, encoder: str, change: str, columns: Mapping[int, Sequence[int]]
+    ) -> None:
+        """Fill the cache in several processes: on a CPU one thread each is what they do best."""
+        id_ = registry.info(encoder).id
+        missing = []
+        for row, own in columns.items():
+            path = self._path(id_, change, self.candidates[row], own)
+            if path is not None and not path.is_file():
+                missing.append((row, own))
+        if len(missing) < 2:
+            return
+        if self._pool is None:
+            spawned = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._jobs, spawned, initializer=_one_thread)
+        submit, folder = self._pool.submit, self.folder
+        tasks = [submit(_encoded, folder, kept, encoder, change, *each) for each in missing]
+        for count, task in enumerate(as_completed(tasks), 1):
+            self.encoded += task.result()
+            self._say(change, count, len(missing))
+
+    def _say(self, change: str, count: int, total: int) -> None:
+        if not self._quiet:
+            end = "\n" if count == total else ""
+            print(f"\r{change}: {count}/{total} candidates", end=end, file=sys.stderr)
 
     def _candidate(
         self, encoder: str, change: str, candidate: Candidate, columns: Sequence[int]
@@ -185,6 +219,27 @@ class Features:
         name = hashlib.sha256(repr(content).encode()).hexdigest()[:24]
         folders = [text.replace("/", "-").replace(" ", "-") for text in (encoder_id, change)]
         return self._cache.joinpath(*folders, f"{name}.safetensors")
+
+
+@cache
+def _of_process(folder: Path, kept: Path) -> Features:
+    return Features(folder, kept, quiet=True)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _encoded(
+    folder: Path, kept: Path, encoder: str, change: str, row: int, columns: Sequence[int]
+) -> int:
+    """In a process of the pool: encode one candidate's images into the cache; how many."""
+    features = _of_process(folder, kept)
+    before = features.encoded
+    features._candidate(encoder, change, features.candidates[row], columns)
+    return features.encoded - before
 
 
 def _read(path: Path) -> Rows | None:

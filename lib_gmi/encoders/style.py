@@ -62,7 +62,9 @@ class _StyleEncoder(ImageEncoder):
     scales: tuple[tuple[int, int], ...]
 
     def __init__(self, id: str, dim: int, device: str) -> None:
-        super().__init__(id, dim)
+        # Several at a time help a GPU. On a CPU they fall out of its caches and take half as long
+        # again (benchmarks/speed.py).
+        super().__init__(id, dim, batch_size=1 if device == "cpu" else 8)
         self.network = network.load(device)
 
     def encode_batch(self, images: Sequence[Image.Image]) -> FloatArray:
