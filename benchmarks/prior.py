@@ -1,7 +1,7 @@
 """What an encoder's prior is worth to a small library, and the prior itself.
 
-    python -m benchmarks.prior PATH            measure
-    python -m benchmarks.prior PATH --write    make the file that ships
+    python -m benchmarks.prior PATH                          measure
+    python -m benchmarks.prior PATH --write [--cache DIR]    make the file that ships
 
 The prior holds the deviations of the raw features and the scatter of a model's samples, learned
 from all models of a folder. It is measured where it has to help: a few candidates are fitted on
@@ -12,6 +12,7 @@ set.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +26,8 @@ from lib_gmi.kernels import PRIOR_STRENGTH, LearnedKernel, Normalizer, Prior, pr
 from lib_gmi.stack import Stack
 from lib_gmi.tables import table
 
-from .dataset import read_stack
 from .papers.changes import USUAL
+from .papers.features import Features
 
 if TYPE_CHECKING:
     from lib_gmi.protocols import FloatArray
@@ -55,7 +56,7 @@ def learn_changes(before: Stack, after: Sequence[Stack]) -> FloatArray:
     normalizer = Normalizer.fit(rows, registry.info(before.encoder_id).blocks)
     unchanged = normalizer.transform(rows)
     differences = [normalizer.transform(each.features[before.mask]) - unchanged for each in after]
-    return _strongest(np.concatenate(differences), RANK // 2)
+    return _strongest(np.concatenate(differences), RANK)
 
 
 def _strongest(rows: FloatArray, rank: int) -> FloatArray:
@@ -103,13 +104,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="PATH")
     parser.add_argument("--encoder", default=DEFAULT)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where features are kept")
     arguments = parser.parse_args(argv)
-    stack = read_stack(arguments.folder, arguments.encoder)
+    features = Features(arguments.folder, arguments.cache, jobs=os.cpu_count() or 1)
+    stack = features.stack(arguments.encoder)
     if arguments.write:
         from safetensors.numpy import save
 
         prior, path = learn(stack), prior_path(stack.encoder_id)
-        changed = [read_stack(arguments.folder, arguments.encoder, c) for c in USUAL.values()]
+        changed = [features.stack(arguments.encoder, name) for name in USUAL]
         tensors = {
             "deviation": prior.deviation,
             "scatter": prior.scatter,

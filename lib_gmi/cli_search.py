@@ -155,9 +155,11 @@ def _style(library: Library) -> Any:
 
 def _find(searcher: Searcher, query: Query, arguments: argparse.Namespace) -> Finding:
     from .find import Finder
+    from .index import indexed_folders
 
+    indexes = [i.open() for i in indexed_folders(arguments.library, searcher.joint.id)]
     with Bar("Looking at samples", quiet=arguments.json or arguments.csv) as bar:
-        return Finder(searcher).find(query, arguments.top, _filter(arguments), bar)
+        return Finder(searcher, indexes).find(query, arguments.top, _filter(arguments), bar)
 
 
 def _print_finding(finding: Finding, arguments: argparse.Namespace) -> int:

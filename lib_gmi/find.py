@@ -15,15 +15,13 @@ from .content import standard
 from .embeddings import unit
 from .errors import SearchError
 from .hits import Hit, Origin, origins, to_json
-from .index import indexed_folders, named_by_host
 from .mentions import Installed
 from .search import EMPTY_LIBRARY, Query, Searcher, tag_scores
 from .shelves import FolderShelf, Found, LibraryShelf, candidates_of
 from .vectors import Exact, largest, nearest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from .index import OpenIndex
     from .protocols import Candidate, FloatArray, Progress
     from .rkme import BoolArray, IntArray
 
@@ -50,24 +48,19 @@ class Finding:
 
 
 class Finder:
-    """Searches samples. Indexes stay open: make a new one after an update.
+    """Searches samples.
 
     Args:
         searcher: of the library.
-        allowed: search the indexes of folders below these only; by default all indexes.
+        indexes: of folders that are searched as well.
     """
 
-    def __init__(self, searcher: Searcher, allowed: Sequence[Path] | None = None) -> None:
+    def __init__(self, searcher: Searcher, indexes: Sequence[OpenIndex] = ()) -> None:
         self.searcher = searcher
-        library, joint = searcher.embeddings.library, searcher.joint
         self._folders: list[FolderShelf] = []
-        indexes = indexed_folders(library.folder, joint.id)
-        if allowed is not None:
-            indexes = [index for index in indexes if named_by_host(index.folder, allowed)]
         if indexes:
-            installed = Installed(candidates_of(library.entries()))
-            opened = [index.open() for index in indexes]
-            self._folders = [FolderShelf(each, installed) for each in opened if len(each)]
+            installed = Installed(candidates_of(searcher.embeddings.library.entries()))
+            self._folders = [FolderShelf(each, installed) for each in indexes if len(each)]
 
     def find(
         self,

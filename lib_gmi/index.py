@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -198,6 +199,15 @@ class FolderIndex:
         """What there is now, to be searched."""
         return OpenIndex(self)
 
+    def state(self) -> str:
+        """Differs after any change; cheap."""
+        stamps = []
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self.place):
+                with contextlib.suppress(OSError):
+                    stamps.append(f"{entry.name} {_stamp(Path(entry.path))}")
+        return "\n".join(sorted(stamps))
+
     def remove(self) -> None:
         """Delete the index. The images are not touched.
 
@@ -327,6 +337,26 @@ def indexed_folders(home: Path, encoder_id: str) -> list[FolderIndex]:
                 if index.place == path.parent:
                     found.append(index)
     return sorted(found, key=lambda index: str(index.folder))
+
+
+class OpenIndexes:
+    """Indexes that stay open for as long as they do not change. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, tuple[str, OpenIndex]] = {}
+        self._lock = threading.Lock()
+
+    def open(self, indexes: Sequence[FolderIndex]) -> list[OpenIndex]:
+        """What there is now of these; others are forgotten."""
+        with self._lock:
+            found = {}
+            for index in indexes:
+                state = index.state()
+                kept = self._open.get(index.place)
+                fits = kept is not None and kept[0] == state
+                found[index.place] = kept if kept and fits else (state, index.open())
+            self._open = found
+            return [opened for _, opened in found.values()]
 
 
 def named_by_host(folder: Path, allowed: Sequence[Path]) -> bool:

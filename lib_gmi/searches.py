@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .encoders import load_joint
 from .errors import GMIError, SearchError
 from .find import Finder, Finding
-from .index import FolderIndex, indexed_folders
+from .index import FolderIndex, OpenIndex, OpenIndexes, indexed_folders, named_by_host
 from .search import Answer, Query, Searcher
 from .search_style import Style
 
@@ -39,6 +39,7 @@ class Searches:
         self.load: Callable[[], JointEncoder] = load_joint
         self._lock = threading.Lock()
         self._searcher: Searcher | None = None
+        self._opened = OpenIndexes()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._progress = (0, 0, "")
@@ -119,7 +120,7 @@ class Searches:
         self, query: Query, top: int, wanted: Callable[[Candidate], bool] | None
     ) -> Finding:
         """Samples, and images of the host's folders; see :meth:`.Finder.find`."""
-        finder = Finder(self.searcher(), allowed=self.service.host.image_folders())
+        finder = Finder(self.searcher(), self._indexes())
         return finder.find(query, top, None if wanted is None else self._installed(wanted))
 
     def searcher(self) -> Searcher:
@@ -146,11 +147,18 @@ class Searches:
         return lambda candidate: candidate.identity in passing
 
     def _folders(self) -> list[dict[str, Any]]:
-        searcher, home = self._searcher, self.service.library.folder
-        known = [] if searcher is None else indexed_folders(home, searcher.joint.id)
-        sizes = {index.folder: len(index.open()) for index in known}
+        sizes = {opened.index.folder: len(opened) for opened in self._indexes()}
         folders = self.service.host.image_folders()
         return [{"folder": str(f), "images": sizes.get(f.absolute(), 0)} for f in folders]
+
+    def _indexes(self) -> list[OpenIndex]:
+        """Of what the host's configuration names now."""
+        searcher, home = self._searcher, self.service.library.folder
+        if searcher is None:
+            return []
+        allowed = self.service.host.image_folders()
+        known = indexed_folders(home, searcher.joint.id)
+        return self._opened.open([i for i in known if named_by_host(i.folder, allowed)])
 
     def _work(self, folders: Sequence[Path], lines: bool) -> None:
         try:

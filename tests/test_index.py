@@ -16,7 +16,7 @@ from lib_gmi import encoders, index
 from lib_gmi.cli import main
 from lib_gmi.errors import ImageError
 from lib_gmi.find import Finder
-from lib_gmi.index import FolderIndex, indexed_folders, named_by_host
+from lib_gmi.index import FolderIndex, OpenIndexes, indexed_folders, named_by_host
 from lib_gmi.library import Library
 from lib_gmi.search import Query, Searcher
 from lib_gmi.service import Filter
@@ -46,7 +46,22 @@ def of(folder: Path, home: Path) -> FolderIndex:
 
 
 def finder(home: Path) -> Finder:
-    return Finder(Searcher(Library(home), ColourSpace()))
+    indexes = [i.open() for i in indexed_folders(home, ColourSpace.id)]
+    return Finder(Searcher(Library(home), ColourSpace()), indexes)
+
+
+def test_indexes_stay_open_until_they_change(folder: Path, library_folder: Path) -> None:
+    kept, mine = OpenIndexes(), of(folder, library_folder)
+    mine.update(ColourSpace())
+    first = kept.open([mine])
+    assert len(first[0]) == 9
+    assert kept.open([mine])[0] is first[0]
+    (folder / "red-0.png").unlink()
+    mine.update(ColourSpace())
+    assert len(kept.open([mine])[0]) == 8
+    mine.remove()
+    assert len(kept.open([mine])[0]) == 0
+    assert kept.open([]) == []
 
 
 def test_images_are_found_with_what_they_say(folder: Path, library_folder: Path) -> None:

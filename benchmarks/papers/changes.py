@@ -150,4 +150,4 @@ COPIES: dict[str, Change] = {
     "WebP 70": saved("WEBP", 70),
     "shrunk to 288 and back": there_and_back(288),
 }
-CHANGES: dict[str, Change] = {**QUERIES, **COPIES}
+CHANGES: dict[str, Change] = {**USUAL, **QUERIES, **COPIES}
