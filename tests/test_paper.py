@@ -19,7 +19,7 @@ from benchmarks import paper
 from benchmarks.dataset import Split, five_folds
 from benchmarks.papers import bounds, cells, circle, markdown, readme, report, statistics, tables
 from benchmarks.papers.bench import Bench, chance, summary
-from benchmarks.papers.changes import CHANGES, COPIES, QUERIES, screenshot, trim_borders
+from benchmarks.papers.changes import CHANGES, COPIES, QUERIES, screenshot
 from benchmarks.papers.defences import DEFENCES, Copies
 from benchmarks.papers.features import TRIMMED, Features
 from benchmarks.papers.scores import (
@@ -36,6 +36,7 @@ from benchmarks.papers.source import candidates_of, open_source
 from lib_gmi import kernels
 from lib_gmi.encoders import registry
 from lib_gmi.errors import GMIError, HostError
+from lib_gmi.images import trim_borders
 from lib_gmi.kernels import Params
 from lib_gmi.methods import PIXELS
 from lib_gmi.stack import Stack
