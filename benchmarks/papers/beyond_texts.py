@@ -93,14 +93,9 @@ def robustness(data: Row) -> str:
         "*Defences.* *Borders trimmed*: plain bars are cut off the queries. *Known changes*: what "
         "the program ships, β times the covariance of what changes do to the features of other "
         "models' images, added to S ([method.md](method.md)). The others get copies of the "
-<<<<<<< HEAD
         "specification samples: *copies as samples* takes them for further samples; "
         "*differences in S* adds the covariance of (changed − as it is) to S; *of other models* "
         "learns it from models that are "
-=======
-        "specification samples: *copies as samples* takes them for further samples; *differences in S* adds the "
-        "covariance of (changed − as it is) to S; *of other models* learns it from models that are "
->>>>>>> b1b4915 (Links to what has moved)
         f"not ranked. Copies are changed by {', '.join(data['copies'])}; none of it is what "
         "queries go through, so the file that ships, which knows JPEG 70, WebP 80 and shrinking "
         "to 256 themselves, does a little better on those. The share of S is chosen in each fold "
