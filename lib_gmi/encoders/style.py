@@ -172,7 +172,8 @@ class Style(_StyleEncoder):
     them; correlations at the coarser one add nothing (``docs/results-more.md``).
 
     Statistics of the pixels' finest detail are left out on purpose: they gain .01 on untouched
-    images and lose .03 to .09 on images that were saved as JPEG or resized (``docs/results-more.md``).
+    images and lose .03 to .09 on images that were saved as JPEG or resized
+    (``docs/results-more.md``).
     """
 
     scales = ((_FINE, DIM - _COARSE_DIM), (_COARSE, _COARSE_DIM))
