@@ -45,7 +45,7 @@ MAX_HELD_OUT = 24
 #: with 63 × 20 never, and there it would take more than half of the time.
 MAX_ATTENTIVE = 1000
 #: Bumped when fitting changes, so that stored state is fitted again.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
