@@ -292,7 +292,7 @@ def test_checkpoints_are_ranked_by_what_they_make(built: Comfy) -> None:
     name, text, scores = answer["result"]
     assert name == BLUE
     rows = shown(answer)["candidates"]
-    assert [row["title"] for row in rows][0] == "cold/blue"
+    assert rows[0]["title"] == "cold/blue"
     assert [row["chosen"] for row in rows] == [True, False, False]
     assert scores == sorted(scores, reverse=True)
     assert rows[0]["score"] == f"{scores[0]:+.2f}"
