@@ -4,7 +4,7 @@ import { startBuild } from "./api.js";
 import { buildLine, buildShare } from "./build_panel.js";
 import { button, fill, h, progressBar, setText } from "./dom.js";
 import { renderCompact } from "./ranking.js";
-import { hitRows, renderHits, renderSimilar } from "./search_results.js";
+import { hitsHeight, renderHits, renderSimilar } from "./search_results.js";
 import { setBuild, state, subscribe } from "./store.js";
 import { t } from "./strings.js";
 
@@ -119,8 +119,8 @@ function decorateSearch(key, render, height, width) {
   };
 }
 
-const decorateSamples = decorateSearch("gmi_search", renderHits, (found, width) => 150 * Math.min(hitRows(found.hits.length, width - 36), 3), 380);
-const decorateSimilar = decorateSearch("gmi_similar", renderSimilar, (found) => 62 * Math.min(found.candidates.length, 5), 380);
+const decorateSamples = decorateSearch("gmi_search", renderHits, (found, width) => hitsHeight(found.hits.length, width - 36), 400);
+const decorateSimilar = decorateSearch("gmi_similar", renderSimilar, (found) => 62 * Math.min(found.candidates.length, 5), 400);
 
 const PASSES = { 4: 4, 8: 8, 16: 16 };
 

@@ -5,15 +5,23 @@ import { thumb } from "./thumbs.js";
 
 const LEAST_WIDTH = 100;
 const GAP = 8;
+const CAPTION = 64;
 
-/** Rows of pictures in so many pixels, as the style sheet lays them out. */
-export const hitRows = (count, width) => Math.ceil(count / Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP))));
+/** Pixels that pictures take in a panel of some width, as the style sheet lays them out; three rows at most. */
+export function hitsHeight(count, width) {
+  const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
+  const row = (width + GAP) / columns + CAPTION;
+  return row * Math.min(Math.ceil(count / columns), 3);
+}
 
 const title = (text) => h("span", { class: "gmi-title", title: text }, ...breakable(text));
 
 const notes = (found) => found.notes.map((text) => h("p", { class: "gmi-note" }, icon("info-circle"), h("span", { text })));
 
 const verdict = (found) => h("div", { class: "gmi-verdict" }, h("p", { text: found.verdict }));
+
+/** All that a narrow picture has no room for. */
+const facts = (name, hit) => [t("search.hit", { title: name, score: hit.score }), hit.seed !== null && t("search.seed", { seed: hit.seed })].filter(Boolean).join(" ");
 
 function hitCard(hit) {
   const name = hit.title || t("search.unknown");
@@ -23,7 +31,7 @@ function hitCard(hit) {
     h("span", { class: "gmi-hit-rank", text: hit.rank }),
     thumb(hit.image, hit.prompt || name),
     h("div", { class: "gmi-hit-title" }, title(name)),
-    h("div", { class: "gmi-facts", title: t("search.hit", { title: name, score: hit.score }) }, h("span", { text: hit.seed === null ? "" : t("search.seed", { seed: hit.seed }) }), h("span", { text: hit.score })),
+    h("div", { class: "gmi-facts", title: facts(name, hit) }, h("span", { text: hit.seed === null ? "" : t("search.seed", { seed: hit.seed }) }), h("span", { class: "gmi-hit-score", text: hit.score })),
   );
 }
 
