@@ -212,6 +212,7 @@ def test_the_example_shows_what_was_found_on_its_nodes(front: Any) -> None:
     types = front.page.evaluate("() => app.graph._nodes.map(n => n.type)")
     assert sorted(types) == sorted(row["type"] for row in example["nodes"])
     assert front.page.locator(".comfy-missing-nodes").count() == 0
+    assert front.page.locator(".p-toast-message").count() == 0, "the workflow is as it should be"
 
     front.page.evaluate("() => app.queuePrompt(0)")
 

@@ -5,7 +5,7 @@ import { thumb } from "./thumbs.js";
 
 const LEAST_WIDTH = 100;
 const GAP = 8;
-const CAPTION = 64;
+const CAPTION = 58;
 
 /** Pixels that pictures take in a panel of some width, as the style sheet lays them out; three rows at most. */
 export function hitsHeight(count, width) {
