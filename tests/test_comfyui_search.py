@@ -15,6 +15,7 @@ from headers import SDXL
 from PIL import Image, PngImagePlugin
 from standins.colours import COLOURS, ColourSpace, plain
 
+from lib_gmi.comfyui.found import similar
 from lib_gmi.comfyui.nodes import NODE_CLASS_MAPPINGS
 from lib_gmi.comfyui.search_nodes import NOBODY, NOT_INSTALLED
 from lib_gmi.errors import MissingExtraError, RankingError, SearchError
@@ -22,7 +23,7 @@ from lib_gmi.find import NOTHING
 from lib_gmi.grids import of_one_size
 from lib_gmi.hosts.comfyui import image_to_tensor
 from lib_gmi.query_text import weights, words
-from lib_gmi.search import EMPTY_LIBRARY, EMPTY_QUERY
+from lib_gmi.search import EMPTY_LIBRARY, EMPTY_QUERY, Answer, Query, RankedContent
 
 if TYPE_CHECKING:
     from standins.comfyui.harness import Comfy
@@ -313,6 +314,7 @@ def test_a_checkpoint_and_a_text_count_together(built: Comfy) -> None:
     answer = run(SIMILAR, checkpoint=RED, text="blue", weights="text=9")
     assert answer["result"][0] == BLUE
     assert [part.split()[0] for part in shown(answer)["candidates"][0]["parts"]] == ["text", "like"]
+    assert "is most like red and shows best what you look for, of 2" in shown(answer)["verdict"]
 
 
 def test_top_k_shortens_the_ranking_and_not_the_choice(built: Comfy) -> None:
@@ -327,6 +329,27 @@ def test_what_is_not_installed_is_not_ranked(built: Comfy) -> None:
     answer = run(SIMILAR, text="blue")
     assert BLUE not in [row["name"] for row in shown(answer)["candidates"]]
     assert answer["result"][0] in (RED, "green.safetensors")
+
+
+def answer_of(*identities: str) -> Answer:
+    """A ranking of candidates in this order."""
+    rows = [
+        RankedContent(rank, name.split(":")[-1], name, None, 1.0 / rank, {"text": 0.5}, 3, ())
+        for rank, name in enumerate(identities, 1)
+    ]
+    return Answer(tuple(rows), ("A note.",))
+
+
+def test_a_workflow_of_ones_own_may_be_best_and_is_no_answer(built: Comfy) -> None:
+    searches, query = built.runtime.api.searches, Query(text="red")
+    blue = built.candidate(BLUE).identity
+    found = similar(searches, answer_of("recipe:mine", blue), query, None, 5)
+    assert (found.name, found.scores) == (BLUE, [1.0, 0.5])
+    assert [row["chosen"] for row in found.shown["candidates"]] == [False, True]
+    assert found.shown["notes"][0].startswith("mine comes first. It is a workflow of yours")
+    assert found.shown["notes"][1] == "A note."
+    with pytest.raises(SearchError, match="Only workflows of your own were found"):
+        similar(searches, answer_of("recipe:mine"), query, None, 5)
 
 
 # -- what goes wrong ------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ def _ranked(rows: Sequence[RankedContent], query: Query, like: Candidate | None)
         return f"{title} is the only one that could be compared."
     fits = f"is most like {like.title}" if like is not None else "shows best what you look for"
     if like is not None and query.parts != ("like",):
-        fits = f"is the most like {like.title} and what you look for"
+        fits += " and shows best what you look for"
     return f"{title} {fits}, of {len(rows)} that were compared."
 
 
