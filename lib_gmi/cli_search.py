@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cli_parts import EXIT_OK, EXIT_PARTLY, Bar, add_common, positive, print_json, say
-from .errors import GMIError, SearchError
+from .errors import GMIError
 from .library import Library
+from .query_text import weights, words
 from .tables import neutral, table
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _search(arguments: argparse.Namespace) -> int:
     searcher = Searcher(library, joint, style)
     if arguments.samples:
         return _print_finding(_find(searcher, query, arguments), arguments)
-    having = _words(arguments.having)
+    having = words(arguments.having)
     with Bar("Looking at samples", quiet=arguments.json or arguments.csv) as bar:
         answer = searcher.checkpoints(query, _filter(arguments), having, bar)
     return _print_answer(answer, arguments)
@@ -111,27 +112,12 @@ def _query(arguments: argparse.Namespace) -> Query:
         text=" ".join(arguments.text),
         images=[open_image(path) for path in arguments.image],
         sketches=[open_image(path) for path in arguments.sketch],
-        tags=_words(arguments.tags),
+        tags=words(arguments.tags),
         all_tags=arguments.all,
         like=arguments.like,
-        weights=_weights(arguments.weights),
+        weights=weights(arguments.weights),
         score=arguments.score,
     )
-
-
-def _weights(text: str) -> dict[str, float]:
-    found = {}
-    for word in _words(text):
-        part, _, number = word.partition("=")
-        try:
-            found[part.strip()] = float(number)
-        except ValueError:
-            raise SearchError(f"'{word}' is no weight. Write for instance text=2.") from None
-    return found
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _filter(arguments: argparse.Namespace) -> Any:

@@ -46,6 +46,29 @@ def side_by_side(
     return sheet
 
 
+def of_one_size(pictures: Sequence[Image.Image], longest: int = 1024) -> list[Image.Image]:
+    """Pictures as a batch can hold them: of the size of the first, the others fitted into it.
+
+    Nothing is cut off; what is left beside a picture of another shape is black.
+
+    Args:
+        pictures: at least one.
+        longest: pixels of the longer side, at most.
+    """
+    from PIL import Image, ImageOps
+
+    first = pictures[0]
+    factor = min(1, longest / max(first.size))
+    size = max(1, round(first.width * factor)), max(1, round(first.height * factor))
+    fitted = []
+    for picture in pictures:
+        rgb = picture.convert("RGB")
+        if rgb.size != size:
+            rgb = ImageOps.pad(rgb, size, Image.Resampling.LANCZOS, "black")
+        fitted.append(rgb)
+    return fitted
+
+
 def _shortened(
     caption: str, draw: object, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int
 ) -> str:

@@ -117,10 +117,14 @@ class Searches:
         return searcher.checkpoints(query, self._installed(wanted), having)
 
     def samples(
-        self, query: Query, top: int, wanted: Callable[[Candidate], bool] | None
+        self,
+        query: Query,
+        top: int,
+        wanted: Callable[[Candidate], bool] | None,
+        folders: bool = True,
     ) -> Finding:
-        """Samples, and images of the host's folders; see :meth:`.Finder.find`."""
-        finder = Finder(self.searcher(), self._indexes())
+        """Samples and, with ``folders``, images of the host's; see :meth:`.Finder.find`."""
+        finder = Finder(self.searcher(), self._indexes() if folders else ())
         return finder.find(query, top, None if wanted is None else self._installed(wanted))
 
     def searcher(self) -> Searcher:

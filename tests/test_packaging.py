@@ -70,12 +70,13 @@ def test_nothing_runs_pip_or_evaluates_text() -> None:
     assert found == []
 
 
-def test_there_are_four_example_workflows() -> None:
+def test_there_are_five_example_workflows() -> None:
     assert {path.stem for path in EXAMPLES} == {
         "auto-switch",
         "compare-top-k",
         "find-best-model",
         "img2img-with-best-model",
+        "search-samples",
     }
 
 

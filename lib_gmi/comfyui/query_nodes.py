@@ -69,7 +69,7 @@ def _query_inputs() -> dict[str, Any]:
     }
 
 
-class _QueryNode:
+class RankingNode:
     """What the nodes that rank have in common."""
 
     CATEGORY = CATEGORY
@@ -89,7 +89,7 @@ class _QueryNode:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class FindBestModel(_QueryNode):
+class FindBestModel(RankingNode):
     """Image(s) → the checkpoint that makes such images."""
 
     DESCRIPTION = (
@@ -124,7 +124,7 @@ class FindBestModel(_QueryNode):
         return {"ui": {"gmi_ranking": [answer.shown]}, "result": result}
 
 
-class LoadBestModel(_QueryNode):
+class LoadBestModel(RankingNode):
     """Image(s) → the loaded checkpoint that makes such images."""
 
     DESCRIPTION = (
@@ -208,7 +208,7 @@ def _decide(answer: Answer, min_probability: float, fallback: str) -> tuple[str,
     return fallback, f"{report} Loaded the fallback {fallback} instead."
 
 
-class CompareTopK(_QueryNode):
+class CompareTopK(RankingNode):
     """Image(s) → the best checkpoints' renderings beside it."""
 
     DESCRIPTION = (

@@ -4,6 +4,7 @@ import { startBuild } from "./api.js";
 import { buildLine, buildShare } from "./build_panel.js";
 import { button, fill, h, progressBar, setText } from "./dom.js";
 import { renderCompact } from "./ranking.js";
+import { hitsHeight, renderHits, renderSimilar } from "./search_results.js";
 import { setBuild, state, subscribe } from "./store.js";
 import { t } from "./strings.js";
 
@@ -90,6 +91,37 @@ function decorateRanking(node) {
   growTo(node, 320, node.computeSize([320, 0])[1]);
 }
 
+/**
+ * Shows what a search found below the inputs of a node.
+ * @param {string} key of the node's output
+ * @param {(found: any) => HTMLElement} render
+ * @param {(found: any, width: number) => number} height of what is rendered, without its notes
+ */
+function decorateSearch(key, render, height, width) {
+  return (node) => {
+    const element = h("div", {}, h("p", { class: "gmi-node-empty", text: t("node.searchWaiting") }));
+    let drawn = null;
+    const room = () => (drawn ? 56 + 36 * drawn.notes.length + height(drawn, node.size[0]) : 48);
+    const widget = addPanel(node, key, element, room);
+    const text = widgetOf(node, "text");
+    if (text?.options && text.element) text.options.getMaxHeight = () => 72;
+
+    function draw(found) {
+      if (!found || found === drawn) return;
+      drawn = found;
+      fill(element, render(found));
+      tidy(node);
+    }
+
+    after(node, "onExecuted", (output) => draw(output?.[key]?.[0]));
+    widget.options.onDraw = () => draw(drawn ?? app.nodeOutputs?.[node.id]?.[key]?.[0]);
+    growTo(node, width, node.computeSize([width, 0])[1]);
+  };
+}
+
+const decorateSamples = decorateSearch("gmi_search", renderHits, (found, width) => hitsHeight(found.hits.length, width - 36), 400);
+const decorateSimilar = decorateSearch("gmi_similar", renderSimilar, (found) => 62 * Math.min(found.candidates.length, 5), 400);
+
 const PASSES = { 4: 4, 8: 8, 16: 16 };
 
 /** "4 (quick)" is 4, "all" is null. */
@@ -157,6 +189,8 @@ const DECORATORS = {
   GMI_FindBestModel: decorateRanking,
   GMI_LoadBestModel: decorateRanking,
   GMI_CompareTopK: decorateRanking,
+  GMI_SearchSamples: decorateSamples,
+  GMI_SimilarModels: decorateSimilar,
   GMI_BuildSpecifications: decorateBuild,
   GMI_AddToSpecification: decorateRecipe,
 };

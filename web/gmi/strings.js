@@ -111,6 +111,12 @@ const ENGLISH = {
   "use.removed": "The loader was removed again.",
   "use.nothing": "nothing",
 
+  "search.hits": "What was found, best first",
+  "search.unknown": "checkpoint not said",
+  "search.seed": "seed {seed}",
+  "search.score": "{score} deviations from the mean of all that were compared; larger is better",
+  "search.hit": "{title}. How well it fits: {score}, larger is better.",
+  "search.chosen": "Prompt, seed and checkpoint are those of this one.",
   "thumb.show": "Sample: {prompt}. Press to show or blur it.",
   "thumb.none": "No image kept of: {prompt}",
 
@@ -261,6 +267,7 @@ const ENGLISH = {
   "gone.removeShort": "Remove",
 
   "node.waiting": "Run the workflow to see the ranking.",
+  "node.searchWaiting": "Run the workflow to see what is found.",
   "node.build": "Build now",
   "node.buildHint": "Running the workflow builds nothing.",
   "node.done": "Done.",

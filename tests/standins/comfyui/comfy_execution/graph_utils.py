@@ -1,4 +1,4 @@
-"""A stand-in for ComfyUI's module of this name: graphs that nodes expand to."""
+"""A stand-in for ComfyUI's module of this name: graphs that nodes expand to, outputs that block."""
 
 from __future__ import annotations
 
@@ -41,3 +41,10 @@ class Node:
 
     def serialize(self):
         return {"class_type": self.class_type, "inputs": self.inputs}
+
+
+class ExecutionBlocker:
+    """What hangs on such an output does not run; the message says why."""
+
+    def __init__(self, message):
+        self.message = message

@@ -1,0 +1,227 @@
+"""What a search found, for nodes: pictures of one size, a hit to go on with, and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ..errors import ImageError, SearchError
+from ..hits import origins
+from ..images import open_image
+from ..mentions import Installed
+from ..metadata import CheckpointMention
+from ..service import RECIPE
+from .reading import output_folder
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..find import Finding
+    from ..hits import Hit
+    from ..protocols import Candidate
+    from ..search import Answer, Query, RankedContent
+    from ..searches import Searches
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What Search Samples answers.
+
+    Attributes:
+        finding: its hits have pictures, and there is at least one.
+        pictures: of the hits, in their order.
+        chosen: the best hit of an installed checkpoint, or else the best hit.
+        checkpoint: the name of the chosen one's checkpoint, or ``None`` if no hit's is installed.
+        shown: on the node, JSON-ready.
+    """
+
+    finding: Finding
+    pictures: Sequence[Image.Image]
+    chosen: Hit
+    checkpoint: str | None
+    shown: dict[str, Any]
+
+
+def samples(finding: Finding, candidates: Sequence[Candidate]) -> Samples:
+    """Pictures of hits, and which one to go on with.
+
+    Args:
+        finding: of :meth:`..searches.Searches.samples`.
+        candidates: the checkpoints that are installed.
+
+    Raises:
+        SearchError: nothing was found, or no picture of it can be read.
+    """
+    if not finding.hits:
+        raise SearchError(" ".join(finding.notes))
+    hits, pictures, notes = [], [], list(finding.notes)
+    for hit in finding.hits:
+        try:
+            pictures.append(open_image(hit.file))
+            hits.append(hit)
+        except ImageError as error:
+            notes.append(f"Left out: {error}")
+    if not hits:
+        raise SearchError(f"No picture of what was found can be read. {notes[-1]}")
+    names = [_installed(hit, candidates) for hit in hits]
+    number = next((i for i, name in enumerate(names) if name is not None), 0)
+    if number:
+        notes.append(
+            f"Prompt, seed and checkpoint are those of hit {number + 1}: what comes before it is "
+            "of no installed checkpoint."
+        )
+    elif names[0] is None:
+        notes.append("No hit is of an installed checkpoint, so there is no checkpoint to wire.")
+    if hits[number].seed is None:
+        notes.append(f"The seed of hit {number + 1} is not known; the output says 0.")
+    kept = replace(finding, hits=tuple(hits), origins=tuple(origins(hits)), notes=tuple(notes))
+    rows = [
+        {
+            "rank": rank,
+            "title": hit.checkpoint,
+            "prompt": hit.prompt,
+            "seed": None if hit.seed is None else str(hit.seed),  # larger than JavaScript's numbers
+            "score": f"{hit.score:.2f}",
+            "image": _address(hit),
+            "installed": name is not None,
+            "chosen": rank == number + 1,
+        }
+        for rank, (hit, name) in enumerate(zip(hits, names, strict=True), 1)
+    ]
+    shown = {"verdict": _found(kept), "hits": rows, "notes": notes}
+    return Samples(kept, pictures, hits[number], names[number], shown)
+
+
+@dataclass(frozen=True)
+class Similar:
+    """What Similar Models answers.
+
+    Attributes:
+        name: of the best checkpoint.
+        scores: of those that are listed, best first; larger is better.
+        text: the ranking as people read it.
+        shown: on the node, JSON-ready.
+    """
+
+    name: str
+    scores: Sequence[float]
+    text: str
+    shown: dict[str, Any]
+
+
+def similar(
+    searches: Searches, answer: Answer, query: Query, like: Candidate | None, top: int
+) -> Similar:
+    """A ranking by content, and its best checkpoint.
+
+    Args:
+        searches: of the host.
+        answer: of :meth:`..searches.Searches.checkpoints`.
+        query: that was asked.
+        like: the checkpoint that was compared with others.
+        top: rows at most.
+
+    Raises:
+        SearchError: only workflows were found, and none of them is a checkpoint to load.
+    """
+    names = {c.identity: c.name for c in searches.service.candidates()}
+    chosen = next((r for r in answer.checkpoints if not r.identity.startswith(RECIPE)), None)
+    if chosen is None:
+        raise SearchError(
+            "Only workflows of your own were found, and none of them is a checkpoint to load. "
+            "Build specifications of checkpoints, or widen the filter."
+        )
+    notes, best = list(answer.notes), answer.checkpoints[0]
+    if best is not chosen:
+        notes.insert(
+            0,
+            f"{best.title} comes first. It is a workflow of yours, so the answer is the best "
+            f"checkpoint, {chosen.title}.",
+        )
+    prompts = _prompts(searches)
+    rows: list[dict[str, Any]] = [
+        {
+            "rank": row.rank,
+            "title": row.title,
+            "name": names.get(row.identity, row.title),
+            "score": f"{row.score:+.2f}",
+            "parts": [f"{part} {score:+.2f}" for part, score in row.parts.items()],
+            "samples": row.samples,
+            "evidence": [
+                {"image": _sample(file), "prompt": prompts.get(file, "")} for file in row.evidence
+            ],
+            "chosen": row is chosen,
+        }
+        for row in answer.checkpoints[:top]
+    ]
+    verdict = _ranked(answer.checkpoints, query, like)
+    lines = [verdict, ""]
+    lines += [f"{row['rank']}. {row['title']}  ({', '.join(row['parts'])})" for row in rows]
+    lines += [f"Note: {note}" for note in notes]
+    scores = [row.score for row in answer.checkpoints[:top]]
+    shown = {"verdict": verdict, "candidates": rows, "notes": notes}
+    return Similar(names[chosen.identity], scores, "\n".join(lines), shown)
+
+
+def _found(finding: Finding) -> str:
+    """One sentence about hits."""
+    count, first = len(finding.hits), finding.origins[0]
+    what = "The best hit" if count == 1 else f"The best {count}"
+    text = f"{what} of {finding.searched} images"
+    if not first.checkpoint:
+        return text + "."
+    if first.hits == count:
+        by = "which is by" if count == 1 else "all by"
+        return f"{text}, {by} {first.checkpoint}."
+    return f"{text}; {first.hits} of them by {first.checkpoint}."
+
+
+def _ranked(rows: Sequence[RankedContent], query: Query, like: Candidate | None) -> str:
+    """One sentence about a ranking."""
+    title = rows[0].title
+    if len(rows) == 1:
+        return f"{title} is the only one that could be compared."
+    fits = f"is most like {like.title}" if like is not None else "shows best what you look for"
+    if like is not None and query.parts != ("like",):
+        fits += " and shows best what you look for"
+    return f"{title} {fits}, of {len(rows)} that were compared."
+
+
+def _installed(hit: Hit, candidates: Sequence[Candidate]) -> str | None:
+    """The name of a hit's checkpoint, if it is installed."""
+    if hit.identity is not None:
+        return next((c.name for c in candidates if c.identity == hit.identity), None)
+    if not hit.checkpoint:
+        return None
+    # of a folder's image; the library only knows checkpoints that have a specification
+    found = Installed(candidates).find(CheckpointMention(hit.checkpoint, ()))
+    return None if found is None else found.name
+
+
+def _address(hit: Hit) -> str | None:
+    """Where the front end finds the picture of a hit; ``None`` where nobody serves it."""
+    if hit.source == "library":
+        return _sample(hit.file)
+    folder = output_folder().absolute()
+    path = Path(hit.file)
+    if not path.is_relative_to(folder):
+        return None
+    below = path.relative_to(folder)
+    place = "" if below.parent == Path() else below.parent.as_posix()
+    query: Mapping[str, str] = {"filename": below.name, "subfolder": place, "type": "output"}
+    return f"/view?{urlencode(query, errors='surrogateescape')}&preview=webp;75"
+
+
+def _sample(file: str) -> str:
+    from ..api import sample_url
+
+    return sample_url(Path(file))
+
+
+def _prompts(searches: Searches) -> dict[str, str]:
+    """Of every kept sample, by file."""
+    shelf = searches.searcher().shelf()
+    return dict(zip(shelf.files, shelf.prompts, strict=True))
