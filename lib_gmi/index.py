@@ -198,6 +198,15 @@ class FolderIndex:
         """What there is now, to be searched."""
         return OpenIndex(self)
 
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Changes whenever the index does; nothing is read for it."""
+        found = []
+        for path in sorted(self.place.glob("[0-9]*.safetensors")):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                found.append((path.name, status.st_size, status.st_mtime_ns))
+        return tuple(found)
+
     def remove(self) -> None:
         """Delete the index. The images are not touched.
 
@@ -311,19 +320,20 @@ class OpenIndex:
             yield from chunk.rows
 
 
-def indexed_folders(home: Path, encoder_id: str) -> list[FolderIndex]:
+def indexed_folders(home: Path, encoder_id: str | None = None) -> list[FolderIndex]:
     """The folders that have an index by this encoder, by name.
 
     Args:
         home: the library's folder.
-        encoder_id: of the joint encoder.
+        encoder_id: of the joint encoder; by default any.
     """
     found = []
     for path in (home / "index").glob("*/folder.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             about = json.loads(path.read_bytes())
-            if about["encoder"] == encoder_id:
-                index = FolderIndex(home, Path(about["folder"]), encoder_id, int(about["dim"]))
+            if encoder_id in (None, about["encoder"]):
+                encoder, dim = str(about["encoder"]), int(about["dim"])
+                index = FolderIndex(home, Path(about["folder"]), encoder, dim)
                 if index.place == path.parent:
                     found.append(index)
     return sorted(found, key=lambda index: str(index.folder))
