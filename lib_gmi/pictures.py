@@ -83,7 +83,7 @@ def picture_query(file: str, folders: Sequence[Path]) -> str | None:
     return None
 
 
-def names_of(query: str) -> tuple[str, str]:
+def names_in(query: str) -> tuple[str, str]:
     """Folder and file of what :func:`picture_query` made; two empty texts for anything else."""
     found = parse_qs(query, errors="surrogateescape")
     return "".join(found.get("folder", [])[:1]), "".join(found.get("file", [])[:1])

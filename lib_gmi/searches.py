@@ -106,6 +106,10 @@ class Searches:
         self._stop.set()
         return self.state()
 
+    def waiting(self) -> list[Path]:
+        """Folders that are being read, or will be when others are done."""
+        return [] if self._thread is None else list(self._waiting)
+
     def wait(self, seconds: float) -> None:
         """Until nothing is being read any more, or so long."""
         thread = self._thread

@@ -14,7 +14,7 @@ from conftest import SOURCE_ROOT
 from lib_gmi.errors import GMIError
 from lib_gmi.ui import compat, tab
 
-FILES = ("style.css", "gmi.js")
+FILES = ("style.css", "gmi.js", "gmi_search.js")
 
 
 class StandInBlocks3:
@@ -96,7 +96,7 @@ def test_style_and_script_of_a_wheel_are_found(
     folder.mkdir(parents=True)
     for name in FILES:
         (folder / name).write_text(name, encoding="utf-8")
-    assert tab.assets() == FILES
+    assert tab.assets() == (FILES[0], "\n".join(FILES[1:]))
 
 
 def test_missing_style_and_script_are_explained(

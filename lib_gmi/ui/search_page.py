@@ -49,9 +49,7 @@ def search_view() -> Html:
                 "div",
                 {"class": "gmi-more"},
                 _more(),
-                button(
-                    "Search", "search", "gmi-button gmi-primary gmi-find-button", mark="search"
-                ),
+                button("Search", "search", "gmi-button gmi-primary gmi-find-button", mark="search"),
             ),
             region("search-folders"),
         ),
@@ -93,9 +91,7 @@ def _images() -> Html:
         tag(
             "div",
             {"class": "gmi-line gmi-with-images"},
-            button(
-                "Add another example", "search-choose", "gmi-button gmi-plain", mark="plus"
-            ),
+            button("Add another example", "search-choose", "gmi-button gmi-plain", mark="plus"),
         ),
         tag(
             "input",
