@@ -125,4 +125,5 @@ def test_the_wheel_has_what_is_looked_for() -> None:
     assert all((SOURCE_ROOT / path).is_file() for path in paths)
     css, script = tab.assets()
     assert css == (SOURCE_ROOT / paths[0]).read_text(encoding="utf-8")
-    assert script == (SOURCE_ROOT / paths[1]).read_text(encoding="utf-8")
+    scripts = [(SOURCE_ROOT / path).read_text(encoding="utf-8") for path in paths[1:]]
+    assert script == "\n".join(scripts)

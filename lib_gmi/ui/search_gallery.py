@@ -13,7 +13,7 @@ from .search_cards import show_more
 
 _UNSAID = "Images that do not say what made them"
 #: Settings in the order they are shown, and what they are called.
-_SETTINGS = (
+SETTINGS = (
     ("steps", "Steps"),
     ("sampler", "Sampler"),
     ("scheduler", "Scheduler"),
@@ -114,7 +114,7 @@ def about(hit: dict[str, Any], query: Query) -> Html:
     settings = dict(hit["settings"])
     size = _size(settings)
     lines = [("Seed", hit["seed"]), ("Size", size)]
-    lines += [(label, settings.get(key)) for key, label in _SETTINGS]
+    lines += [(label, settings.get(key)) for key, label in SETTINGS]
     lines += [("Negative prompt", settings.get("negative")), ("File", hit["file"])]
     if hit["folder"]:
         lines.append(("Folder", hit["folder"]))

@@ -46,6 +46,8 @@ _ASK = (
 )
 _FORGOTTEN = "This answer is not remembered any more. Search again first."
 _MOST_TAGS = 50
+#: How the core says what to do, and how that is done here.
+_WEIGH = "Weigh image=1 to change that.", "To change that, move their slider under More."
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,8 @@ class Searching:
         ]
         if not rows:
             return alert(NOTHING)
-        more = len(known) - len(rows)
-        return found_checkpoints(rows, answer.notes, self._shown(key, query), more)
+        more, notes = len(known) - len(rows), [note.replace(*_WEIGH) for note in answer.notes]
+        return found_checkpoints(rows, notes, self._shown(key, query), more)
 
     def _gallery(self, found: Found, key: str, top: int) -> str:
         folders, installed = self.bridge.api.service.host.image_folders(), self._installed()

@@ -1,6 +1,7 @@
 """The gradio tab: a page that the script draws, and a few hidden wires to Python.
 
-The page (:mod:`.page`) is static. ``javascript/gmi.js`` (and ``gmi_search.js``) asks questions over *channels*: it notes
+The page (:mod:`.page`) is static. ``javascript/gmi.js`` asks questions over *channels*, and so does
+``gmi_search.js`` for the view *Search*: it notes
 one and presses the hidden button ``#gmi_<channel>``, whose ``js`` puts the question into a hidden
 text box; Python answers into another, and a second ``js`` hands the answer to the script. Nothing
 waits in gradio's queue, so nothing waits behind a generation.
