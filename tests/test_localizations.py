@@ -279,7 +279,7 @@ def harvests() -> set[str]:
 
 
 def searches() -> set[str]:
-    every = {part: 0.5 for part in search_cards.EXPERTS}
+    every = dict.fromkeys(search_cards.EXPERTS, 0.5)
     evidence = [{"image": "/a/b.webp", "prompt": NAME}]
     rows = [
         candidate(n, share=0.5, parts=every, score=score, evidence=evidence, samples=n)
