@@ -360,8 +360,10 @@
   const scrollUp = () => root().scrollIntoView({ block: "nearest" });
 
   Object.assign(actions, {
-    search: () => {
+    search() {
       if (!takeTags()) soon(0);
+      const answer = section().querySelector(".gmi-answer");
+      if (!empty() && answer.getBoundingClientRect().top > window.innerHeight * 0.8) answer.scrollIntoView({ block: "start" }); // it is far below on a phone
     },
     "search-choose": () => byId("gmi_search_file").click(),
     "search-drop"(button) {
