@@ -324,7 +324,7 @@
   // -- output folders -----------------------------------------------------------------------------
 
   let watching = 0;
-  let images_read = null;
+  let imagesRead = null;
 
   function drawFolders(state) {
     if (state.error) return alarm(state);
@@ -332,10 +332,10 @@
     clearTimeout(watching);
     if (state.reading) {
       watching = setTimeout(look, AGAIN);
-    } else if (images_read !== null && images_read !== state.images && key && kind === "samples") {
+    } else if (imagesRead !== null && imagesRead !== state.images && key && kind === "samples") {
       soon(); // more images can be found now
     }
-    images_read = state.reading ? images_read : state.images;
+    imagesRead = state.reading ? imagesRead : state.images;
   }
 
   async function look() {
