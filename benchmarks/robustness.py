@@ -1,8 +1,9 @@
 """How much of the ranking survives what people do to images?
 
-    python -m benchmarks.robustness PATH
+    python -m benchmarks.robustness PATH [--cache DIR]
 
-Specifications are built from the images as they are, queries from changed copies.
+Specifications are built from the images as they are, queries from changed copies: for the 18
+SD-family models and for all of them (``benchmarks/papers/robust.py`` has more changes, for the 18).
 
 A second table asks how to bring a portrait to the encoder. A generator makes squares and
 portraits of about the same area and at the same scale of detail; so specifications are built
@@ -14,8 +15,9 @@ one by reflection.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,8 @@ from lib_gmi.methods import METHODS
 from lib_gmi.tables import table
 
 from .dataset import Change, five_folds, read_stack, sd18
-from .papers.changes import USUAL, middle, resized, saved
+from .papers.changes import USUAL, middle
+from .papers.features import Features
 from .prior import learn_changes
 
 #: 2/3 of a square image's area, as a portrait and as a square.
@@ -54,13 +57,6 @@ def padded(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.pad(pixels, ((0, 0), sides, (0, 0)), mode="reflect"))
 
 
-#: The first four are those that the encoder's prior knows.
-CHANGES: Mapping[str, Change] = {
-    **USUAL,
-    "JPEG 90": saved("JPEG", 90),
-    "JPEG 40": saved("JPEG", 40),
-    "enlarged to 512": resized(512),
-}
 SHAPES: dict[str, Change] = {
     "square": square,
     "portrait, shape kept": portrait,
@@ -70,15 +66,16 @@ SHAPES: dict[str, Change] = {
 }
 
 
-def measure_changes(folder: Path, encoder: str) -> list[list[str]]:
+def measure_changes(folder: Path, encoder: str, cache: Path | None) -> list[list[str]]:
     """Top-1 and top-4 with one image, a row per change of the query image and set of models.
 
     The learned kernel is fitted without what the changes do to features, and with it: learned from
     the other models' images of the same prompts, or, where all models are candidates, from the
     specifications' own.
     """
-    full = read_stack(folder, encoder)
-    changed = {name: read_stack(folder, encoder, change) for name, change in CHANGES.items()}
+    features = Features(folder, cache, jobs=os.cpu_count() or 1)
+    full = features.stack(encoder)
+    changed = {name: features.stack(encoder, name) for name in USUAL}
     small = sd18(full)
     chosen = (
         {} if small is None else {"18 SD": [full.candidates.index(c) for c in small.candidates]}
@@ -152,11 +149,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="PATH")
     parser.add_argument("--encoder", default=DEFAULT)
     parser.add_argument("--methods", default="learned,weighted-rkme")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where features are kept")
     parser.add_argument("--only", choices=["changes", "shapes"])
     arguments = parser.parse_args(argv)
     if arguments.only in (None, "changes"):
         headers = ["models", "query image", "learned, no defence", "learned", "weighted-rkme"]
-        rows = measure_changes(arguments.folder, arguments.encoder)
+        rows = measure_changes(arguments.folder, arguments.encoder, arguments.cache)
         print(table(headers, rows, shrink=[]) + "\n")
     if arguments.only in (None, "shapes"):
         names = arguments.methods.split(",")

@@ -276,7 +276,8 @@
     shown = set && image.dataset.gmiThumb ? all('[data-gmi="enlarge"]', set) : [button];
     shownAt = Math.max(shown.indexOf(button), 0);
     const arrows = shown.length > 1 ? '<button type="button" class="gmi-arrow" data-gmi="before" aria-label="The one before">‹</button><button type="button" class="gmi-arrow gmi-arrow-after" data-gmi="after" aria-label="The next one">›</button>' : "";
-    overlay("gmi_lightbox", `<div class="gmi-stage"><img alt="">${arrows}</div><p class="gmi-caption"></p>`);
+    const about = button.querySelector("template") ? " gmi-with-about" : "";
+    overlay("gmi_lightbox", `<div class="gmi-stage-row${about}"><div class="gmi-stage"><img alt="">${arrows}</div><div class="gmi-beside"></div></div><p class="gmi-caption"></p>`);
     enlarged();
   }
 
@@ -287,7 +288,9 @@
     const key = small.dataset.gmiThumb;
     const large = dialog.querySelector(".gmi-stage img");
     large.src = small.src;
-    dialog.querySelector(".gmi-caption").textContent = key ? button.title : "";
+    const about = button.querySelector("template"); // more than its prompt
+    dialog.querySelector(".gmi-caption").textContent = key && !about ? button.title : "";
+    dialog.querySelector(".gmi-beside").replaceChildren(...(about ? [parse(about.innerHTML)] : []));
     if (!key) return;
     const said = await ask("pictures", { do: "pictures", keys: [key], whole: true });
     const uri = (said.pictures || {})[key];
@@ -398,7 +401,7 @@
     later = setTimeout(rank, delay);
   }
 
-  const pressed = (kind) => all(`[data-filter="${kind}"][aria-pressed="true"]`).map((chip) => chip.dataset.value);
+  const pressed = (kind, view = byId("gmi_find")) => all(`[data-filter="${kind}"][aria-pressed="true"]`, view).map((chip) => chip.dataset.value);
   const sent = (again) => images.map(({ key, data }) => (held.has(key) && !again ? { key } : { key, data }));
 
   async function withImages(body, channel = "ask", timeout = undefined) {
@@ -550,6 +553,7 @@
     if (said.current !== current) showLoaded(said.current);
     markBuilding(said);
     estimate();
+    tell("state", said);
     root().dataset.ready = "true";
     if (refresh.again || (moved && !full)) {
       refresh.again = false;
@@ -586,6 +590,7 @@
     emptyResult = region("result").innerHTML;
     wasVisible = false;
     drawImages();
+    tell("adopt", fresh);
     new IntersectionObserver(() => tick()).observe(fresh);
     const search = byId("gmi_search");
     search.addEventListener("input", arrange);
@@ -713,6 +718,7 @@
       button.tabIndex = chosen ? 0 : -1;
     }
     fetchPictures();
+    tell("view", name);
   }
 
   function showStates(button) {
@@ -769,7 +775,8 @@
     "remove-image": (button) => removeImage(button.dataset.name),
     filter(button) {
       button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
-      if (images.length > 0) soon();
+      if (!byId("gmi_find").contains(button)) tell("filter", button);
+      else if (images.length > 0) soon();
     },
     async describe(button) {
       if (images.length === 0) return toast("Choose an image first.");
@@ -946,7 +953,7 @@
     if (event.target.nodeName === "DIALOG") return event.target.close(); // beside what it shows
     const button = event.target.closest("button[data-gmi]");
     if (button && !button.disabled && actions[button.dataset.gmi]) actions[button.dataset.gmi](button);
-    else if (event.target.closest(".gmi-drop")) actions.choose();
+    else if (event.target.closest(".gmi-drop")) actions[event.target.closest(".gmi-drop").dataset.choose]();
   });
 
   document.addEventListener("change", (event) => {
@@ -972,8 +979,9 @@
       return;
     }
     if (byId("gmi_lightbox").open && ["ArrowLeft", "ArrowRight"].includes(event.key)) step(event.key === "ArrowLeft" ? -1 : 1);
-    if (['gmi_view_find', 'gmi_view_specifications'].includes(event.target.id) && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
-      const other = byId(event.target.id === "gmi_view_find" ? "gmi_view_specifications" : "gmi_view_find");
+    if (event.target.dataset.gmi === "view" && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
+      const views = all('[data-gmi="view"]');
+      const other = views[(views.indexOf(event.target) + (event.key === "ArrowLeft" ? -1 : 1) + views.length) % views.length];
       other.focus();
       other.click();
     }
@@ -1068,7 +1076,16 @@
     }
   }
 
-  window.gmi = { take, answer, send };
+  // -- the view Search is a script of its own (gmi_search.js) --------------------------------------
+
+  const listeners = {};
+  const on = (event, listener) => (listeners[event] = listeners[event] || []).push(listener);
+  const tell = (event, about) => (listeners[event] || []).forEach((listener) => listener(about));
+
+  window.gmi = {
+    take, answer, send,
+    parts: { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current: () => current },
+  };
 
   function look() {
     tick();

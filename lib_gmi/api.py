@@ -239,6 +239,10 @@ class Api:
         """
         return self.searches.read(api_search.folders_of(body))
 
+    def search_picture(self, query: Mapping[str, str]) -> bytes | None:
+        """The picture of a hit in an indexed folder; see :func:`.api_search.picture`."""
+        return api_search.picture(self.searches, query)
+
     def describe(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Describe an image in words; waits for slow interrogators.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import RequestError
-from .hits import to_json
+from .errors import ImageError, RequestError
+from .hits import LIBRARY, to_json
 from .images import decode_image
+from .pictures import ROUTE, picture_query, small_copy
 from .search import Query
 from .service import ANY, Filter
 
@@ -48,14 +49,15 @@ def search(searches: Searches, body: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "checkpoints":
         answer = searches.checkpoints(query, wanted, having)
         rows = [
-            {**asdict(row), "evidence": [_address(file, "library") for file in row.evidence]}
+            {**asdict(row), "evidence": [sample_address(file) for file in row.evidence]}
             for row in answer.checkpoints[:top]
         ]
         return {**state, "checkpoints": rows, "hits": [], "notes": list(answer.notes)}
     unfiltered = architecture in (ANY, "") and not pattern.strip()
     found = searches.samples(query, top, None if unfiltered else wanted)
+    folders = searches.service.host.image_folders()
     hits = [
-        {**hit, "image": _address(hit["file"], hit["source"]), "file": Path(hit["file"]).name}
+        {**hit, "image": address(hit["file"], hit["source"], folders), "file": name_of(hit)}
         for hit in to_json(found.hits)
     ]
     origins = [vars(row) for row in found.origins]
@@ -100,11 +102,43 @@ def folders_of(body: Mapping[str, Any]) -> list[str]:
     return _texts(body, "folders")
 
 
-def _address(file: str, source: str) -> str | None:
-    """Of a sample of the library; images of folders are not served."""
+def picture(searches: Searches, query: Mapping[str, str]) -> bytes | None:
+    """The small copy of an image in an indexed folder, as WebP; ``None`` if it is not shown.
+
+    Args:
+        searches: of the host.
+        query: ``folder`` as :meth:`.searches.Searches.state` names it, and ``file`` below it.
+    """
+    path = searches.picture(query.get("folder", ""), query.get("file", ""))
+    try:
+        return None if path is None else small_copy(path)
+    except ImageError:  # gone, or damaged since it was read
+        return None
+
+
+def sample_address(file: str) -> str:
+    """Where the picture of a sample of the library is served."""
     from .api import sample_url
 
-    return sample_url(Path(file)) if source == "library" else None
+    return sample_url(Path(file))
+
+
+def address(file: str, source: str, folders: Sequence[Path]) -> str | None:
+    """Where the picture of a hit is served; ``None`` if it is in none of the host's folders."""
+    if source == LIBRARY:
+        return sample_address(file)
+    from .api import PREFIX
+
+    query = picture_query(file, folders)
+    return None if query is None else f"{PREFIX}/{ROUTE}?{query}"
+
+
+def name_of(hit: Mapping[str, Any]) -> str:
+    """What a hit's file is called, below the folder that it comes from."""
+    file, source = Path(hit["file"]), hit["source"]
+    if source != LIBRARY and file.is_relative_to(source):
+        return file.relative_to(source).as_posix()
+    return file.name
 
 
 def _text(body: Mapping[str, Any], key: str, default: str = "") -> str:

@@ -14,6 +14,9 @@ UPLOADS = ("rank", "describe", "search", "packs/import")
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 #: Of a sample. The name holds prompt and seed, the folder the way it was built: it never changes.
 SAMPLE_HEADERS = {"Cache-Control": "private, max-age=86400", **NO_SNIFFING}
+#: Of a picture of a folder, which somebody may change.
+PICTURE_HEADERS = {"Cache-Control": "private, max-age=600", **NO_SNIFFING}
+NO_PICTURE = "There is no such picture among the images that were read for the search."
 
 #: Routes that change nothing, by path; they get the request's query.
 LOOKS: dict[str, Callable[[Api, Mapping[str, str]], dict[str, Any]]] = {

@@ -74,8 +74,6 @@ class Embeddings:
         """
         chosen: dict[tuple[str, ...], tuple[int, Entry]] = {}
         for entry in self.library.entries():
-            if entry.settings.codec == "source":  # which keeps no copies
-                continue
             way = (entry.identity, entry.prompt_set_hash, repr(entry.settings.to_json()))
             kept = len(self._samples(entry))
             if kept and (way not in chosen or chosen[way][0] < kept):

@@ -58,7 +58,7 @@ class Rules:
         networks: the sum of the weights of LoRAs and the like that an image may have.
         allowed: processes that do not matter, see :class:`.metadata.Making`.
         lossy: take JPEGs and lossy WebPs as well. Their features differ from those of images that
-            were never compressed before (``docs/results.md`` says what that costs).
+            were never compressed before (``docs/results-more.md`` says what that costs).
         smallest: shorter side in pixels.
     """
 

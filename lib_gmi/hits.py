@@ -11,6 +11,8 @@ from typing import Any
 
 from .tables import neutral
 
+#: The source of hits that are samples of the library.
+LIBRARY = "library"
 #: Columns of the CSV.
 COLUMNS = (
     "rank",
@@ -47,7 +49,7 @@ class Hit:
     seed: int | None
     settings: Mapping[str, Any] = field(default_factory=dict)
     file: str = ""
-    source: str = "library"
+    source: str = LIBRARY
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .calibration import Calibration, for_images, softmax
 from .errors import RankingError
-from .images import through_codec, to_rgb
+from .images import through_codec, to_rgb, trim_borders
 from .specification import CandidateRef, Requirement
 from .stack import Exclusion
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: So many samples are named for each of the first so many candidates.
 _EVIDENCE = 2
 _EXPLAINED = 20
+#: Said where :func:`.images.trim_borders` found something.
+TRIMMED = "Plain borders around the image were left out of the comparison."
 
 
 @dataclass(frozen=True)
@@ -152,22 +154,25 @@ def requirement(
     Args:
         images: one or more; all are examples of the same wish.
         encoder: the library's.
-        codec: the library's; the images go through it first.
+        codec: the library's; the images go through it first, without plain borders.
         prompt: describes the images.
         text_encoder: needed to use the prompt.
 
     Raises:
         ImageError: an image cannot be used.
     """
-    pixels = [through_codec(to_rgb(image), codec) for image in images]
-    features = encoder.encode_images(pixels)
-    if prompt is None or not prompt.strip() or text_encoder is None:
-        return Requirement(features, encoder.id, prompt=prompt)
-    embedding = text_encoder.encode_texts([prompt])[0]
+    whole = [to_rgb(image) for image in images]
+    trimmed = [trim_borders(image) for image in whole]
     notes: tuple[str, ...] = ()
+    if any(cut is not image for cut, image in zip(trimmed, whole, strict=True)):
+        notes = (TRIMMED,)
+    features = encoder.encode_images([through_codec(image, codec) for image in trimmed])
+    if prompt is None or not prompt.strip() or text_encoder is None:
+        return Requirement(features, encoder.id, prompt=prompt, notes=notes)
+    embedding = text_encoder.encode_texts([prompt])[0]
     longer = getattr(text_encoder, "longer_than_context", None)
     if longer is not None and longer([prompt])[0]:
-        notes = (f"The prompt is longer than {text_encoder.id} reads: its end was not used.",)
+        notes += (f"The prompt is longer than {text_encoder.id} reads: its end was not used.",)
     return Requirement(features, encoder.id, embedding, text_encoder.id, prompt, notes)
 
 
@@ -279,7 +284,8 @@ def _groups(
 
 def _notes(wanted: Requirement, prompts: FloatArray | None) -> tuple[str, ...]:
     if wanted.prompt and prompts is None:
-        return ("The prompt was not used: the library was built without that text encoder.",)
+        unused = "The prompt was not used: the library was built without that text encoder."
+        return (unused, *wanted.notes)
     return wanted.notes
 
 

@@ -199,14 +199,14 @@ class FolderIndex:
         """What there is now, to be searched."""
         return OpenIndex(self)
 
-    def state(self) -> str:
-        """Differs after any change; cheap."""
-        stamps = []
+    def stamp(self) -> tuple[tuple[str, str], ...]:
+        """Changes whenever the index does; nothing is read for it."""
+        found = []
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.place):
                 with contextlib.suppress(OSError):
-                    stamps.append(f"{entry.name} {_stamp(Path(entry.path))}")
-        return "\n".join(sorted(stamps))
+                    found.append((entry.name, _stamp(Path(entry.path))))
+        return tuple(sorted(found))
 
     def remove(self) -> None:
         """Delete the index. The images are not touched.
@@ -321,19 +321,20 @@ class OpenIndex:
             yield from chunk.rows
 
 
-def indexed_folders(home: Path, encoder_id: str) -> list[FolderIndex]:
+def indexed_folders(home: Path, encoder_id: str | None = None) -> list[FolderIndex]:
     """The folders that have an index by this encoder, by name.
 
     Args:
         home: the library's folder.
-        encoder_id: of the joint encoder.
+        encoder_id: of the joint encoder; by default any.
     """
     found = []
     for path in (home / "index").glob("*/folder.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             about = json.loads(path.read_bytes())
-            if about["encoder"] == encoder_id:
-                index = FolderIndex(home, Path(about["folder"]), encoder_id, int(about["dim"]))
+            if encoder_id in (None, about["encoder"]):
+                encoder, dim = str(about["encoder"]), int(about["dim"])
+                index = FolderIndex(home, Path(about["folder"]), encoder, dim)
                 if index.place == path.parent:
                     found.append(index)
     return sorted(found, key=lambda index: str(index.folder))
@@ -343,7 +344,7 @@ class OpenIndexes:
     """Indexes that stay open for as long as they do not change. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._open: dict[Path, tuple[str, OpenIndex]] = {}
+        self._open: dict[Path, tuple[object, OpenIndex]] = {}
         self._lock = threading.Lock()
 
     def open(self, indexes: Sequence[FolderIndex]) -> list[OpenIndex]:
@@ -351,10 +352,9 @@ class OpenIndexes:
         with self._lock:
             found = {}
             for index in indexes:
-                state = index.state()
-                kept = self._open.get(index.place)
-                fits = kept is not None and kept[0] == state
-                found[index.place] = kept if kept and fits else (state, index.open())
+                stamp, kept = index.stamp(), self._open.get(index.place)
+                fits = kept is not None and kept[0] == stamp
+                found[index.place] = kept if kept and fits else (stamp, index.open())
             self._open = found
             return [opened for _, opened in found.values()]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: κ of the scores; chosen by ``benchmarks/search.py`` from 3, 10, 30 and 100.
 KAPPA = 10.0
-#: The score that measured best for each kind of query (``docs/results.md``).
+#: The score that measured best for each kind of query (``docs/results-more.md``).
 BEST = {"text": "monte-carlo", "image": "density", "sketch": "density", "like": "monte-carlo"}
 #: Parts of a query that have a weight. ``style`` is the learned kernel beside an image.
 PARTS = ("text", "image", "sketch", "tags", "like", "style")
@@ -342,7 +342,7 @@ class _Ranking:
             return
         experts["style"] = aligned(known, self.identities)
         if self.shelf.same_prompts and "image" not in self.query.weights:
-            # an expert that can know nothing would cost half of the answers (docs/results.md)
+            # an expert that can know nothing would cost half of the answers (docs/results-more.md)
             del experts["image"]
             self.notes.append("Only the look of the images counts. Weigh image=1 to change that.")
         else:

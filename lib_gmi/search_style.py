@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .embeddings import unit
+from .images import to_rgb, trim_borders
 from .kernels import LearnedKernel
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Style:
         Raises:
             ImageError: an image cannot be used.
         """
-        features = self._identifier.encoder.encode_images(images)
+        trimmed = [trim_borders(to_rgb(image)) for image in images]
+        features = self._identifier.encoder.encode_images(trimmed)
         scores = self._library.learned.scores(features, None).mean(axis=0)
         return dict(zip(self.identities, (-scores).tolist(), strict=True))
 

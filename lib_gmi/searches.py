@@ -16,6 +16,7 @@ from .encoders import load_joint
 from .errors import GMIError, SearchError
 from .find import Finder, Finding
 from .index import FolderIndex, OpenIndex, OpenIndexes, indexed_folders, named_by_host
+from .pictures import FolderPictures
 from .search import Answer, Query, Searcher
 from .search_style import Style
 
@@ -41,7 +42,10 @@ class Searches:
         self._searcher: Searcher | None = None
         self._opened = OpenIndexes()
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
+        self._stop, self._samples_first = threading.Event(), threading.Event()
+        self._waiting: list[Path] = []
+        self._lines = False
+        self._pictures = FolderPictures(service.library.folder)
         self._progress = (0, 0, "")
         self._error: str | None = None
 
@@ -52,16 +56,21 @@ class Searches:
     def state(self) -> dict[str, Any]:
         """JSON-ready: ``reading`` (``done``, ``total``, ``what``) or null, the last ``error``, and
         ``folders``: what the host's configuration names, with ``images`` that can be searched."""
+        return {**self.reading(), "folders": self._folders()}
+
+    def reading(self) -> dict[str, Any]:
+        """:meth:`state` without the folders, for those who ask often."""
         thread, (done, total, what) = self._thread, self._progress
         busy = thread is not None and thread.is_alive()
         return {
             "reading": {"done": done, "total": total, "what": what} if busy else None,
             "error": self._error,
-            "folders": self._folders(),
         }
 
     def read(self, folders: Sequence[str] = (), lines: bool = False) -> dict[str, Any]:
         """Read what is new, in a thread: the library's samples, then some folders.
+
+        While something is being read, this is read as well: samples before the rest of a folder.
 
         Args:
             folders: as :meth:`state` names them.
@@ -77,14 +86,18 @@ class Searches:
         for name in folders:
             if name not in known:
                 raise SearchError(f"'{name}' is not a folder that this program saves images in.")
+        chosen = [known[name] for name in folders]
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._stop.clear()
+            alive = self._thread is not None and self._thread.is_alive()
+            if not alive or self._stop.is_set():
+                self._waiting, self._lines = [], False
+            self._lines = self._lines or lines
+            self._waiting += [folder for folder in chosen if folder not in self._waiting]
+            self._samples_first.set()
+            self._stop.clear()
+            if not alive:
                 self._error, self._progress = None, (0, 0, "")
-                chosen = [known[name] for name in folders]
-                self._thread = threading.Thread(
-                    target=self._work, args=(chosen, lines), name="gmi-search", daemon=True
-                )
+                self._thread = threading.Thread(target=self._work, name="gmi-search", daemon=True)
                 self._thread.start()
         return self.state()
 
@@ -93,20 +106,35 @@ class Searches:
         self._stop.set()
         return self.state()
 
+    def waiting(self) -> list[Path]:
+        """Folders that are being read, or will be when others are done."""
+        return [] if self._thread is None else list(self._waiting)
+
     def wait(self, seconds: float) -> None:
         """Until nothing is being read any more, or so long."""
         thread = self._thread
         if thread is not None:
             thread.join(seconds)
 
-    def ready(self, query: Query) -> bool:
-        """Whether every sample that a query goes through has been read; starts reading if not."""
+    def ready(self, query: Query, start: bool = True) -> bool:
+        """Whether every sample that a query goes through has been read.
+
+        Args:
+            query: what is looked for.
+            start: begin to read if not.
+        """
         embeddings = self.searcher().embeddings
         lines = "sketch" in query.parts
-        if embeddings.missing() == 0 and (not lines or embeddings.missing(True) == 0):
+        missing = self.service.uncopied() or embeddings.missing()
+        if not missing and (not lines or embeddings.missing(True) == 0):
             return True
-        self.read(lines=lines)
+        if start:
+            self.read(lines=lines)
         return False
+
+    def picture(self, folder: str, file: str) -> Path | None:
+        """The file of a hit in a folder, by names; ``None`` for all that a search cannot find."""
+        return self._pictures.find(folder, file, self.service.host.image_folders())
 
     def checkpoints(
         self, query: Query, wanted: Callable[[Candidate], bool], having: Sequence[str] = ()
@@ -164,17 +192,43 @@ class Searches:
         known = indexed_folders(home, searcher.joint.id)
         return self._opened.open([i for i in known if named_by_host(i.folder, allowed)])
 
-    def _work(self, folders: Sequence[Path], lines: bool) -> None:
+    def _work(self) -> None:
         try:
-            searcher = self.searcher()
-            joint, home = searcher.joint, self.service.library.folder
-            for drawn in (False, True) if lines else (False,):
-                searcher.embeddings.read(drawn, self, self._stop.is_set)
-            for folder in folders:
+            joint, home = self.searcher().joint, self.service.library.folder
+            while not self._finished():
+                if self._samples_first.is_set():
+                    self._samples_first.clear()
+                    self._read_samples()
+                    continue
+                folder = self._waiting[0]
                 index = FolderIndex(home, folder, joint.id, joint.dim)
-                index.update(joint, self, self._stop.is_set)
+                index.update(joint, self, self._interrupted)
+                if not self._interrupted() and folder in self._waiting:
+                    self._waiting.remove(folder)
         except GMIError as error:
             self._error = str(error)
         except Exception:
             logging.exception("Find Best Model: reading images for the search failed")
             self._error = "Reading stopped because of an error; the program's log says more."
+        with self._lock:
+            if self._thread is threading.current_thread():
+                self._thread = None
+
+    def _finished(self) -> bool:
+        """Whether the thread may end; who asks for more after that gets another thread."""
+        with self._lock:
+            more = bool(self._waiting) or self._samples_first.is_set()
+            if more and not self._stop.is_set():
+                return False
+            self._thread = None
+            return True
+
+    def _interrupted(self) -> bool:
+        return self._stop.is_set() or self._samples_first.is_set()
+
+    def _read_samples(self) -> None:
+        embeddings = self.searcher().embeddings
+        self.service.copy_for_search(self, self._stop.is_set)
+        embeddings.read(False, self, self._stop.is_set)
+        if self._lines:
+            embeddings.read(True, self, self._stop.is_set)

@@ -758,6 +758,18 @@ class Service:
             return None
         return self.library.samples.find(Path(entry.file).stem, prompt_id, int(seed))
 
+    def uncopied(self) -> int:
+        """How many samples a search could go through if :meth:`copy_for_search` copied them."""
+        return 0
+
+    def copy_for_search(self, progress: Progress, stop: Callable[[], bool]) -> None:
+        """Keep copies of samples that have none: of hosts whose samples are the user's own files.
+
+        Args:
+            progress: told how far that is.
+            stop: asked in between whether to end early.
+        """
+
     # -- changes ----------------------------------------------------------------------------------
 
     def remove(self, identities: Sequence[str]) -> int:

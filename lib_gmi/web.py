@@ -16,7 +16,8 @@ from .contract import MAX_BODY, NO_SNIFFING, SAMPLE_HEADERS, too_large, unreadab
 from .errors import GMIError, LibraryError
 from .guard import Guard
 from .origin import refusal
-from .web_docs import CHANGES, LOOKS, SAMPLE, TAG, Described, described
+from .pictures import ROUTE
+from .web_docs import CHANGES, LOOKS, PICTURE, SAMPLE, TAG, Described, described
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -47,6 +48,7 @@ def register(app: "FastAPI", api: Callable[[], Api], guard: Guard) -> None:
     for path, change in contract.CHANGES.items():
         routes.change(path, change, contract.limit_of(path), CHANGES[path])
     routes.sample()
+    routes.picture()
     app.openapi_schema = None  # somebody may have looked at /docs already
 
 
@@ -120,6 +122,26 @@ class _Routes:
             return Response(content, headers=SAMPLE_HEADERS, media_type="image/webp")
 
         self._add("samples/{folder}/{file}", "GET", handler, SAMPLE)
+
+    def picture(self) -> None:
+        """Add the route of the pictures in folders that can be searched."""
+        from fastapi import Request
+        from starlette.responses import Response
+
+        async def handler(request: Request) -> Response:
+            problem = await self._unwelcome(request, None)
+            if problem is not None:
+                return _error(*problem)
+            query = request.query_params
+            try:
+                content = await asyncio.to_thread(lambda: self._api().search_picture(query))
+            except GMIError as error:
+                return _error(500, str(error))
+            if content is None:
+                return _error(404, contract.NO_PICTURE)
+            return Response(content, headers=contract.PICTURE_HEADERS, media_type="image/webp")
+
+        self._add(ROUTE, "GET", handler, PICTURE)
 
     def _add(self, path: str, method: str, handler: Callable[..., Any], about: Described) -> None:
         self._app.add_api_route(

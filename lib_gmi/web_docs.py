@@ -163,6 +163,18 @@ SAMPLE = Described(
     "The picture.",
     kind="image/webp",
 )
+PICTURE = Described(
+    "A picture of a folder that can be searched",
+    "A small copy of an image that a search found in a folder. Only files that were read for the "
+    "search are shown, and only of folders that the program's configuration names now; for "
+    "anything else the answer is 404. `search` gives the addresses.",
+    "The picture, its longer side at most 512 pixels.",
+    query=(
+        ("folder", "as `search` lists it"),
+        ("file", "below the folder, with `/` between folders"),
+    ),
+    kind="image/webp",
+)
 #: Routes that change something or take long, by path.
 CHANGES: dict[str, Described] = {
     "rank": Described(

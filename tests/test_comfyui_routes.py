@@ -9,17 +9,20 @@ import json
 import os
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from conftest import picture
+from standins.colours import ColourSpace, plain
 from yarl import URL
 
 from lib_gmi import trust
 from lib_gmi.api import MAX_UPLOAD
 from lib_gmi.comfyui import start
 from lib_gmi.contract import MAX_BODY, UPLOADS
+from lib_gmi.index import FolderIndex
 from lib_gmi.origin import HOSTS_VARIABLE
 from lib_gmi.packs import PackAbout, with_full_hashes, write_pack
 
@@ -203,6 +206,36 @@ def test_a_sample_that_is_a_link_is_not_followed(built: Comfy, tmp_path: Path) -
     (folder / "p77-1.webp").symlink_to(tmp_path / "secret")
     assert get(built, f"samples/{folder.name}/p77-1.webp").status == 404
     assert get(built, f"samples/{folder.name}/p77-1.webp").error == "There is no such sample."
+
+
+@pytest.mark.parametrize(
+    ("file", "status"),
+    [
+        ("one.png", 200),
+        ("not-read.png", 404),
+        ("..%2Fsecret.png", 404),
+        ("one.png%00", 404),
+        ("%2Fetc%2Fpasswd", 404),
+        ("", 404),
+    ],
+)
+def test_pictures_of_folders_are_only_those_that_were_read(
+    file: str, status: int, built: Comfy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = tmp_path / "images"
+    outputs.mkdir()
+    plain("red").save(outputs / "one.png")
+    service = built.runtime.service
+    index = FolderIndex(service.library.folder, outputs, ColourSpace.id, ColourSpace.dim)
+    index.update(ColourSpace())
+    plain("red").save(outputs / "not-read.png")
+    plain("red").save(tmp_path / "secret.png")
+    monkeypatch.setattr(service.host, "image_folders", lambda: [outputs])
+    answer = get(built, f"search/picture?folder={quote(str(outputs))}&file={file}")
+    assert answer.status == status
+    assert (answer.content[8:12] == b"WEBP") == (status == 200)
+    monkeypatch.setattr(service.host, "image_folders", list)
+    assert get(built, f"search/picture?folder={quote(str(outputs))}&file={file}").status == 404
 
 
 @pytest.mark.parametrize(

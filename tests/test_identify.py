@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 from support import RANDOM, make_stack, random_stack
 
 from lib_gmi import app
 from lib_gmi.encoders import registry
 from lib_gmi.errors import RankingError
 from lib_gmi.fitted import FittedLibrary, findings, fit
-from lib_gmi.identify import identify, requirement
+from lib_gmi.identify import TRIMMED, identify, requirement
 from lib_gmi.kernels import GRID, load_prior
 from lib_gmi.library import Library
 from lib_gmi.prompts import PromptSet
@@ -237,19 +238,29 @@ def test_from_images_to_the_right_answer(tmp_path: Path) -> None:
     assert isinstance(host.prompt_set, PromptSet)
 
 
+class RecordingEncoder:
+    """Keeps what it is asked to encode."""
+
+    id, dim = "test/recording@v1", 1
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        self.seen = list(images)
+        return np.zeros((len(images), 1), np.float32)
+
+
 def test_a_query_goes_through_the_librarys_codec() -> None:
     """Otherwise the ranking would answer "who else was a WebP"."""
-
-    class Recording:
-        id, dim = "test/recording@v1", 1
-
-        def encode_images(self, images: list[Image.Image]) -> np.ndarray:
-            self.seen = images
-            return np.zeros((len(images), 1), np.float32)
-
-    encoder = Recording()
+    encoder = RecordingEncoder()
     requirement([look(1, 2).resize((900, 600))], encoder, codec="webp80-512")
     assert encoder.seen[0].size == (768, 512)
+
+
+def test_the_borders_of_a_screenshot_are_left_out_and_that_is_said() -> None:
+    whole, encoder = look(1, 2), RecordingEncoder()
+    screenshot = ImageOps.expand(whole, (90, 20), (32, 33, 36))
+    assert requirement([screenshot, whole], encoder).notes == (TRIMMED,)
+    assert [image.tobytes() for image in encoder.seen] == [whole.tobytes()] * 2
+    assert requirement([whole], encoder).notes == ()
 
 
 def test_the_grid_starts_with_the_default() -> None:

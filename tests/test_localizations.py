@@ -19,14 +19,27 @@ import pytest
 from conftest import SOURCE_ROOT
 
 from lib_gmi.a1111 import TITLE, options
-from lib_gmi.ui import building, cards, harvest, packs, page, panels, parts, rows, settings_form
+from lib_gmi.ui import (
+    building,
+    cards,
+    harvest,
+    packs,
+    page,
+    panels,
+    parts,
+    rows,
+    search_cards,
+    search_gallery,
+    search_panels,
+    settings_form,
+)
 from lib_gmi.ui.bridge import Abilities
 from lib_gmi.ui.ranking import ranking as ranking_html
 
 FILES = sorted((SOURCE_ROOT / "localizations").glob("*.json"))
 UI = sorted((SOURCE_ROOT / "lib_gmi" / "ui").glob("*.py"))
 SCRIPT = SOURCE_ROOT / "lib_gmi" / "a1111" / "script.py"
-JAVASCRIPT = SOURCE_ROOT / "javascript" / "gmi.js"
+JAVASCRIPT = sorted((SOURCE_ROOT / "javascript").glob("*.js"))
 #: Marks every text of the samples that is a name, a prompt or a message, and none of ours.
 NAME = "¤"
 EVERYTHING = Abilities(*[True] * 6)
@@ -265,6 +278,50 @@ def harvests() -> set[str]:
     )
 
 
+def searches() -> set[str]:
+    every = dict.fromkeys(search_cards.EXPERTS, 0.5)
+    evidence = [{"image": "/a/b.webp", "prompt": NAME}]
+    rows = [
+        candidate(n, share=0.5, parts=every, score=score, evidence=evidence, samples=n)
+        for n, score in enumerate((1.0, 0.0, -1.0), 1)
+    ]
+    query = cards.Query("key", EVERYTHING, text=True)
+    hit = {
+        "rank": 1,
+        "checkpoint": NAME,
+        "identity": NAME,
+        "name": NAME,
+        "loadable": True,
+        "prompt": NAME,
+        "seed": 1,
+        "settings": dict.fromkeys(("width", "negative", "height"), NAME)
+        | {key: NAME for key, _ in search_gallery.SETTINGS},
+        "image": "/a/b.webp",
+        "file": NAME,
+        "folder": NAME,
+    }
+    unsaid = hit | {"checkpoint": "", "identity": None, "name": None}
+    origin = {"checkpoint": NAME, "identity": NAME, "hits": 1}
+    none = origin | {"checkpoint": "", "identity": None}
+    folder = {"folder": NAME, "path": NAME, "images": 0, "waiting": False}
+    folders = [folder | {"images": count} for count in (0, 1, 2)]
+    reading = {"done": 0, "total": 0, "what": NAME}
+    panel = {"reading": None, "error": NAME, "folders": folders}
+    return drawn(
+        search_cards.found_checkpoints(rows, [NAME], query, 3),
+        search_gallery.found_images([hit], [origin], [NAME], query, True),
+        search_gallery.found_images([unsaid, unsaid], [none], [], query),
+        search_panels.waiting(reading),
+        search_panels.waiting(reading | {"total": 2}),
+        search_panels.stopped(None),
+        search_panels.stopped(NAME),
+        search_panels.no_samples(True),
+        search_panels.no_samples(False),
+        search_panels.folders_panel(panel),
+        search_panels.folders_panel(panel | {"reading": reading}),
+    )
+
+
 def days() -> set[str]:
     """When something was built, as far as that has no number."""
     from lib_gmi.ui import words
@@ -387,7 +444,7 @@ _TOKENS = re.compile(
 
 def javascript() -> set[str]:
     """What the script itself draws: markup, sentences, and titles."""
-    source = JAVASCRIPT.read_text(encoding="utf-8")
+    source = "\n".join(path.read_text(encoding="utf-8") for path in JAVASCRIPT)
     found: set[str] = set(re.findall(r'\btitle: "([^"]+)"', source))
     for token in _TOKENS.finditer(source):
         quoted = (token["quoted"] or "")[1:-1]
@@ -408,6 +465,7 @@ PLACES: dict[str, Callable[[], set[str]]] = {
     "build": builds,
     "dialogs": dialogs,
     "harvest": harvests,
+    "search": searches,
     "messages": messages,
     "img2img": img2img,
     "settings": settings,
@@ -433,6 +491,7 @@ def test_there_are_translations() -> None:
         ("build", "Building is paused"),
         ("dialogs", "Negative prompt"),
         ("harvest", "Look at my images"),
+        ("search", "Find similar images"),
         ("messages", "A comparison needs a prompt."),
         ("img2img", "Use the best checkpoint for this image"),
         ("settings", "(a checkpoint needs the graphics card more)"),

@@ -17,9 +17,19 @@ from support import random_stack
 
 from benchmarks import paper
 from benchmarks.dataset import Split, five_folds
-from benchmarks.papers import bounds, cells, circle, markdown, readme, report, statistics, tables
+from benchmarks.papers import (
+    bounds,
+    cells,
+    circle,
+    losses,
+    markdown,
+    readme,
+    report,
+    statistics,
+    tables,
+)
 from benchmarks.papers.bench import Bench, chance, summary
-from benchmarks.papers.changes import CHANGES, COPIES, QUERIES, screenshot, trim_borders
+from benchmarks.papers.changes import CHANGES, COPIES, QUERIES, screenshot
 from benchmarks.papers.defences import DEFENCES, Copies
 from benchmarks.papers.features import TRIMMED, Features
 from benchmarks.papers.scores import (
@@ -36,6 +46,7 @@ from benchmarks.papers.source import candidates_of, open_source
 from lib_gmi import kernels
 from lib_gmi.encoders import registry
 from lib_gmi.errors import GMIError, HostError
+from lib_gmi.images import trim_borders
 from lib_gmi.kernels import Params
 from lib_gmi.methods import PIXELS
 from lib_gmi.stack import Stack
@@ -416,7 +427,7 @@ def test_trimming_encodes_only_what_it_cuts(folder: Path) -> None:
     assert np.array_equal(plain.features, trimmed.features)
     features.stack(TINY, "screenshot with borders")
     bare = features.stack(TINY, "screenshot with borders" + TRIMMED)
-    assert features.encoded == 120
+    assert features.encoded == 80
     assert np.array_equal(bare.features, plain.features), "what is left is the image itself"
 
 
@@ -502,8 +513,7 @@ def test_the_gallery_goes_where_it_is_told_and_never_into_the_docs(
 
 
 def test_losses_are_named(folder: Path) -> None:
-    from benchmarks.papers.losses import lines
-
+    lines = losses.lines
     rows = [{"method": "learned", "models": "18 SD", "images": 1, "candidates": 18}]
     rows[0] |= {"top1": 0.5, "top4": 0.95}
     lost = {"against": "rkme-clip", "prompt": "none", "kind": "method", "models": "all"}
@@ -518,7 +528,7 @@ def test_losses_are_named(folder: Path) -> None:
         "(p = 0.40).",
         "JPEG 70 costs 0.090 of top-1, more than the 0.05 that we set out for.",
     ]
-    defended = {**fall, "defence": "known changes", "fall": 0.06, "top1": 0.43}
+    defended = {**fall, "defence": losses.SHIPPED, "fall": 0.06, "top1": 0.43}
     assert lines({"robustness": {"rows": [fall, defended]}}) == [
         "JPEG 70 costs 0.060 of top-1, more than the 0.05 that we set out for."
     ], "of the kernel that ships"

@@ -14,7 +14,7 @@ from conftest import SOURCE_ROOT
 from lib_gmi.errors import GMIError
 from lib_gmi.ui import compat, tab
 
-FILES = ("style.css", "gmi.js")
+FILES = ("style.css", "gmi.js", "gmi_search.js")
 
 
 class StandInBlocks3:
@@ -96,7 +96,7 @@ def test_style_and_script_of_a_wheel_are_found(
     folder.mkdir(parents=True)
     for name in FILES:
         (folder / name).write_text(name, encoding="utf-8")
-    assert tab.assets() == FILES
+    assert tab.assets() == (FILES[0], "\n".join(FILES[1:]))
 
 
 def test_missing_style_and_script_are_explained(
@@ -125,4 +125,5 @@ def test_the_wheel_has_what_is_looked_for() -> None:
     assert all((SOURCE_ROOT / path).is_file() for path in paths)
     css, script = tab.assets()
     assert css == (SOURCE_ROOT / paths[0]).read_text(encoding="utf-8")
-    assert script == (SOURCE_ROOT / paths[1]).read_text(encoding="utf-8")
+    scripts = [(SOURCE_ROOT / path).read_text(encoding="utf-8") for path in paths[1:]]
+    assert script == "\n".join(scripts)

@@ -258,8 +258,9 @@ def test_one_picture_stands_without_a_placeholder() -> None:
 def test_a_card_without_evidence_and_abilities_has_no_empty_parts() -> None:
     html = cards.card(candidate(evidence=[]), None, answer(), query(Abilities()))
     parsed(html)
-    for part in ("gmi-samples", "gmi-prompts", "gmi-actions"):
+    for part in ("gmi-samples", "gmi-prompts"):
         assert part not in html
+    assert re.findall(r'data-gmi="([a-z]+)"', html) == ["favourite", "similar"]
 
 
 NOTE = "The prompt was not used: the library's prompts are not embedded the same way."

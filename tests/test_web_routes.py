@@ -54,10 +54,11 @@ class Answer:
 class Server:
     """One of the servers of ``standins/gradio_server.py``."""
 
-    def __init__(self, port: int, routes: list[tuple[str, str]], sample: str = "") -> None:
+    def __init__(self, port: int, routes: list[tuple[str, str]], picture: str) -> None:
         self.port = port
         self.routes = routes
-        self.sample = sample
+        self.sample = ""
+        self.picture = picture
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: Any = None) -> Answer:
         """One request, with just these headers besides ``Host`` and ``Content-Length``."""
@@ -80,6 +81,7 @@ class Server:
         name = path.removeprefix(f"{PREFIX}/")
         if method == "POST":
             return self.post(name, BODIES[name], headers)
+        name = self.picture if name == "search/picture" else name
         return self.get(self.sample if "{" in name else name, headers)
 
     def session(self) -> dict[str, str]:
@@ -154,7 +156,7 @@ def servers(
     folder = tmp_path_factory.mktemp("servers")
     program = Program(request.param, "standins.gradio_server", str(folder))
     found = {
-        name: Server(told["port"], [(method, path) for method, path in told["routes"]])
+        name: Server(told["port"], [(m, p) for m, p in told["routes"]], program.told["picture"])
         for name, told in program.told["servers"].items()
     }
     rows = found["local"].get("library").json["checkpoints"]
@@ -167,7 +169,7 @@ def servers(
 
 def test_every_route_is_there_and_none_was_forgotten_here(servers: dict[str, Server]) -> None:
     expected = {("GET", path) for path in LOOKS} | {("POST", path) for path in CHANGES}
-    expected.add(("GET", "samples/{folder}/{file}"))
+    expected |= {("GET", "samples/{folder}/{file}"), ("GET", "search/picture")}
     for server in servers.values():
         assert {(m, p.removeprefix(f"{PREFIX}/")) for m, p in server.routes} == expected
     assert BODIES.keys() == CHANGES.keys()
@@ -231,6 +233,21 @@ def test_a_session_of_one_server_opens_no_other(servers: dict[str, Server]) -> N
     assert servers["gradio-auth"].get("library", session).status == 200
     assert servers["share-gradio-auth"].get("library", session).status == 401
     assert servers["share"].get("library", session).status == 403
+
+
+def test_a_picture_of_a_folder_is_served_and_nothing_else(servers: dict[str, Server]) -> None:
+    server = servers["local"]
+    answer = server.get(server.picture)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "image/webp")
+    assert answer.content[8:12] == b"WEBP"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    folder = server.picture.partition("file=")[0]
+    for file in ("not-read.png", "..%2Fsecret.png", "one.png%00", "", "%2Fetc%2Fpasswd"):
+        answer = server.get(f"{folder}file={file}")
+        assert (answer.status, file) == (404, file)
+        assert answer.error.startswith("There is no such picture")
+    assert server.get("search/picture?folder=%2F&file=etc%2Fpasswd").status == 404
+    assert server.get("search/picture").status == 404
 
 
 def posts(server: Server) -> list[str]:

@@ -90,16 +90,15 @@ def robustness(data: Row) -> str:
         for name, chosen in data["shares"].items()
     )
     parts.append(
-        "*Defences.* *Borders trimmed*: plain bars are cut off the queries. *Known changes*: what "
-        "the program ships, β times the covariance of what changes do to the features of other "
-        "models' images, added to S ([method.md](method.md)). The others get copies of the "
-        "specification samples: *copies as samples* takes them for further samples; "
-        "*differences in S* adds the covariance of (changed − as it is) to S; *of other models* "
-        "learns it from models that are "
-        f"not ranked. Copies are changed by {', '.join(data['copies'])}; none of it is what "
-        "queries go through, so the file that ships, which knows JPEG 70, WebP 80 and shrinking "
-        "to 256 themselves, does a little better on those. The share of S is chosen in each fold "
-        f"by leaving specification prompts out ({shares or 'no fold chose'}).\n"
+        "*Defences.* *Borders trimmed*: plain bars are cut off the queries. *Known changes*: β "
+        f"times the covariance of what some changes ({', '.join(data['known'])}) do to the "
+        "features of other models' images, added to S ([method.md](method.md)). The program does "
+        "both. The other defences get copies of the specification samples: *copies as samples* "
+        "takes them for further samples; *differences in S* adds the covariance of (changed − as "
+        "it is) to S; *of other models* learns it as *known changes* does, with a share that is "
+        f"chosen. Copies are changed by {', '.join(data['copies'])}, which no query goes "
+        "through. The share of S is chosen in each fold by leaving specification prompts out "
+        f"({shares or 'no fold chose'}).\n"
     )
     fallen = [r for r in rows if r["method"] == "learned" and "fall" in r]
     headers = ["query image", "defence", "fall of top-1", "interval", "p"]

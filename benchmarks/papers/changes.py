@@ -1,4 +1,4 @@
-"""What people do to images, by name, and the borders that a screenshot brings along."""
+"""What people do to images, by name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ Change = Callable[[Image.Image], Image.Image]
 
 #: The name of the change that changes nothing.
 AS_IT_IS = "as it is"
-#: A border's pixels differ by at most this much (of 255) from the corner's colour.
-_BORDER_TOLERANCE = 10
-#: No side of an image is trimmed by more than this share.
-_MOST_TRIMMED = 0.45
 
 
 def saved(codec: str, quality: int) -> Change:
@@ -99,27 +95,6 @@ def colour_shift(image: Image.Image) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8))
 
 
-def trim_borders(image: Image.Image) -> Image.Image:
-    """Cut plain bars of one colour off the sides; an image without them stays as it is.
-
-    A bar is made of rows (or columns) that have nothing but the upper left corner's colour. Where
-    more than 45 % would go at a side, the picture itself is plain there, and nothing goes.
-    """
-    pixels = np.asarray(image.convert("RGB"), dtype=np.int16)
-    plain = np.abs(pixels - pixels[0, 0]).max(axis=2) <= _BORDER_TOLERANCE
-    rows, columns = plain.all(axis=1), plain.all(axis=0)
-    if rows.all():
-        return image
-    top, bottom = int(np.argmin(rows)), int(np.argmin(rows[::-1]))
-    left, right = int(np.argmin(columns)), int(np.argmin(columns[::-1]))
-    most_y, most_x = _MOST_TRIMMED * image.height, _MOST_TRIMMED * image.width
-    if not any((top, bottom, left, right)) or max(top, bottom) > most_y:
-        return image
-    if max(left, right) > most_x:
-        return image
-    return image.crop((left, top, image.width - right, image.height - bottom))
-
-
 #: What people do to images most; the encoder's prior knows what it does to features.
 USUAL: dict[str, Change] = {
     "JPEG 70": saved("JPEG", 70),
@@ -131,14 +106,12 @@ USUAL: dict[str, Change] = {
 QUERIES: dict[str, Change] = {
     AS_IT_IS: lambda image: image,
     "JPEG 95": saved("JPEG", 95),
-    "JPEG 90": saved("JPEG", 90),
     "JPEG 70": saved("JPEG", 70),
     "JPEG 50": saved("JPEG", 50),
     "JPEG 30": saved("JPEG", 30),
     "WebP 80": saved("WEBP", 80),
     "shrunk to 256": resized(256),
     "shrunk to 256 and back": there_and_back(256),
-    "enlarged to 512": resized(512),
     "cropped by 5 %": middle(0.95, 0.95),
     "screenshot with borders": screenshot,
     "watermark": watermark,
@@ -147,7 +120,6 @@ QUERIES: dict[str, Change] = {
 #: What copies of specification samples are put through; none of it is what queries are put through.
 COPIES: dict[str, Change] = {
     "JPEG 60": saved("JPEG", 60),
-    "WebP 70": saved("WEBP", 70),
     "shrunk to 288 and back": there_and_back(288),
 }
 CHANGES: dict[str, Change] = {**USUAL, **QUERIES, **COPIES}

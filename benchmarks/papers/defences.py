@@ -1,10 +1,12 @@
 """Defences against what people do to images: how specifications and queries are treated.
 
 A *defence* says two things: whether queries lose plain borders first, and how the method is fitted
-to a fold's specifications, given changed copies of specification samples. The program itself ships
-*known changes*, learned from other models' images; the others are here to be measured beside it.
+to a fold's specifications, given changed copies of specification samples. The program itself trims
+borders and ships *known changes*, learned from other models' images; the others are here to be
+measured beside it.
 
-Copies are changed by :data:`.changes.COPIES`, never by what queries are put through.
+Copies are changed by :data:`.changes.COPIES`, never by what queries are put through; the images of
+other models by :data:`.changes.USUAL`, as for the file that ships (:mod:`benchmarks.prior`).
 """
 
 from __future__ import annotations

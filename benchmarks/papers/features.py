@@ -21,11 +21,12 @@ import numpy as np
 from lib_gmi.encoders import TEXT_DEFAULT, load, load_text, registry
 from lib_gmi.errors import HostError, MissingExtraError, SampleUnavailableError
 from lib_gmi.files import write_atomic
+from lib_gmi.images import trim_borders
 from lib_gmi.protocols import GenerationRequest
 from lib_gmi.specification import CandidateRef
 from lib_gmi.stack import Stack
 
-from .changes import AS_IT_IS, CHANGES, Change, trim_borders
+from .changes import AS_IT_IS, CHANGES, Change
 from .source import candidates_of, open_source, splits_of, stamp
 
 if TYPE_CHECKING:
@@ -186,7 +187,9 @@ class Features:
         plain = change.removesuffix(TRIMMED)
         trimmed = plain != change
         apply = apply or CHANGES[plain]
-        untrimmed = self._candidate(encoder, plain, candidate, columns) if trimmed else None
+        if trimmed:  # most images have no borders, and a screenshot's are all that it added
+            untrimmed = self._candidate(encoder, plain, candidate, columns)
+            unchanged = self._candidate(encoder, AS_IT_IS, candidate, columns)
         features = np.zeros((len(self.prompts), registry.info(encoder).dim), dtype=np.float32)
         mask = np.zeros(len(self.prompts), dtype=bool)
         settings = self.source.default_settings(candidate)
@@ -195,14 +198,16 @@ class Features:
                 prompt = self.prompts[column]
                 request = GenerationRequest(prompt.id, prompt.text, "", 0)
                 try:
-                    image = apply(session.generate(request, settings))
+                    whole = session.generate(request, settings)
+                    image = apply(whole)
                 except SampleUnavailableError:
                     continue
                 mask[column] = True
-                if untrimmed is not None:
+                if trimmed:
                     cut = trim_borders(image)
-                    if cut is image:
-                        features[column] = untrimmed[0][column]
+                    known = untrimmed if cut is image else unchanged
+                    if cut is image or cut.tobytes() == whole.tobytes():
+                        features[column] = known[0][column]
                         continue
                     image = cut
                 features[column] = loaded.encode_images([image])[0]

@@ -12,6 +12,7 @@ from lib_gmi.errors import MissingExtraError
 
 from . import bounds, circle
 from .bench import TOPS
+from .losses import SHIPPED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +105,7 @@ def _fig3(plt: Any, data: Mapping[str, Any]) -> Figure:
     rows = [row for row in data["rows"] if row["images"] == 1]
     groups = list(dict.fromkeys(row["models"] for row in rows))
     figure: Figure
-    figure, axes = plt.subplots(1, len(groups), figsize=(4.6 * len(groups), 3.6), squeeze=False)
+    figure, axes = plt.subplots(1, len(groups), figsize=(4.2 * len(groups) + 2, 3.6), squeeze=False)
     for axis, group in zip(axes[0], groups, strict=True):
         for row in rows:
             if row["models"] != group or row["prompt"] == "guessed":
@@ -119,7 +120,8 @@ def _fig3(plt: Any, data: Mapping[str, Any]) -> Figure:
         candidates = next(row["candidates"] for row in rows if row["models"] == group)
         axis.set(title=f"{candidates} models, one image", xlabel="k", ylim=(0, 1.02))
         axis.set_ylabel("right model among the first k")
-    axes[0][-1].legend(fontsize=6.5, loc="lower right")
+    names = axes[0][0].get_legend_handles_labels()
+    figure.legend(*names, fontsize=7.5, loc="outside right center")
     return figure
 
 
@@ -161,9 +163,14 @@ def _by_images(row: Mapping[str, Any]) -> str:
     return f"{row['images']} image{'s' if row['images'] > 1 else ''}"
 
 
+def _shortened(title: str) -> str:
+    """Beginning and end: models of one maker differ in the end."""
+    return title if len(title) <= 26 else f"{title[:11]}…{title[-14:]}"
+
+
 def _fig6(plt: Any, data: Mapping[str, Any]) -> Figure:
     matrices = data["matrices"]
-    short = [title[:18] for title in data["titles"]]
+    short = [_shortened(title) for title in data["titles"]]
     figure: Figure
     size = max(3.0, 0.26 * len(short))
     figure, axes = plt.subplots(
@@ -215,25 +222,32 @@ def _calibration(plt: Any, rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _robustness(plt: Any, data: Mapping[str, Any]) -> Figure:
+    """The paper's score and ours, without its defences and with them; the table has the others."""
     rows = data["rows"]
     changes = list(dict.fromkeys(row["change"] for row in rows))
-    lines = list(dict.fromkeys((row["method"], row["defence"]) for row in rows))
+    lines = (
+        ("weighted-rkme", "none", "weighted-rkme", _COLOURS["weighted-rkme"]),
+        ("learned", "none", "learned, without defences", "#e5a79f"),
+        ("learned", SHIPPED, "learned, as the program does it", _COLOURS["learned"]),
+    )
     figure: Figure
     axis: Axes
-    figure, axis = plt.subplots(figsize=(8.5, 0.42 * len(changes) + 1))
-    shades = plt.get_cmap("tab10")
-    for index, (method, defence) in enumerate(lines):
-        known = {
-            r["change"]: r["top1"] for r in rows if (r["method"], r["defence"]) == (method, defence)
-        }
-        offset = (index - len(lines) / 2) * 0.1
-        places = [changes.index(change) + offset for change in known]
-        name = method if defence == "none" else f"{method}, {defence}"
-        axis.plot(list(known.values()), places, "o", ms=4, color=shades(index), label=name)
+    figure, axis = plt.subplots(figsize=(7.5, 0.34 * len(changes) + 1.2))
+    found = {(r["method"], r["defence"], r["change"]): r["top1"] for r in rows}
+    for place, change in enumerate(changes):
+        keys = [("learned", defence, change) for defence in ("none", SHIPPED)]
+        ends = [found[key] for key in keys if key in found]
+        if len(ends) == 2:
+            axis.plot(ends, [place, place], color="#e5a79f", lw=2, zorder=1)
+    for method, defence, name, colour in lines:
+        keys = [(method, defence, change) for change in changes]
+        known = [(found[key], place) for place, key in enumerate(keys) if key in found]
+        if known:
+            axis.plot(*zip(*known, strict=True), "o", ms=6, color=colour, label=name)
     axis.set_yticks(range(len(changes)), changes)
     axis.invert_yaxis()
     axis.set(xlabel="top-1, one image", xlim=(0, None))
-    axis.legend(fontsize=7, loc="lower left")
+    figure.legend(fontsize=8, loc="outside upper center", ncols=3)
     return figure
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .bench import WEIGHTED, Group, rates
-from .changes import AS_IT_IS, COPIES, QUERIES
+from .changes import AS_IT_IS, COPIES, QUERIES, USUAL
 from .defences import DEFENCES, FROM_OTHERS, Copies, Defence
 from .features import TRIMMED
 from .scores import WITHHELD, by_name, score_table
@@ -51,6 +51,7 @@ def robustness(bench: Bench) -> dict[str, Any]:
         "rows": rows,
         "shares": {name: chosen for name, chosen in shares.items() if chosen},
         "copies": list(COPIES),
+        "known": list(USUAL),
     }
 
 
@@ -104,13 +105,13 @@ def _copies(bench: Bench, group: Group) -> list[Copies]:
 
 
 def _others(bench: Bench, rows: list[int]) -> list[tuple[Stack, Stack]]:
-    """A fifth of the other models' samples, as they are and changed."""
+    """A fifth of the other models' samples, as they are and after what the prior knows."""
 
     def some(row: int, column: int) -> bool:
         return (row + column) % _THINNED == 0
 
     plain, *changed = (
-        bench.features.stack(bench.encoder, change, rows, some) for change in (AS_IT_IS, *COPIES)
+        bench.features.stack(bench.encoder, change, rows, some) for change in (AS_IT_IS, *USUAL)
     )
     return [(plain, copy) for copy in changed]
 

@@ -9,9 +9,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..api import PREFIX, Api
-from ..contract import CHANGES, LOOKS, SAMPLE_HEADERS, limit_of, unreadable
+from ..contract import (
+    CHANGES,
+    LOOKS,
+    NO_PICTURE,
+    PICTURE_HEADERS,
+    SAMPLE_HEADERS,
+    limit_of,
+    unreadable,
+)
 from ..errors import GMIError, LibraryError
 from ..origin import refusal
+from ..pictures import ROUTE
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,6 +41,7 @@ def register(routes: web.RouteTableDef, api: Callable[[], Api]) -> None:
     for path, change in CHANGES.items():
         routes.post(f"{PREFIX}/{path}")(_changing(api, change, limit_of(path)))
     routes.get(PREFIX + "/samples/{folder}/{file}")(_sample(api))
+    routes.get(f"{PREFIX}/{ROUTE}")(_picture(api))
 
 
 def _looking(api: Callable[[], Api], look: Looking) -> Handler:
@@ -84,6 +94,22 @@ def _sample(api: Callable[[], Api]) -> Handler:
             return _error(404, "There is no such sample.")
         headers = {**SAMPLE_HEADERS, "Content-Type": "image/webp"}
         return web.FileResponse(path, headers=headers)
+
+    return handler
+
+
+def _picture(api: Callable[[], Api]) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        query = request.query
+        try:
+            content = await asyncio.to_thread(lambda: api().search_picture(query))
+        except GMIError as error:
+            return _error(500, str(error))
+        if content is None:
+            return _error(404, NO_PICTURE)
+        return web.Response(body=content, headers=PICTURE_HEADERS, content_type="image/webp")
 
     return handler
 

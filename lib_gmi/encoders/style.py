@@ -169,10 +169,11 @@ class Style(_StyleEncoder):
     * channel means and deviations of the depthwise convolutions of blocks 0 to 5;
 
     and at 256² pixels the means and deviations again. Two scales tell more than any one between
-    them; correlations at the coarser one add nothing (``docs/results.md``).
+    them; correlations at the coarser one add nothing (``docs/results-more.md``).
 
     Statistics of the pixels' finest detail are left out on purpose: they gain .01 on untouched
-    images and lose .03 to .09 on images that were saved as JPEG or resized (``docs/results.md``).
+    images and lose .03 to .09 on images that were saved as JPEG or resized
+    (``docs/results-more.md``).
     """
 
     scales = ((_FINE, DIM - _COARSE_DIM), (_COARSE, _COARSE_DIM))

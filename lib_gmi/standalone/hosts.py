@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..identify import Ranking
     from ..library import Entry, Library
+    from ..protocols import Progress
     from ..service import Filter
 
 #: Rows of a ranking whose pictures are made before it is shown.
@@ -66,8 +67,13 @@ class FolderService(Service):
     """A service of an :class:`ImageFolder`, which has the pictures that a library lacks.
 
     Specifications of images that exist keep no copies of them. The tab shows copies, so they are
-    made when they are first looked at.
+    made when they are first looked at, or searched.
     """
+
+    @cached_property
+    def _hopeless(self) -> set[tuple[str, str]]:
+        """Samples whose image is gone or damaged; copying them is not tried again."""
+        return set()
 
     def rank(
         self,
@@ -101,6 +107,33 @@ class FolderService(Service):
         with contextlib.suppress(GMIError), self.host.session(candidate) as session:
             image = session.generate(request, entry.settings)
             library.samples.write(entry.stem, prompt_id, seed, stored_copy(image, CODEC))
+
+    def uncopied(self) -> int:
+        """See :meth:`.service.Service.uncopied`."""
+        return len(self._without_copies())
+
+    def copy_for_search(self, progress: Progress, stop: Callable[[], bool]) -> None:
+        """See :meth:`.service.Service.copy_for_search`."""
+        todo = self._without_copies()
+        for number, (entry, prompt_id) in enumerate(todo):
+            if stop():
+                return
+            progress.update(number, len(todo), entry.title)
+            self.copy(entry, prompt_id)
+            if self.sample(entry, prompt_id) is None:
+                self._hopeless.add((entry.stem, prompt_id))
+
+    def _without_copies(self) -> list[tuple[Entry, str]]:
+        if self.library.read_only:
+            return []
+        entries = [e for c in self.candidates() for e in self.entries(c.identity)[:1]]
+        pairs = [(e, str(prompt_id)) for e in entries for prompt_id in e.described["prompt_ids"]]
+        return [
+            (entry, prompt_id)
+            for entry, prompt_id in pairs
+            if (entry.stem, prompt_id) not in self._hopeless
+            and self.sample(entry, prompt_id) is None
+        ]
 
     def copy_some(self, count: int = 4) -> None:
         """Copies of the first images of every candidate, for the table."""

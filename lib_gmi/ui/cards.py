@@ -19,6 +19,7 @@ _LEVEL = "level with the next"
 #: Label, action, drawing.
 _SEND = ("Send prompt to txt2img", "send", "send")
 _SAMPLES = ("Show samples", "samples", "grid")
+SIMILAR = ("Find similar checkpoints", "similar", "similar")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Query:
         favourites: names that are marked.
         current: name of the checkpoint that is loaded.
         found_prompt: the prompt is from the image's metadata; nobody asked for it.
+        text: there are words in the query.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Query:
     favourites: frozenset[str] = frozenset()
     current: str | None = None
     found_prompt: bool = False
+    text: bool = False
 
 
 def pictured(row: dict[str, Any]) -> bool:
@@ -165,28 +168,32 @@ def _same(row: dict[str, Any], groups: Sequence[dict[str, Any]]) -> Html | None:
     )
 
 
-def _actions(row: dict[str, Any], first: bool, query: Query) -> Html | None:
+def load_buttons(name: str, loaded: bool, first: bool) -> list[Html]:
+    """Loads a checkpoint, says that it is loaded, and takes that back."""
+    kind = "gmi-primary" if first else "gmi-plain"
+    return [
+        button("Load", "load", f"gmi-button {kind}", name, hidden=loaded),
+        tag(
+            "span",
+            {"class": "gmi-loaded", "data-gmi-loaded": name, "hidden": not loaded},
+            icon("check"),
+            tag("span", None, "Loaded"),
+        ),
+        button("Undo", "undo", "gmi-button gmi-plain", name, hidden=True),
+    ]
+
+
+def _actions(row: dict[str, Any], first: bool, query: Query) -> Html:
     name = row["name"]
     buttons: list[Html] = []
-    loadable = query.abilities.load and row["kind"] == "checkpoint"
-    if loadable:
-        loaded = name == query.current
-        kind = "gmi-primary" if first else "gmi-plain"
-        buttons += [
-            button("Load", "load", f"gmi-button {kind}", name, hidden=loaded),
-            tag(
-                "span",
-                {"class": "gmi-loaded", "data-gmi-loaded": name, "hidden": not loaded},
-                icon("check"),
-                tag("span", None, "Loaded"),
-            ),
-            button("Undo", "undo", "gmi-button gmi-plain", name, hidden=True),
-        ]
+    if query.abilities.load and row["kind"] == "checkpoint":
+        buttons += load_buttons(name, name == query.current, first)
     if query.abilities.send and row["kind"] == "checkpoint":
         buttons.append(lesser_button(*_SEND, name, first))
     if pictured(row):
         buttons.append(lesser_button(*_SAMPLES, name, first))
-    return tag("div", {"class": "gmi-actions"}, buttons) if buttons else None
+    buttons.append(lesser_button(*SIMILAR, name, first))
+    return tag("div", {"class": "gmi-actions"}, buttons)
 
 
 def samples_grid(title: str, samples: Sequence[tuple[str, str]]) -> Html:

@@ -18,6 +18,7 @@ from .kept import Kept
 from .markup import Html, digest, tag
 from .packs import packs_panel
 from .parts import trouble
+from .searching import Searching
 from .settings_form import settings_form
 from .thumbs import Thumbs
 from .uploads import UnknownImageError
@@ -36,12 +37,13 @@ class Desk:
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
         self.finding = Finding(bridge, Thumbs())
+        self.searching = Searching(bridge, self.finding)
         self._made_previews: set[str] = set()
         self._kept = Kept()
 
     def _handlers(self) -> dict[str, Handler]:
         """What can be asked. What needs the program's library looks for it when it is asked."""
-        finding = self.finding
+        finding, searching = self.finding, self.searching
 
         def of_api(method: str) -> Handler:
             def handler(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +60,11 @@ class Desk:
             "samples": finding.samples,
             "pictures": finding.pictures,
             "compare": finding.compare,
+            "search": searching.search,
+            "search-state": searching.state,
+            "search-read": searching.read,
+            "search-cancel": searching.cancel,
+            "search-export": searching.export,
             "share": finding.share,
             "settings": self.settings,
             "settings-save": of_api("set_settings"),
@@ -93,7 +100,8 @@ class Desk:
         infotext: list[str] = []
 
         def handler(body: Mapping[str, Any]) -> dict[str, Any]:
-            infotext.append(self.finding.infotext(body))
+            half = self.searching if "search" in body else self.finding
+            infotext.append(half.infotext(body))
             return {}
 
         return self._answered(question, handler), (infotext or [""])[0]
@@ -152,6 +160,7 @@ class Desk:
             "strip": building.strip(build, waiting),
             "first": panels.first_run(library, bridge.abilities.build, guess, harvest),
             "filters": panels.filters(library),
+            "search-filters": panels.filters(library),
             "counts": panels.counts(library, self._kept.bytes(bridge.api.service.library.samples)),
             "states": panels.state_chips(library, bridge.abilities.build),
             "build": building.build_panel(library, waiting, guess),
@@ -175,6 +184,7 @@ class Desk:
             "pictured": bridge.abilities.build or _pictured(library),
             "favourites": [row["name"] for row in library["checkpoints"] if row["favourite"]],
             "snapshot": library["snapshot"],
+            "likes": _likes(library),
         }
 
     def _common(
@@ -267,6 +277,12 @@ class Desk:
         self.bridge.undo_preview(name)
         self._made_previews.discard(name)
         return {}
+
+
+def _likes(library: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and title of the checkpoints that others can be like."""
+    rows = library["checkpoints"]
+    return [(row["name"], row["title"]) for row in rows if row["samples"] or row["harvested"]]
 
 
 def _pictured(library: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import MAX_PROMPT
 from ..errors import GMIError, InterrogatorError, RequestError
+from ..pictures import ROUTE, names_in
 from ..service import RANKERS, Filter
 from ..share import ShareRow, share_card, short_hash
 from . import cards, panels, words
@@ -78,7 +79,7 @@ class Finding:
         method = text(body, "method") or "auto"
         if method not in RANKERS:
             raise RequestError(f"Unknown method. Known: {', '.join(RANKERS)}.")
-        wanted = self._wanted(body)
+        wanted = self.wanted(body)
         service = self.bridge.api.service
         images = [upload.image for upload in uploads]
         ranking = service.rank(images, prompt or None, method, wanted)
@@ -115,7 +116,12 @@ class Finding:
                     return prompt.strip()[:MAX_PROMPT]
         return None
 
-    def _wanted(self, body: Mapping[str, Any]) -> Filter:
+    def wanted(self, body: Mapping[str, Any]) -> Filter:
+        """Which checkpoints the page's filters let through.
+
+        Raises:
+            RequestError: malformed.
+        """
         service = self.bridge.api.service
         architectures = texts(body, "architectures")
         families = {words.architecture(key) for key in architectures}
@@ -214,11 +220,15 @@ class Finding:
 
     def pictures(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Samples as data URIs, by the keys that the page has; small, or ``whole``."""
-        make = self.thumbs.whole if body.get("whole") is True else self.thumbs.small
+        whole = body.get("whole") is True
         found = {}
         for key in texts(body, "keys")[:64]:
             folder, _, file = key.partition("/")
             path = self.bridge.api.sample(folder, file)
+            make = self.thumbs.whole if whole else self.thumbs.small
+            if path is None and f"{folder}/{file}".startswith(f"{ROUTE}?"):
+                path = self.bridge.api.searches.picture(*names_in(file.partition("?")[2]))
+                make = self.thumbs.large if whole else self.thumbs.small
             found[key] = None if path is None else make(path)
         return {"pictures": found}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..api import MAX_IMAGES, MAX_PROMPT
 from .bridge import Abilities
 from .markup import Html, icon, tag
-from .parts import button
+from .parts import button, region
 from .rows import SORTS
+from .search_page import search_view
 
 METHODS = (
     ("auto", "Choose what suits my library"),
@@ -19,11 +20,6 @@ _EMPTY = (
     "The ranking appears here: which of your checkpoints makes images like yours, and how sure "
     "that is."
 )
-
-
-def region(name: str, *children: Html | None, **attributes: object) -> Html:
-    """A place whose content the script replaces."""
-    return tag("div", {"data-gmi-region": name, **attributes}, children)
 
 
 def skeleton(abilities: Abilities, blur: bool) -> Html:
@@ -43,19 +39,21 @@ def skeleton(abilities: Abilities, blur: bool) -> Html:
                 "div",
                 {"class": "gmi-views", "role": "tablist"},
                 _view("find", "Find", True),
+                _view("search", "Search", False, "searching"),
                 _view("specifications", "Specifications", False),
             ),
             region("strip", id="gmi_strip"),
         ),
         region("trouble"),
         _find(abilities),
+        search_view(),
         _specifications(abilities),
         tag("dialog", {"class": "gmi-dialog", "id": "gmi_dialog"}),
         tag("dialog", {"class": "gmi-dialog gmi-lightbox", "id": "gmi_lightbox"}),
     )
 
 
-def _view(key: str, label: str, chosen: bool) -> Html:
+def _view(key: str, label: str, chosen: bool, section: str | None = None) -> Html:
     return tag(
         "button",
         {
@@ -65,9 +63,9 @@ def _view(key: str, label: str, chosen: bool) -> Html:
             "id": f"gmi_view_{key}",
             "data-gmi": "view",
             "data-value": key,
-            "tabindex": 0 if chosen else -1,  # the arrow keys reach the other one
+            "tabindex": 0 if chosen else -1,  # the arrow keys reach the others
             "aria-selected": "true" if chosen else "false",
-            "aria-controls": f"gmi_{key}",
+            "aria-controls": f"gmi_{section or key}",
         },
         tag("span", None, label),
     )
@@ -88,7 +86,7 @@ def _find(abilities: Abilities) -> Html:
             {"class": "gmi-ask"},
             _drop(),
             _prompt(abilities),
-            region("filters"),
+            region("filters", **{"class": "gmi-filters"}),
             _more(abilities),
         ),
         tag(
@@ -114,7 +112,7 @@ def _drop() -> Html:
         {"class": "gmi-images", "id": "gmi_images"},
         tag(
             "div",
-            {"class": "gmi-drop", "id": "gmi_drop"},
+            {"class": "gmi-drop", "id": "gmi_drop", "data-choose": "choose"},
             icon("image"),
             tag("p", {"class": "gmi-drop-title"}, "Drop an image you like"),
             tag("p", {"class": "gmi-hint"}, hint),

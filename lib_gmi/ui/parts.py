@@ -7,6 +7,11 @@ from typing import Any
 from .markup import Html, icon, tag
 
 
+def region(name: str, *children: Html | None, **attributes: object) -> Html:
+    """A place whose content the script replaces."""
+    return tag("div", {"data-gmi-region": name, **attributes}, children)
+
+
 def bar(share: float, label: str) -> Html:
     """A share as a bar; a trace of it is always seen."""
     width = f"width:{max(min(share, 1.0) * 100, 0.8):.1f}%"
@@ -14,13 +19,14 @@ def bar(share: float, label: str) -> Html:
     return tag("span", {"class": "gmi-bar", "role": "img", "aria-label": label}, filled)
 
 
-def thumb(url: str | None, prompt: str, extra: str = "") -> Html:
+def thumb(url: str | None, prompt: str, extra: str = "", about: Html | None = None) -> Html:
     """A sample that is enlarged when pressed; the script fetches it once it is in sight.
 
     Args:
         url: as the API names samples; ``None`` if none was kept.
         prompt: that it was made of.
         extra: another class.
+        about: what is shown beside the large picture, in place of the prompt.
     """
     if url is None:
         empty = {"class": f"gmi-thumb gmi-thumb-none {extra}".strip()}
@@ -35,6 +41,7 @@ def thumb(url: str | None, prompt: str, extra: str = "") -> Html:
             "aria-label": f"Enlarge the sample: {prompt}",
         },
         tag("img", {"data-gmi-thumb": sample_key(url), "alt": ""}),
+        None if about is None else tag("template", None, about),
     )
 
 

@@ -1,6 +1,7 @@
 """The gradio tab: a page that the script draws, and a few hidden wires to Python.
 
-The page (:mod:`.page`) is static. ``javascript/gmi.js`` asks questions over *channels*: it notes
+The page (:mod:`.page`) is static. ``javascript/gmi.js`` asks questions over *channels*, and so does
+``gmi_search.js`` for the view *Search*: it notes
 one and presses the hidden button ``#gmi_<channel>``, whose ``js`` puts the question into a hidden
 text box; Python answers into another, and a second ``js`` hands the answer to the script. Nothing
 waits in gradio's queue, so nothing waits behind a generation.
@@ -11,8 +12,16 @@ Hooks that stay as they are, for tests and for people who style the tab:
 ``#gmi_tab``                   gradio's block around everything
 ``#gmi_root``                  the page; has the class ``gmi-blur`` where samples are blurred, and
                                ``data-ready`` once the script has drawn it for the first time
-``#gmi_view_find``,            the buttons of the two halves, which are ``#gmi_find`` and
-``#gmi_view_specifications``   ``#gmi_specifications``
+``#gmi_view_find``,            the buttons of the three views, which are ``#gmi_find``,
+``#gmi_view_search``,          ``#gmi_searching`` and ``#gmi_specifications``
+``#gmi_view_specifications``
+``#gmi_search_text``, …        the query: ``#gmi_search_file``, ``#gmi_search_tiles``,
+                               ``#gmi_search_tag``, ``#gmi_search_chips``, ``#gmi_search_like``,
+                               ``#gmi_canvas`` in ``#gmi_pad``; ``#gmi_parts`` what is looked for
+``[name=gmi_search_kind]``     checkpoints or images
+``#gmi_found``                 the answer, ``#gmi_found_verdict`` its sentence; ``aria-busy``
+``[data-gmi-group=NAME]``      images of one checkpoint; ``.gmi-about`` beside the large picture
+``[data-gmi-folder=FOLDER]``   an output folder
 ``#gmi_file``                  the hidden file input; ``#gmi_drop`` the area, ``#gmi_tiles`` the
                                images, each with a ``[data-gmi="remove-image"]``
 ``#gmi_prompt``,               the prompt; a note that it came from metadata
@@ -57,6 +66,8 @@ TITLE = "Find Best Model"
 _SHARED = "find-best-model"
 #: What must not wait for each other: a checkpoint loads for half a minute, a favourite does not.
 CHANNELS = ("ask", "act", "load", "poll", "pictures")
+#: In the order in which the web UI loads them, which is by name.
+SCRIPTS = ("gmi.js", "gmi_search.js")
 _TAKE = "() => window.gmi ? window.gmi.take('{0}') : '{{}}'"
 _ANSWER = "(answer) => {{ if (window.gmi) window.gmi.answer('{0}', answer); }}"
 
@@ -114,14 +125,15 @@ def assets() -> tuple[str, str]:
         GMIError: they are in neither place.
     """
     root = Path(__file__).resolve().parents[2]
-    places = [(root / "style.css", root / "javascript" / "gmi.js")]
+    places = [(root, root / "javascript")]
     # beside the packages where pip was given a --target, and where it was given --user
     bases = [Path(sys.prefix), root, Path(site.getuserbase())]
     shared = [base / "share" / _SHARED for base in bases]
-    places += [(folder / "style.css", folder / "gmi.js") for folder in shared]
-    for style, script in places:
+    places += [(folder, folder) for folder in shared]
+    for styles, scripts in places:
         with contextlib.suppress(OSError):
-            return style.read_text(encoding="utf-8"), script.read_text(encoding="utf-8")
+            script = "\n".join((scripts / name).read_text(encoding="utf-8") for name in SCRIPTS)
+            return (styles / "style.css").read_text(encoding="utf-8"), script
     raise GMIError(
         f"The page's style.css and gmi.js are missing; they should be in {shared[0]}. Install "
         "Find Best Model again, or start it from its own folder."

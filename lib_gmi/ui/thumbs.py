@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Pixels of the longer side, and how many are kept: about eight kilobytes each.
 SIDE = 208
 _KEPT = 1500
+#: Of a picture by itself.
+LARGE = 1024
 _QUALITY = 74
 
 
@@ -54,6 +56,16 @@ class Thumbs:
         try:
             return data_uri(path.read_bytes(), "webp")
         except OSError:
+            return None
+
+    def large(self, path: Path) -> str | None:
+        """A picture of the user's own folders, as large as a page shows it; ``None`` if it cannot
+        be read any more."""
+        from ..pictures import small_copy
+
+        try:
+            return data_uri(small_copy(path, LARGE), "webp")
+        except (OSError, GMIError):
             return None
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 import uvicorn
@@ -21,7 +22,9 @@ from fastapi import FastAPI
 
 from lib_gmi.api import PREFIX
 from lib_gmi.guard import Guard
+from lib_gmi.index import FolderIndex
 from lib_gmi.web import register
+from standins.colours import ColourSpace, plain
 from standins.host import Running, start
 
 GRADIO_AUTH = [("ann", "secret"), ("bob", "zebra")]
@@ -94,12 +97,23 @@ def main() -> None:
     for style, name in enumerate(("alpha", "beta", "gamma")):
         running.install(f"{name}.safetensors", style)
     running.build(limit=4)
+    outputs = folder / "outputs"
+    outputs.mkdir()
+    plain("red").save(outputs / "one.png")
+    FolderIndex(running.service.library.folder, outputs, ColourSpace.id, ColourSpace.dim).update(
+        ColourSpace()
+    )
+    plain("red").save(outputs / "not-read.png")
+    plain("red").save(folder / "secret.png")
+    running.host.image_folders = lambda: [outputs]
+    query = urlencode({"folder": str(outputs), "file": "one.png"})
     loaded: list[Any] = []  # this host can load as well
     running.host.switch = loaded.append
     running.host.current = lambda: loaded[-1] if loaded else None
     told = {name: serve(running, name) for name in MODES}
     told["bare"] = serve_bare(running)
-    print(json.dumps({"gradio": gr.__version__, "servers": told}), flush=True)
+    picture = f"search/picture?{query}"
+    print(json.dumps({"gradio": gr.__version__, "servers": told, "picture": picture}), flush=True)
     threading.Event().wait()
 
 

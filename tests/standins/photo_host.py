@@ -33,6 +33,7 @@ from lib_gmi.recorder import BASE_SEED
 from lib_gmi.service import Service
 from lib_gmi.ui.bridge import Abilities, Bridge, Preferences
 from lib_gmi.worker import StoppedError, WorkerQueue
+from standins.colours import ColourSpace
 from standins.host import StandInHost, write_checkpoint
 from standins.photo_filters import drawn, prompt_set
 
@@ -80,6 +81,11 @@ class PhotoHost(StandInHost):
         self._current: str | None = None
         self._one = threading.RLock()  # it draws or loads one at a time
 
+    def image_folders(self) -> list[Path]:
+        """Where it would save images: a folder that is there only if somebody made it."""
+        outputs = self.models.parent / "outputs"
+        return [outputs] if outputs.is_dir() else []
+
     def list_checkpoints(self) -> list[Candidate]:
         # as large as such files are; these have a header alone
         found = super().list_checkpoints()
@@ -114,6 +120,18 @@ class PhotoHost(StandInHost):
                 break
             time.sleep(min(left, 0.02))
         return drawn(self.files.facts(candidate.path).metadata["style"], number)
+
+
+class SlowColours(ColourSpace):
+    """Search by a stand-in encoder that takes so long for each image."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Any:
+        time.sleep(self.seconds * len(images))
+        return super().encode_images(images)
 
 
 @dataclass
@@ -261,6 +279,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="no host: what ships with the program")
     parser.add_argument("--hostile", action="store_true", help="also names that are an attack")
     parser.add_argument("--blur", action="store_true")
+    parser.add_argument("--colours", type=float, metavar="SECONDS", help=SlowColours.__doc__)
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp())
     bridge: Bridge
@@ -271,6 +290,8 @@ def main() -> None:
             furnish(folder, arguments.samples, arguments.hostile)
         bridge = photos = start(folder, arguments.delay, arguments.loading).bridge
         photos.blur = arguments.blur
+        if arguments.colours is not None:
+            bridge.api.searches.load = lambda: SlowColours(arguments.colours)
     bridge.api.service.advance()
     page = serve(bridge, arguments.port)
     print(json.dumps({"address": page.address, "folder": str(folder)}), flush=True)
