@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ..errors import ImageError, SearchError
-from ..hits import origins
+from ..hits import LIBRARY, origins
 from ..images import open_image
 from ..mentions import Installed
 from ..metadata import CheckpointMention
@@ -203,7 +203,7 @@ def _installed(hit: Hit, candidates: Sequence[Candidate]) -> str | None:
 
 def _address(hit: Hit) -> str | None:
     """Where the front end finds the picture of a hit; ``None`` where nobody serves it."""
-    if hit.source == "library":
+    if hit.source == LIBRARY:
         return _sample(hit.file)
     folder = output_folder().absolute()
     path = Path(hit.file)
