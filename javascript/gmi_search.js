@@ -7,7 +7,7 @@
   const gmi = window.gmi;
   if (!gmi) return setTimeout(begin, 50); // the program may load scripts in any order
   if (gmi.search) return;
-  const { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current } = gmi.parts;
+  const { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, refresh, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current } = gmi.parts;
 
   const AGAIN = 1200; // milliseconds until the next look at what is being read
   const PAUSE = 600; // after the last line of a sketch
@@ -515,7 +515,9 @@
     drawLikes();
   });
   on("view", (name) => {
-    if (name === "search") look();
+    if (name !== "search") return;
+    look();
+    if (likes.length === 0) refresh(true);
   });
   on("filter", () => !empty() && soon());
 
