@@ -176,7 +176,8 @@ class Searches:
 
     def _folders(self) -> list[dict[str, Any]]:
         searcher, home = self._searcher, self.service.library.folder
-        known = [] if searcher is None else indexed_folders(home, searcher.joint.id)
+        # by whichever encoder, as long as it is not loaded which of them searches here
+        known = indexed_folders(home, None if searcher is None else searcher.joint.id)
         sizes = {index.folder: self._size(index) for index in known}
         folders = self.service.host.image_folders()
         return [{"folder": str(f), "images": sizes.get(f.absolute(), 0)} for f in folders]
