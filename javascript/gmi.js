@@ -1084,7 +1084,7 @@
 
   window.gmi = {
     take, answer, send,
-    parts: { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current: () => current },
+    parts: { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, refresh, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current: () => current },
   };
 
   function look() {

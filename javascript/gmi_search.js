@@ -7,7 +7,7 @@
   const gmi = window.gmi;
   if (!gmi) return setTimeout(begin, 50); // the program may load scripts in any order
   if (gmi.search) return;
-  const { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current } = gmi.parts;
+  const { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, refresh, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current } = gmi.parts;
 
   const AGAIN = 1200; // milliseconds until the next look at what is being read
   const PAUSE = 600; // after the last line of a sketch
@@ -27,6 +27,7 @@
   let key = ""; // of the answer that is shown
   let question = 0;
   let later = 0;
+  let askedText = ""; // that was asked for last: leaving the box is no new question
   let sketched = false; // a sketch was answered, so every sample has been read as a drawing
   const held = new Set(); // keys of images that Python has
 
@@ -70,6 +71,7 @@
     clearTimeout(later);
     drawParts();
     const mine = ++question;
+    askedText = text();
     if (empty()) {
       busy(false);
       key = "";
@@ -502,7 +504,7 @@
       add([...event.target.files]);
       event.target.value = "";
     });
-    byId("gmi_search_text").addEventListener("change", () => soon());
+    byId("gmi_search_text").addEventListener("change", () => text() !== askedText && soon());
     byId("gmi_search_tags").addEventListener("click", (event) => event.target.closest("button") || byId("gmi_search_tag").focus());
   }
 
@@ -513,7 +515,9 @@
     drawLikes();
   });
   on("view", (name) => {
-    if (name === "search") look();
+    if (name !== "search") return;
+    look();
+    if (likes.length === 0) refresh(true);
   });
   on("filter", () => !empty() && soon());
 

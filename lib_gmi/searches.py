@@ -186,10 +186,9 @@ class Searches:
     def _indexes(self) -> list[OpenIndex]:
         """Of what the host's configuration names now."""
         searcher, home = self._searcher, self.service.library.folder
-        if searcher is None:
-            return []
         allowed = self.service.host.image_folders()
-        known = indexed_folders(home, searcher.joint.id)
+        # by whichever encoder, as long as it is not loaded which of them searches here
+        known = indexed_folders(home, None if searcher is None else searcher.joint.id)
         return self._opened.open([i for i in known if named_by_host(i.folder, allowed)])
 
     def _work(self) -> None:
