@@ -433,7 +433,7 @@ def test_only_what_changed_is_sent_again(built: Tab) -> None:
     built.ask("favourite", name="b.safetensors", marked=True)
     changed = built.ask("state", known=known, rows=rows)
     assert set(changed["rows"]) == {"b.safetensors"}
-    assert set(changed["regions"]) == {"filters"}
+    assert set(changed["regions"]) == {"filters", "search-filters"}
 
 
 def test_names_from_outside_are_escaped_everywhere(tab: Tab) -> None:
