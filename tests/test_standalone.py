@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from conftest import SOURCE_ROOT, TINY, picture, write_image_folder
 from environments import GENERATIONS, interpreter
+from standins.colours import ColourSpace
 
 from lib_gmi import app
 from lib_gmi.cli import main
@@ -25,6 +26,7 @@ from lib_gmi.errors import GMIError, HostError, PromptSetError
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.library import Library
 from lib_gmi.paths import data_folder
+from lib_gmi.search import Query
 from lib_gmi.standalone import desktop
 from lib_gmi.standalone.desktop import Desktop
 from lib_gmi.ui.bridge import Bridge
@@ -88,6 +90,24 @@ def test_the_images_of_a_folder_are_shown(folder: Path, library: Library) -> Non
         path = found.api.sample(stem, file)
         assert path is not None
         assert path.read_bytes()[:4] == b"RIFF"
+
+
+def test_the_images_of_a_folder_are_searched(folder: Path, library: Library) -> None:
+    found = settled(desktop.of_folder(folder, library))
+    found.api.start_build({})
+    settled(found)
+    damaged = next((folder / "images" / "beta").glob("p05.*"))
+    damaged.write_bytes(b"no image any more")
+    searches, query = found.api.searches, Query(images=[picture(0, 0)])
+    searches.load = ColourSpace
+    assert not searches.ready(query), "the first question makes small copies, and reads them"
+    searches.wait(60)
+    assert searches.state()["error"] is None
+    assert searches.ready(query), "what cannot be copied is not tried again and again"
+    hits = searches.samples(query, 50, None).hits
+    assert len(hits) == 3 * 6 - 1
+    assert {hit.checkpoint for hit in hits} == set(CANDIDATES)
+    assert not [hit for hit in hits if Path(hit.file).is_relative_to(folder)], "copies, kept apart"
 
 
 def test_what_gmi_build_began_is_gone_on_with(folder: Path, library: Library) -> None:
