@@ -129,7 +129,8 @@ def test_a_file_that_is_no_image_is_explained(tab: Tab, tmp_path: Path) -> None:
 def test_a_chip_filters_the_ranking(tab: Tab, liked: Path) -> None:
     tab.choose(liked)
     everything = tab.cards()
-    chip = tab.page.locator("[data-gmi=filter][data-filter=architecture][data-value=sdxl]")
+    sdxl = "[data-gmi=filter][data-filter=architecture][data-value=sdxl]"
+    chip = tab.page.locator(f"#gmi_find {sdxl}")
     chip.click()
     tab.page.wait_for_function(
         "before => document.querySelectorAll('[data-gmi-card]').length < before",
