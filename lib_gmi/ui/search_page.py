@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..api import MAX_IMAGES, MAX_PROMPT
 from .markup import Html, icon, tag
 from .parts import button, region
@@ -165,8 +167,9 @@ def _sketch() -> Html:
     )
 
 
-def _tags() -> Html:
-    modes = [
+def _segments(name: str, choices: Sequence[tuple[str, str]]) -> list[Html]:
+    """One of several, the first to begin with: values and labels."""
+    return [
         tag(
             "label",
             {"class": "gmi-segment"},
@@ -174,16 +177,20 @@ def _tags() -> Html:
                 "input",
                 {
                     "type": "radio",
-                    "name": "gmi_search_mode",
+                    "name": f"gmi_search_{name}",
                     "value": key,
-                    "checked": key == "any",
-                    "data-gmi": "search-mode",
+                    "checked": (key, label) == choices[0],
+                    "data-gmi": f"search-{name}",
                 },
             ),
             tag("span", None, label),
         )
-        for key, label in _TAGS
+        for key, label in choices
     ]
+
+
+def _tags() -> Html:
+    modes = _segments("mode", _TAGS)
     return tag(
         "div",
         {"class": "gmi-field"},
@@ -287,24 +294,7 @@ def _weight(part: str, label: str) -> Html:
 
 
 def _answer() -> Html:
-    kinds = [
-        tag(
-            "label",
-            {"class": "gmi-segment"},
-            tag(
-                "input",
-                {
-                    "type": "radio",
-                    "name": "gmi_search_kind",
-                    "value": key,
-                    "checked": key == "checkpoints",
-                    "data-gmi": "search-kind",
-                },
-            ),
-            tag("span", None, label),
-        )
-        for key, label in KINDS
-    ]
+    kinds = _segments("kind", KINDS)
     return tag(
         "div",
         {"class": "gmi-answer"},
