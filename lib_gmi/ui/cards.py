@@ -53,16 +53,31 @@ def card(
 ) -> Html:
     """One checkpoint of a ranking."""
     first = row["rank"] == 1 and not answer["foreign"]
-    name = row["name"]
-    kinds = (
-        "gmi-card",
-        "gmi-card-first" if first else "",
-        "" if pictured(row) else "gmi-card-bare",
+    return frame(
+        row,
+        query,
+        ("gmi-card-first" if first else "", "" if pictured(row) else "gmi-card-bare"),
+        _chips(row),
+        _probability(row, following),
+        evidence(row),
+        tag(
+            "div",
+            {"class": "gmi-card-foot"},
+            _same(row, answer["near_duplicates"]),
+            _actions(row, first, query),
+        ),
     )
+
+
+def frame(
+    row: dict[str, Any], query: Query, kinds: Sequence[str], chips: Html, *content: Html | None
+) -> Html:
+    """A card with its head: rank, title, star and chips. ``kinds`` are classes besides."""
+    name = row["name"]
     return tag(
         "li",
         {
-            "class": " ".join(filter(None, kinds)),
+            "class": " ".join(filter(None, ("gmi-card", *kinds))),
             "data-gmi-card": name,
             "data-gmi-rank": row["rank"],
         },
@@ -72,16 +87,9 @@ def card(
             tag("span", {"class": "gmi-rank", "aria-label": f"Rank {row['rank']}"}, row["rank"]),
             words.elided(row["title"], name, "h3"),
             star(name, row["title"], name in query.favourites),
-            _chips(row),
+            chips,
         ),
-        _probability(row, following),
-        evidence(row),
-        tag(
-            "div",
-            {"class": "gmi-card-foot"},
-            _same(row, answer["near_duplicates"]),
-            _actions(row, first, query),
-        ),
+        content,
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import words
-from .cards import SIMILAR, Query, load_buttons
+from .cards import SIMILAR, Query, frame, load_buttons
 from .markup import Html, icon, tag
-from .parts import bar, button, chip, lesser_button, note, star, thumb
+from .parts import bar, button, chip, lesser_button, note, thumb
 
 #: What an expert of the answer is called where there are several.
 EXPERTS = {
@@ -69,24 +69,12 @@ def show_more(more: int) -> Html | None:
 
 
 def _card(row: dict[str, Any], query: Query) -> Html:
-    name, first = row["name"], row["rank"] == 1
-    pictured = bool(row["evidence"])
-    kinds = ("gmi-card", "gmi-card-first" if first else "", "" if pictured else "gmi-card-bare")
-    return tag(
-        "li",
-        {
-            "class": " ".join(filter(None, kinds)),
-            "data-gmi-card": name,
-            "data-gmi-rank": row["rank"],
-        },
-        tag(
-            "div",
-            {"class": "gmi-card-head"},
-            tag("span", {"class": "gmi-rank", "aria-label": f"Rank {row['rank']}"}, row["rank"]),
-            words.elided(row["title"], name, "h3"),
-            star(name, row["title"], name in query.favourites),
-            _chips(row),
-        ),
+    first, pictured = row["rank"] == 1, bool(row["evidence"])
+    return frame(
+        row,
+        query,
+        ("gmi-card-first" if first else "", "" if pictured else "gmi-card-bare"),
+        _chips(row),
         _fit(row),
         _evidence(row) if pictured else None,
         tag("div", {"class": "gmi-card-foot"}, _experts(row), _actions(row, first, query)),
