@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..api import MAX_IMAGES, MAX_PROMPT
+from ..api import MAX_PROMPT
 from .bridge import Abilities
+from .image_field import image_field
 from .markup import Html, icon, tag
 from .parts import button, region
 from .rows import SORTS
@@ -107,37 +108,15 @@ def _find(abilities: Abilities) -> Html:
 
 def _drop() -> Html:
     hint = "Paste works too. Several images of the same wish are surer than one."
-    return tag(
+    drop = tag(
         "div",
-        {"class": "gmi-images", "id": "gmi_images"},
-        tag(
-            "div",
-            {"class": "gmi-drop", "id": "gmi_drop", "data-choose": "choose"},
-            icon("image"),
-            tag("p", {"class": "gmi-drop-title"}, "Drop an image you like"),
-            tag("p", {"class": "gmi-hint"}, hint),
-            button("Choose images", "choose", "gmi-button gmi-plain"),
-        ),
-        tag("ul", {"class": "gmi-tiles", "id": "gmi_tiles", "aria-label": "Your images"}),
-        tag(
-            "div",
-            {"class": "gmi-line gmi-with-images"},
-            button("Add another example", "choose", "gmi-button gmi-plain", mark="plus"),
-            button("Clear", "clear", "gmi-button gmi-quiet"),
-        ),
-        tag(
-            "input",
-            {
-                "type": "file",
-                "id": "gmi_file",
-                "accept": "image/*",
-                "multiple": True,
-                "data-most": MAX_IMAGES,
-                "hidden": True,
-                "aria-label": "Images",
-            },
-        ),
+        {"class": "gmi-drop", "id": "gmi_drop", "data-choose": "choose"},
+        icon("image"),
+        tag("p", {"class": "gmi-drop-title"}, "Drop an image you like"),
+        tag("p", {"class": "gmi-hint"}, hint),
+        button("Choose images", "choose", "gmi-button gmi-plain"),
     )
+    return image_field("gmi_", "choose", drop, button("Clear", "clear", "gmi-button gmi-quiet"))
 
 
 def _prompt(abilities: Abilities) -> Html:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..api import MAX_IMAGES, MAX_PROMPT
+from ..api import MAX_PROMPT
+from .image_field import image_field
 from .markup import Html, icon, tag
 from .parts import button, region
 
@@ -78,36 +79,15 @@ def _text() -> Html:
 
 
 def _images() -> Html:
-    return tag(
+    drop = tag(
         "div",
-        {"class": "gmi-images", "id": "gmi_search_images"},
-        tag("span", {"class": "gmi-label"}, "Images like this"),
-        tag(
-            "div",
-            {"class": "gmi-drop gmi-drop-small", "data-choose": "search-choose"},
-            icon("image"),
-            tag("span", None, "Drop or paste an image"),
-            button("Choose images", "search-choose", "gmi-button gmi-plain"),
-        ),
-        tag("ul", {"class": "gmi-tiles", "id": "gmi_search_tiles", "aria-label": "Your images"}),
-        tag(
-            "div",
-            {"class": "gmi-line gmi-with-images"},
-            button("Add another example", "search-choose", "gmi-button gmi-plain", mark="plus"),
-        ),
-        tag(
-            "input",
-            {
-                "type": "file",
-                "id": "gmi_search_file",
-                "accept": "image/*",
-                "multiple": True,
-                "data-most": MAX_IMAGES,
-                "hidden": True,
-                "aria-label": "Images",
-            },
-        ),
+        {"class": "gmi-drop gmi-drop-small", "data-choose": "search-choose"},
+        icon("image"),
+        tag("span", None, "Drop or paste an image"),
+        button("Choose images", "search-choose", "gmi-button gmi-plain"),
     )
+    label = tag("span", {"class": "gmi-label"}, "Images like this")
+    return image_field("gmi_search_", "search-choose", drop, label=label)
 
 
 def _sketch() -> Html:
