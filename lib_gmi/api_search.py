@@ -53,8 +53,7 @@ def search(searches: Searches, body: Mapping[str, Any]) -> dict[str, Any]:
             for row in answer.checkpoints[:top]
         ]
         return {**state, "checkpoints": rows, "hits": [], "notes": list(answer.notes)}
-    unfiltered = architecture in (ANY, "") and not pattern.strip()
-    found = searches.samples(query, top, None if unfiltered else wanted)
+    found = searches.samples(query, top, wanted.unless_all())
     folders = searches.service.host.image_folders()
     hits = [
         {**hit, "image": address(hit["file"], hit["source"], folders), "file": name_of(hit)}

@@ -123,9 +123,7 @@ def _query(arguments: argparse.Namespace) -> Query:
 def _filter(arguments: argparse.Namespace) -> Any:
     from .service import Filter
 
-    if arguments.architecture == "any" and not arguments.only:
-        return None
-    return Filter(arguments.architecture, arguments.only)
+    return Filter(arguments.architecture, arguments.only).unless_all()
 
 
 def _style(library: Library) -> Any:

@@ -115,6 +115,11 @@ class Filter:
             return False
         return not wanted or any(_matches(candidate.name, term) for term in wanted)
 
+    def unless_all(self) -> Filter | None:
+        """Itself; ``None`` where it lets everything pass, and with it what is not installed."""
+        every = self.names is None and self.architecture in (ANY, "")
+        return None if every and not self.pattern.strip() else self
+
 
 @dataclass(frozen=True)
 class CheckpointState:

@@ -230,9 +230,7 @@ def _known(name: str) -> Candidate | None:
 
 def _filter(inputs: dict[str, Any]) -> Filter | None:
     """``None`` where everything takes part, also what is not installed any more."""
-    architecture, pattern = str(inputs["architecture"]), str(inputs["pattern"])
-    unfiltered = architecture in (ANY, "") and not pattern.strip()
-    return None if unfiltered else Filter(architecture, pattern)
+    return Filter(str(inputs["architecture"]), str(inputs["pattern"])).unless_all()
 
 
 def _blocked() -> Any:

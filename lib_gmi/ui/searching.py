@@ -132,9 +132,7 @@ class Searching:
     def _wanted(self, body: Mapping[str, Any]) -> Filter | None:
         """The filter, or ``None`` for everything: also for images that do not say their maker."""
         chosen, pattern = self._finding.wanted(body), text(body, "pattern", 500)
-        if chosen.names is None and not pattern.strip():
-            return None
-        return Filter(pattern=pattern, names=chosen.names)
+        return Filter(pattern=pattern, names=chosen.names).unless_all()
 
     def _answer(self, kind: str, query: Query, body: Mapping[str, Any]) -> dict[str, Any]:
         searches, further = self.bridge.api.searches, body.get("further") is True
