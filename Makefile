@@ -18,9 +18,10 @@ GRADIO_NEWEST := gradio
 demo: $(VENV)/.installed
 	$(BIN)/gmi demo
 
-# The tests of the tab skip where there is no Chromium; .ci/run makes them fail instead.
+# The tests of the tab skip where there is no Chromium; .ci/run makes them fail instead. A process
+# for each core, of one thread: threads of several processes would only wait for each other, busily.
 test: $(VENV)/.installed-dev lint gradio-venvs
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
