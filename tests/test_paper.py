@@ -479,6 +479,19 @@ def _plain(rows: list[dict[str, float]], row: dict[str, float]) -> float:
     )
 
 
+def test_several_processes_compute_the_same(folder: Path, tmp_path: Path) -> None:
+    sections = ["table1", "table2", "robustness", "calibration"]
+    reports = []
+    for jobs in (1, 2):
+        bench = Bench(folder, tmp_path / f"cache{jobs}", PIXELS, 50, quiet=True, jobs=jobs)
+        reports.append(report.run(bench, "", sections))
+    alone, together = reports
+    assert list(together) == ["about", "table1", "table2", "calibration", "robustness"]
+    encoded = [each["about"].pop("run")["images_encoded"] for each in reports]
+    assert encoded[0] == encoded[1] > 40 * 11, "as it is, and changed"
+    assert report.dumped(alone) == report.dumped(together)
+
+
 def test_one_command_writes_page_json_and_figures(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

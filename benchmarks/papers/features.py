@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -40,6 +42,7 @@ VERSION = 1
 TRIMMED = ", trimmed"
 
 Rows = tuple["FloatArray", "BoolArray"]
+T = TypeVar("T")
 
 
 class Features:
@@ -149,6 +152,18 @@ class Features:
         for change in changes:
             self._begin(encoder, change, self._columns(rows, only))
 
+    def finish(self) -> None:
+        """Wait for what was begun."""
+        self._finish("ahead", list(self._begun.values()))
+
+    def submit(self, task: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Have something done in one of the processes, after what was begun before."""
+        if self._pool is None:
+            spawned = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.jobs, spawned, initializer=_one_thread)
+        with _one_thread_in_children():  # they start when there is something to do
+            return self._pool.submit(task, *arguments)
+
     def close(self) -> None:
         """Drop what was begun and is not needed any more."""
         if self._pool is not None:
@@ -176,15 +191,10 @@ class Features:
             path = self._path(id_, change, self.candidates[row], own)
             if path is not None and not path.is_file():
                 missing[path] = (row, own)
-        new = [path for path in missing if path not in self._begun]
-        if new and self._pool is None:
-            spawned = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.jobs, spawned, initializer=_one_thread)
-        for path in new:
-            assert self._pool is not None
-            self._begun[path] = self._pool.submit(
-                _encoded, self.folder, self._cache, encoder, change, *missing[path]
-            )
+        for path, which in missing.items():
+            if path not in self._begun:
+                what = (self.folder, self._cache, encoder, change, *which)
+                self._begun[path] = self.submit(_encoded, *what)
         return [self._begun[path] for path in missing]
 
     def _finish(self, change: str, tasks: Sequence[Future[int]]) -> None:
@@ -275,6 +285,21 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _one_thread_in_children() -> Iterator[None]:
+    """numpy reads this when it is loaded. Threads of several processes only wait for each other."""
+    name = "OPENBLAS_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _encoded(

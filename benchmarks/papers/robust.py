@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .bench import Bench
 
-#: Every so manyth sample of the other models is copied, for each change others.
+#: Every so manyth sample is copied, for each change others.
 _THINNED = 2
 
 
@@ -31,7 +31,8 @@ def begin(bench: Bench) -> None:
     """Start to encode what :func:`robustness` needs, while other sections are computed."""
     features, rows = bench.features, bench.rows[bench.main]
     features.begin(bench.encoder, QUERIES, rows)
-    features.begin(bench.encoder, COPIES, rows)
+    for position, change in enumerate(COPIES):
+        features.begin(bench.encoder, [change], rows, _some(position))
     features.begin(bench.encoder, [change + TRIMMED for change in QUERIES], rows)
     for position, change in enumerate(USUAL):
         features.begin(bench.encoder, [change], _outside(bench), _some(position))
@@ -88,7 +89,10 @@ def _table(group: Group, fitted: list[FittedMethod], queries: Stack) -> FloatArr
 def _copies(bench: Bench, group: Group) -> list[Copies]:
     """What each fold's defences may know."""
     stack = group.stack
-    changed = [_queries(bench, group, change) for change in COPIES]
+    changed = [
+        bench.features.stack(bench.encoder, change, group.rows, _some(position))
+        for position, change in enumerate(COPIES)
+    ]
     others = _others(bench, _outside(bench))
     folds = []
     for split in group.splits:
