@@ -10,7 +10,8 @@ FOLDER holds images/<model>/<prompt id>.jpg and prompts.json (see lib_gmi/hosts/
 ``gmi bench create`` made, or GEMRec-18K as it is published. SECTION is one of table1 (with Fig. 3),
 table2, table4 to table7, fig2, fig6, fig7, candidates, specification_images, calibration and
 robustness.
-Features are kept in --cache; a run that was stopped goes on there.
+Features are kept in --cache; a run that was stopped goes on there. Without it they are kept in a
+temporary folder while it runs.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lib_gmi.cli_parts import positive
@@ -92,9 +95,14 @@ def _images(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _bench(arguments: argparse.Namespace) -> Bench:
+@contextmanager
+def _bench(arguments: argparse.Namespace) -> Iterator[Bench]:
     a = arguments
-    return Bench(a.folder, a.cache, a.encoder, a.draws, a.quiet, a.jobs)
+    with ExitStack() as stack:
+        cache = a.cache or Path(stack.enter_context(TemporaryDirectory(prefix="gmi-bench-")))
+        bench = Bench(a.folder, cache, a.encoder, a.draws, a.quiet, a.jobs)
+        stack.callback(bench.features.close)
+        yield bench
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -105,13 +113,15 @@ def _report(arguments: argparse.Namespace) -> None:
     command = f"python -m benchmarks.paper report {arguments.folder.name}"
     if arguments.encoder != DEFAULT:
         command += f" --encoder {arguments.encoder}"
-    found = report.run(_bench(arguments), command, only)
+    with _bench(arguments) as bench:
+        found = report.run(bench, command, only)
     for path in report.write(found, arguments.out):
         print(path)
 
 
 def _section(arguments: argparse.Namespace) -> None:
-    found = report.run(_bench(arguments), "", [arguments.section])
+    with _bench(arguments) as bench:
+        found = report.run(bench, "", [arguments.section])
     print(markdown.section(arguments.section, found[arguments.section]))
     if arguments.json is not None:
         write_atomic(arguments.json, report.dumped(found))
@@ -122,8 +132,9 @@ def _section(arguments: argparse.Namespace) -> None:
 
 
 def _gallery(arguments: argparse.Namespace) -> None:
-    for path in gallery(_bench(arguments), arguments.out, arguments.queries):
-        print(path)
+    with _bench(arguments) as bench:
+        for path in gallery(bench, arguments.out, arguments.queries):
+            print(path)
 
 
 def _render(arguments: argparse.Namespace) -> None:

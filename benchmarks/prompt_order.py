@@ -43,7 +43,7 @@ def measure(full: Stack, draws: int) -> list[list[str]]:
     rates: dict[tuple[str, int], list[float]] = {}
     for split in five_folds(len(full.prompt_ids)):
         specs = np.asarray(split.specs)
-        ratios = LearnedKernel.fit(others.with_prompts(specs)).fisher_ratios()
+        ratios = LearnedKernel.fit(others.with_prompts(specs)).space.fisher_ratios()
         best_first = np.argsort(-ratios, kind="stable")
         orders = {"Fisher ratio": [best_first], "worst first": [best_first[::-1]]}
         orders["of the set"] = [np.arange(len(specs))]

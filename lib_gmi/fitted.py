@@ -32,6 +32,7 @@ from .protocols import Progress, SilentProgress
 from .stack import Exclusion, Stack, stack
 
 if TYPE_CHECKING:
+    from .discriminants import Discriminants
     from .library import Library
     from .methods import FittedMethod
     from .protocols import FloatArray
@@ -199,13 +200,16 @@ def leave_one_prompt_out(
         rows = np.flatnonzero(data.mask[:, prompt])
         features = data.features[rows, prompt]
         query = data.embeddings_of(rows, prompt)
+        known: dict[Discriminants, FloatArray] = {}  # kernels share spaces
         for index, fitted in enumerate(fit(data.without_prompts([prompt]))):
             if step == 0:
                 scores.append(_nan(candidates, len(held_out), candidates))
                 novelty.append(_nan(candidates, len(held_out)))
             scores[index][rows, step] = fitted.scores(features, query)
             if isinstance(fitted, LearnedKernel):
-                novelty[index][rows, step] = fitted.novelty(features)
+                if fitted.space not in known:
+                    known[fitted.space] = fitted.novelty(features)
+                novelty[index][rows, step] = known[fitted.space]
         progress.update(step + 1, len(held_out), "leaving out one prompt after the other")
     return np.stack(scores), np.stack(novelty)
 

@@ -31,7 +31,7 @@ def informative_first(
     """
     if stack is None or kernel is None or len(stack.candidates) < MIN_CANDIDATES:
         return list(prompts)
-    ratios = dict(zip(stack.prompt_ids, kernel.fisher_ratios().tolist(), strict=True))
+    ratios = dict(zip(stack.prompt_ids, kernel.space.fisher_ratios().tolist(), strict=True))
     known = [p for p in prompts if np.isfinite(ratios.get(p.id, np.nan))]
     rest = [p for p in prompts if p not in known]
     return sorted(known, key=lambda prompt: -ratios[prompt.id]) + rest

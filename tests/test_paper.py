@@ -53,6 +53,8 @@ from lib_gmi.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["alpha", "beta", "gamma", "delta"]
+#: In one process: others would not know the tiny encoder.
+TINY_OPTIONS = ("--encoder", TINY, "--jobs", "1", "--quiet")
 
 
 @pytest.fixture
@@ -419,6 +421,20 @@ def test_several_processes_extract_the_same(folder: Path, tmp_path: Path) -> Non
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 4
 
 
+def test_what_is_begun_in_time_is_encoded_once(folder: Path, tmp_path: Path) -> None:
+    features = Features(folder, tmp_path / "cache", quiet=True, jobs=2)
+    features.begin(PIXELS, ["JPEG 70", "WebP 80"], [0, 1])
+    found = features.stack(PIXELS, "JPEG 70", [0, 1])
+    assert np.array_equal(
+        found.features, Features(folder).stack(PIXELS, "JPEG 70", [0, 1]).features
+    )
+    features.stack(PIXELS, "WebP 80", [0, 1])
+    assert features.encoded == 40, "two changes of two candidates"
+    features.begin(PIXELS, ["JPEG 30"])
+    features.close()
+    assert features.stack(PIXELS, "JPEG 30").mask.all(), "what was dropped is begun anew"
+
+
 def test_trimming_encodes_only_what_it_cuts(folder: Path) -> None:
     features = Features(folder, quiet=True)
     plain = features.stack(TINY)
@@ -463,12 +479,25 @@ def _plain(rows: list[dict[str, float]], row: dict[str, float]) -> float:
     )
 
 
+def test_several_processes_compute_the_same(folder: Path, tmp_path: Path) -> None:
+    sections = ["table1", "table2", "robustness", "calibration"]
+    reports = []
+    for jobs in (1, 2):
+        bench = Bench(folder, tmp_path / f"cache{jobs}", PIXELS, 50, quiet=True, jobs=jobs)
+        reports.append(report.run(bench, "", sections))
+    alone, together = reports
+    assert list(together) == ["about", "table1", "table2", "calibration", "robustness"]
+    encoded = [each["about"].pop("run")["images_encoded"] for each in reports]
+    assert encoded[0] == encoded[1] > 40 * 11, "as it is, and changed"
+    assert report.dumped(alone) == report.dumped(together)
+
+
 def test_one_command_writes_page_json_and_figures(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "docs" / "results"
-    options = ["--out", str(out), "--encoder", TINY, "--draws", "50", "--quiet"]
+    options = ["--out", str(out), *TINY_OPTIONS, "--draws", "50"]
     sections = "table1,fig2,fig6,calibration"
     assert paper.main(["report", str(folder), *options, "--only", sections]) == 0
     page = out.with_suffix(".md").read_text(encoding="utf-8")
@@ -493,7 +522,7 @@ def test_one_section_alone_prints_its_table(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "t.json"
-    options = ["--encoder", TINY, "--draws", "20", "--quiet", "--json", str(target)]
+    options = [*TINY_OPTIONS, "--draws", "20", "--json", str(target)]
     assert paper.main(["table5", str(folder), *options]) == 0
     assert "| method | models | images | split 1 | split 2 | split 3 |" in capsys.readouterr().out
     assert {row["split"] for row in json.loads(target.read_text())["table5"]} == {0, 1, 2}
@@ -503,7 +532,7 @@ def test_the_gallery_goes_where_it_is_told_and_never_into_the_docs(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib")
-    options = ["--encoder", TINY, "--queries", "2", "--quiet"]
+    options = [*TINY_OPTIONS, "--queries", "2"]
     assert paper.main(["gallery", str(folder), "--out", str(tmp_path / "g"), *options]) == 0
     with Image.open(tmp_path / "g" / "gallery-all.png") as image:
         assert image.width > 300

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lib_gmi.discriminants import Precision
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import TAU_IMAGE, TAU_TEXT, Normalizer, Params, Precision
+from lib_gmi.kernels import TAU_IMAGE, TAU_TEXT, Normalizer, Params
 
 from .bench import CLIP, WEIGHTED, rates
 from .scores import (

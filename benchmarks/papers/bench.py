@@ -132,6 +132,8 @@ class Bench:
         quiet: bool = False,
         jobs: int = 1,
     ) -> None:
+        self.folder = folder
+        self.cache = cache
         self.features = Features(folder, cache, quiet, jobs)
         self.encoder = encoder
         self.draws = draws

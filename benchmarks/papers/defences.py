@@ -40,7 +40,7 @@ class Copies:
 
     Attributes:
         specifications: the samples as they are.
-        changed: changed copies of the same, one stack for each change.
+        changed: changed copies of some of the same, one stack for each change.
         others: pairs (as it is, changed) of samples of *other* models, raw ``[n, d]`` each.
     """
 
@@ -130,10 +130,12 @@ Differences = Callable[[Copies, Normalizer], "FloatArray"]
 
 def _own_differences(copies: Copies, normalizer: Normalizer) -> FloatArray:
     """Rows of differences in normalised features, ``[n, d]``."""
-    mask = copies.specifications.mask
-    plain = normalizer.transform(copies.specifications.features[mask])
-    changed = [normalizer.transform(stack.features[mask]) for stack in copies.changed]
-    return np.concatenate([rows - plain for rows in changed])
+    plain = normalizer.transform(copies.specifications.features)
+    differences = [
+        normalizer.transform(stack.features[stack.mask]) - plain[stack.mask]
+        for stack in copies.changed
+    ]
+    return np.concatenate(differences)
 
 
 def _others_differences(copies: Copies, normalizer: Normalizer) -> FloatArray:

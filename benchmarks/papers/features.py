@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -40,6 +42,7 @@ VERSION = 1
 TRIMMED = ", trimmed"
 
 Rows = tuple["FloatArray", "BoolArray"]
+T = TypeVar("T")
 
 
 class Features:
@@ -68,8 +71,9 @@ class Features:
         self.encoded = 0  # images, in this process
         self._cache = cache
         self._quiet = quiet
-        self._jobs = jobs
+        self.jobs = jobs
         self._pool: ProcessPoolExecutor | None = None
+        self._begun: dict[Path, Future[int]] = {}  # by where the result will be
         self._memory: dict[tuple[str, str, str], Rows] = {}
         self._functions: dict[str, Change] = {}
         self._embeddings: list[FloatArray | None] = []
@@ -94,11 +98,10 @@ class Features:
         if not isinstance(change, str):
             self._functions[change.__qualname__] = change
             change = change.__qualname__
-        wanted = list(range(len(self.candidates)) if rows is None else rows)
-        everything = range(len(self.prompts))
-        columns = {r: [c for c in everything if only is None or only(r, c)] for r in wanted}
-        if self._jobs > 1 and self._cache is not None and change not in self._functions:
-            self._encode_at_once(self._cache, encoder, change, columns)
+        columns = self._columns(rows, only)
+        wanted = list(columns)
+        if change not in self._functions:
+            self._finish(change, self._begin(encoder, change, columns))
         found = []
         for count, row in enumerate(wanted, 1):
             found.append(self._candidate(encoder, change, self.candidates[row], columns[row]))
@@ -135,26 +138,73 @@ class Features:
                 self.source.default_settings(candidate),
             )
 
-    def _encode_at_once(
-        self, kept: Path, encoder: str, change: str, columns: Mapping[int, Sequence[int]]
+    def begin(
+        self,
+        encoder: str,
+        changes: Iterable[str],
+        rows: Sequence[int] | None = None,
+        only: Callable[[int, int], bool] | None = None,
     ) -> None:
-        """Fill the cache in several processes: on a CPU one thread each is what they do best."""
+        """Start to encode for later calls of :meth:`stack`, in other processes; does not wait.
+
+        Does nothing without a cache or with one process. End with :meth:`close`.
+        """
+        for change in changes:
+            self._begin(encoder, change, self._columns(rows, only))
+
+    def finish(self) -> None:
+        """Wait for what was begun."""
+        self._finish("ahead", list(self._begun.values()))
+
+    def submit(self, task: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Have something done in one of the processes, after what was begun before."""
+        if self._pool is None:
+            spawned = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.jobs, spawned, initializer=_one_thread)
+        with _one_thread_in_children():  # they start when there is something to do
+            return self._pool.submit(task, *arguments)
+
+    def close(self) -> None:
+        """Drop what was begun and is not needed any more."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+        self._begun.clear()
+
+    def _columns(
+        self, rows: Sequence[int] | None, only: Callable[[int, int], bool] | None
+    ) -> dict[int, list[int]]:
+        """Which prompts of which candidates are asked for."""
+        wanted = range(len(self.candidates)) if rows is None else rows
+        everything = range(len(self.prompts))
+        return {r: [c for c in everything if only is None or only(r, c)] for r in wanted}
+
+    def _begin(
+        self, encoder: str, change: str, columns: Mapping[int, Sequence[int]]
+    ) -> list[Future[int]]:
+        """Have what the cache lacks encoded: on a CPU, one thread each is best for processes."""
+        if self.jobs < 2 or self._cache is None:
+            return []
         id_ = registry.info(encoder).id
-        missing = []
+        missing = {}
         for row, own in columns.items():
             path = self._path(id_, change, self.candidates[row], own)
             if path is not None and not path.is_file():
-                missing.append((row, own))
-        if len(missing) < 2:
-            return
-        if self._pool is None:
-            spawned = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._jobs, spawned, initializer=_one_thread)
-        submit, folder = self._pool.submit, self.folder
-        tasks = [submit(_encoded, folder, kept, encoder, change, *each) for each in missing]
+                missing[path] = (row, own)
+        for path, which in missing.items():
+            if path not in self._begun:
+                what = (self.folder, self._cache, encoder, change, *which)
+                self._begun[path] = self.submit(_encoded, *what)
+        return [self._begun[path] for path in missing]
+
+    def _finish(self, change: str, tasks: Sequence[Future[int]]) -> None:
         for count, task in enumerate(as_completed(tasks), 1):
+            task.result()
+            self._say(change, count, len(tasks))
+        counted = {path: task for path, task in self._begun.items() if task.done()}
+        for path, task in counted.items():
             self.encoded += task.result()
-            self._say(change, count, len(missing))
+            del self._begun[path]
 
     def _say(self, change: str, count: int, total: int) -> None:
         if not self._quiet:
@@ -235,6 +285,21 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _one_thread_in_children() -> Iterator[None]:
+    """numpy reads this when it is loaded. Threads of several processes only wait for each other."""
+    name = "OPENBLAS_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _encoded(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,11 @@ import numpy as np
 
 from lib_gmi.encoders import registry
 from lib_gmi.files import write_atomic
+from lib_gmi.methods import PIXELS
 
 from . import ablation, beyond, circle, figures, markdown, robust, tables
 from .bench import Bench
+from .changes import AS_IT_IS
 
 #: In the order of the page; each is a subcommand as well.
 SECTIONS: dict[str, Callable[[Bench], Any]] = {
@@ -36,25 +41,47 @@ SECTIONS: dict[str, Callable[[Bench], Any]] = {
 }
 
 
+#: Computed by the same process: they share score tables.
+_TOGETHER = ("table1", "table4", "fig6", "calibration")
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Some sections.
+
+    Attributes:
+        found: JSON-ready, by section.
+        seconds: that each took.
+        chosen: hyperparameters of each group and fold, by group, where they were chosen.
+    """
+
+    found: dict[str, Any]
+    seconds: dict[str, float]
+    chosen: dict[str, Any]
+
+
 def run(bench: Bench, command: str, sections: Sequence[str] = ()) -> dict[str, Any]:
-    """Compute sections, all by default.
+    """Compute sections, all by default; in several processes if the bench may have them.
 
     Args:
         bench: where the images come from.
         command: that the page names.
         sections: names out of :data:`SECTIONS`.
     """
-    started, cpu = time.monotonic(), time.process_time()
+    started, cpu = time.monotonic(), _processor_time()
+    names = [name for name in SECTIONS if not sections or name in sections]
+    alone = len(names) < 2 or bench.features.jobs < 2
+    try:
+        parts = [compute(bench, names)] if alone else _in_processes(bench, names)
+    finally:
+        bench.features.close()
     found: dict[str, Any] = {}
-    for name in sections or SECTIONS:
-        before = time.monotonic()
-        found[name] = rounded(SECTIONS[name](bench))
-        print(f"{name}: {time.monotonic() - before:.0f} s", file=sys.stderr)
-    tuned = {
-        name: [[p.shrinkage, p.attention, p.pull] for p in group.tuned.params]
-        for name, group in ((n, bench.group(n)) for n in bench.rows)
-        if group.tuned is not None
-    }
+    tuned: dict[str, Any] = {}
+    for part in parts:
+        found |= part.found
+        tuned |= part.chosen
+    for name, seconds in ((n, s) for part in parts for n, s in part.seconds.items()):
+        print(f"{name}: {seconds:.0f} s", file=sys.stderr)
     about = {
         "command": command,
         "encoder": registry.info(bench.encoder).id,
@@ -65,13 +92,62 @@ def run(bench: Bench, command: str, sections: Sequence[str] = ()) -> dict[str, A
         "chosen": tuned,
         "run": {  # differs between runs; everything else is the same each time
             "seconds": round(time.monotonic() - started),
-            "cpu_seconds": round(time.process_time() - cpu),
+            "cpu_seconds": round(_processor_time() - cpu),
             "images_encoded": bench.features.encoded,
             "python": platform.python_version(),
             "numpy": np.__version__,
         },
     }
-    return {"about": about, **found}
+    return {"about": about, **{name: found[name] for name in names}}
+
+
+def compute(bench: Bench, names: Sequence[str]) -> Computed:
+    """Sections by name, in this process."""
+    found, seconds = {}, {}
+    for name in names:
+        before = time.monotonic()
+        found[name] = rounded(SECTIONS[name](bench))
+        seconds[name] = time.monotonic() - before
+    chosen = {
+        name: [[p.shrinkage, p.attention, p.pull] for p in group.tuned.params]
+        for name, group in ((n, bench.group(n)) for n in bench.rows)
+        if group.tuned is not None
+    }
+    return Computed(found, seconds, chosen)
+
+
+def _in_processes(bench: Bench, names: Sequence[str]) -> list[Computed]:
+    """The longest part first, beside the encoding that only the last sections need."""
+    features = bench.features
+
+    def submit(*some: str) -> Future[Computed]:
+        place = (bench.folder, bench.cache, bench.encoder, bench.draws)
+        return features.submit(_computed, *place, some)
+
+    if "table1" in names:
+        features.begin(PIXELS, [AS_IT_IS])
+    features.begin(bench.encoder, [AS_IT_IS])
+    features.finish()
+    together = [name for name in _TOGETHER if name in names]
+    tasks = [submit(*together)] if together else []
+    if "robustness" in names:
+        robust.begin(bench)
+        features.finish()
+    tasks += [submit(name) for name in reversed(names) if name not in together]
+    return [task.result() for task in tasks]
+
+
+def _computed(
+    folder: Path, cache: Path, encoder: str, draws: int, names: Sequence[str]
+) -> Computed:
+    """:func:`compute` in a process of the pool."""
+    return compute(Bench(folder, cache, encoder, draws, quiet=True), names)
+
+
+def _processor_time() -> float:
+    """Seconds of this process and of those that it has waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def write(report: Mapping[str, Any], out: Path) -> list[Path]:

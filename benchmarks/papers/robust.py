@@ -23,8 +23,19 @@ if TYPE_CHECKING:
 
     from .bench import Bench
 
-#: Every so manyth sample of the other models is copied.
-_THINNED = 5
+#: Every so manyth sample is copied, for each change others.
+_THINNED = 2
+
+
+def begin(bench: Bench) -> None:
+    """Start to encode what :func:`robustness` needs, while other sections are computed."""
+    features, rows = bench.features, bench.rows[bench.main]
+    features.begin(bench.encoder, QUERIES, rows)
+    for position, change in enumerate(COPIES):
+        features.begin(bench.encoder, [change], rows, _some(position))
+    features.begin(bench.encoder, [change + TRIMMED for change in QUERIES], rows)
+    for position, change in enumerate(USUAL):
+        features.begin(bench.encoder, [change], _outside(bench), _some(position))
 
 
 def robustness(bench: Bench) -> dict[str, Any]:
@@ -78,18 +89,18 @@ def _table(group: Group, fitted: list[FittedMethod], queries: Stack) -> FloatArr
 def _copies(bench: Bench, group: Group) -> list[Copies]:
     """What each fold's defences may know."""
     stack = group.stack
-    changed = [_queries(bench, group, change) for change in COPIES]
-    outside = [i for i in range(len(bench.features.candidates)) if i not in group.rows]
-    others = _others(bench, outside) if outside else []
+    changed = [
+        bench.features.stack(bench.encoder, change, group.rows, _some(position))
+        for position, change in enumerate(COPIES)
+    ]
+    others = _others(bench, _outside(bench))
     folds = []
     for split in group.splits:
         columns = list(split.specs)
-        pairs = [
-            (plain.features[:, columns][plain.mask[:, columns]], copy.features[:, columns][
-                plain.mask[:, columns]
-            ])
-            for plain, copy in others
-        ]  # fmt: skip
+        pairs = []
+        for plain, copy in others:
+            there = copy.mask[:, columns]
+            pairs.append((plain.features[:, columns][there], copy.features[:, columns][there]))
         empty = np.zeros((0, stack.features.shape[-1]), dtype=np.float32)
         folds.append(
             Copies(
@@ -104,16 +115,26 @@ def _copies(bench: Bench, group: Group) -> list[Copies]:
     return folds
 
 
+def _outside(bench: Bench) -> list[int]:
+    """Models that are not ranked."""
+    ranked = bench.rows[bench.main]
+    return [row for row in range(len(bench.features.candidates)) if row not in ranked]
+
+
 def _others(bench: Bench, rows: list[int]) -> list[tuple[Stack, Stack]]:
-    """A fifth of the other models' samples, as they are and after what the prior knows."""
+    """Samples of other models, as they are and after each change that the prior knows."""
+    if not rows:
+        return []
+    plain = bench.features.stack(bench.encoder, AS_IT_IS, rows)
+    return [
+        (plain, bench.features.stack(bench.encoder, change, rows, _some(position)))
+        for position, change in enumerate(USUAL)
+    ]
 
-    def some(row: int, column: int) -> bool:
-        return (row + column) % _THINNED == 0
 
-    plain, *changed = (
-        bench.features.stack(bench.encoder, change, rows, some) for change in (AS_IT_IS, *USUAL)
-    )
-    return [(plain, copy) for copy in changed]
+def _some(position: int) -> Callable[[int, int], bool]:
+    """The samples that a change is made to, by candidate and prompt."""
+    return lambda row, column: (row + column + position) % _THINNED == 0
 
 
 def _rows(
