@@ -110,7 +110,11 @@ def test_a_clock_that_is_set_back_to_an_earlier_write_hides_no_later_one(
         assert_same_specification(read, make_specification("Alpha", seed=seed))
 
 
-@pytest.mark.parametrize("jump", [-YEAR, YEAR, -time.time(), 40 * YEAR])
+@pytest.mark.parametrize(
+    "jump",
+    [-YEAR, YEAR, -time.time(), 40 * YEAR],
+    ids=["a year back", "a year ahead", "to 1970", "40 years ahead"],
+)
 def test_builds_and_answers_do_not_mind_the_clock(
     tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
