@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 from support import RANDOM, circle, circle_stack, make_stack, random_stack
 
+from lib_gmi.discriminants import Precision
 from lib_gmi.encoders import registry
 from lib_gmi.errors import RankingError
-from lib_gmi.kernels import (
-    LearnedKernel,
-    Normalizer,
-    Params,
-    Precision,
-    Prior,
-    scores_from_tensors,
-)
+from lib_gmi.kernels import LearnedKernel, Normalizer, Params, Prior, scores_from_tensors
 from lib_gmi.methods import RKME, FittedMethod
 from lib_gmi.stack import Stack
 
@@ -55,7 +49,7 @@ def test_score_and_novelty_add_up_to_the_whole_distance() -> None:
     fitted = LearnedKernel.fit(stack, None, Params(pull=0.0))
     query = np.random.default_rng(6).standard_normal((1, 40)).astype(np.float32)
     # the bias correction is the same for all candidates where all have every sample
-    bias = fitted._noise / 30
+    bias = fitted.space.noise / 30
     whole = fitted.scores(query, None)[0] + bias + fitted.novelty(query)[0]
     assert whole == pytest.approx(literal_scores(stack, query[0], 1.0), rel=1e-3)
 
@@ -250,7 +244,20 @@ def test_directions_in_which_candidates_do_not_differ_are_forgotten() -> None:
 def test_without_pull_candidates_stay_where_they_are() -> None:
     stack = noisy_stack()
     fitted = LearnedKernel.fit(stack, None, Params(pull=0.0))
-    assert np.array_equal(fitted.to_tensors()["candidates"], fitted._candidates)
+    assert np.array_equal(fitted.to_tensors()["candidates"], fitted.space.candidates)
+
+
+def test_choices_of_pull_share_what_is_costly_and_nothing_else() -> None:
+    stack = noisy_stack()
+    grid = [Params(), Params(pull=5.0), Params(3.0)]
+    first, drawn, shrunk = LearnedKernel.fit_grid(stack, None, grid)
+    assert first.space is drawn.space
+    assert first.space is not shrunk.space
+    query = stack.features[:, 0]
+    for params, fitted in zip(grid, (first, drawn, shrunk), strict=True):
+        alone = LearnedKernel.fit(stack, None, params)
+        assert np.array_equal(fitted.scores(query, None), alone.scores(query, None))
+        assert np.array_equal(fitted.novelty(query), alone.novelty(query))
 
 
 def test_all_candidates_are_drawn_alike_however_few_samples_they_have() -> None:
@@ -258,7 +265,7 @@ def test_all_candidates_are_drawn_alike_however_few_samples_they_have() -> None:
     mask = stack.mask.copy()
     mask[0, 4:] = False
     fitted = LearnedKernel.fit(replace(stack, mask=mask), None, Params(pull=5.0))
-    share = fitted.to_tensors()["candidates"] / fitted._candidates
+    share = fitted.to_tensors()["candidates"] / fitted.space.candidates
     assert 0 < share[0].max() < 1
     assert share == pytest.approx(np.tile(share[0], (8, 1)), abs=1e-4)
 
