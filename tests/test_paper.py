@@ -30,7 +30,7 @@ from benchmarks.papers import (
 )
 from benchmarks.papers.bench import Bench, chance, summary
 from benchmarks.papers.changes import CHANGES, COPIES, QUERIES, screenshot
-from benchmarks.papers.defences import DEFENCES, Copies
+from benchmarks.papers.defences import DEFENCES, Copies, _low_rank
 from benchmarks.papers.features import TRIMMED, Features
 from benchmarks.papers.scores import (
     Tasks,
@@ -477,6 +477,19 @@ def _plain(rows: list[dict[str, float]], row: dict[str, float]) -> float:
         for r in rows
         if (r["method"], r["defence"], r["change"]) == (row["method"], row["defence"], "as it is")
     )
+
+
+def test_the_strongest_directions_are_kept_whole() -> None:
+    rng = np.random.default_rng(5)
+    basis = np.linalg.qr(rng.normal(size=(300, 300)))[0]
+    strengths = 0.9 ** np.arange(200)
+    rows = (rng.normal(size=(400, 200)) * strengths) @ basis[:200]
+    kept = _low_rank(rows.astype(np.float32), 60)
+    _, values, vectors = np.linalg.svd(rows, full_matrices=False)
+    exact = values[:60, None] * vectors[:60]
+    wanted = exact.T @ exact / np.square(values[:60]).sum()
+    assert kept.shape == (60, 300)
+    assert np.abs(kept.T @ kept - wanted).max() < 1e-4 * np.abs(wanted).max()
 
 
 def test_several_processes_compute_the_same(folder: Path, tmp_path: Path) -> None:

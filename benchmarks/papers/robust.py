@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .bench import Bench
 
-#: Every so manyth sample is copied, for each change others.
+#: Every so manyth sample of the ranked models is copied, for each change others.
 _THINNED = 2
 
 
@@ -34,8 +34,7 @@ def begin(bench: Bench) -> None:
     for position, change in enumerate(COPIES):
         features.begin(bench.encoder, [change], rows, _some(position))
     features.begin(bench.encoder, [change + TRIMMED for change in QUERIES], rows)
-    for position, change in enumerate(USUAL):
-        features.begin(bench.encoder, [change], _outside(bench), _some(position))
+    features.begin(bench.encoder, USUAL, _outside(bench))
 
 
 def robustness(bench: Bench) -> dict[str, Any]:
@@ -126,14 +125,11 @@ def _others(bench: Bench, rows: list[int]) -> list[tuple[Stack, Stack]]:
     if not rows:
         return []
     plain = bench.features.stack(bench.encoder, AS_IT_IS, rows)
-    return [
-        (plain, bench.features.stack(bench.encoder, change, rows, _some(position)))
-        for position, change in enumerate(USUAL)
-    ]
+    return [(plain, bench.features.stack(bench.encoder, change, rows)) for change in USUAL]
 
 
 def _some(position: int) -> Callable[[int, int], bool]:
-    """The samples that a change is made to, by candidate and prompt."""
+    """The samples that are copied with a change, by candidate and prompt."""
     return lambda row, column: (row + column + position) % _THINNED == 0
 
 
