@@ -492,6 +492,16 @@ def test_the_strongest_directions_are_kept_whole() -> None:
     assert np.abs(kept.T @ kept - wanted).max() < 1e-4 * np.abs(wanted).max()
 
 
+@pytest.mark.parametrize("shape", [(70, 300), (400, 30)])  # few rows, few features
+def test_the_strongest_directions_of_few_are_all_of_them(shape: tuple[int, int]) -> None:
+    rows = np.random.default_rng(6).normal(size=shape).astype(np.float32)
+    kept = _low_rank(rows, 60)
+    assert len(kept) <= 60
+    assert np.square(kept).sum() == pytest.approx(1, abs=1e-4)
+    if shape[1] < 60:
+        assert kept.T @ kept == pytest.approx(rows.T @ rows / np.square(rows).sum(), abs=1e-4)
+
+
 def test_several_processes_compute_the_same(folder: Path, tmp_path: Path) -> None:
     sections = ["table1", "table2", "robustness", "calibration"]
     reports = []
