@@ -132,8 +132,6 @@ class Bench:
         quiet: bool = False,
         jobs: int = 1,
     ) -> None:
-        self.folder = folder
-        self.cache = cache
         self.features = Features(folder, cache, quiet, jobs)
         self.encoder = encoder
         self.draws = draws

@@ -69,7 +69,7 @@ class Features:
         if not self.candidates:
             raise HostError(f"{folder}: holds no models.")
         self.encoded = 0  # images, in this process
-        self._cache = cache
+        self.cache = cache
         self._quiet = quiet
         self.jobs = jobs
         self._pool: ProcessPoolExecutor | None = None
@@ -183,7 +183,7 @@ class Features:
         self, encoder: str, change: str, columns: Mapping[int, Sequence[int]]
     ) -> list[Future[int]]:
         """Have what the cache lacks encoded: on a CPU, one thread each is best for processes."""
-        if self.jobs < 2 or self._cache is None:
+        if self.jobs < 2 or self.cache is None:
             return []
         id_ = registry.info(encoder).id
         missing = {}
@@ -193,7 +193,7 @@ class Features:
                 missing[path] = (row, own)
         for path, which in missing.items():
             if path not in self._begun:
-                what = (self.folder, self._cache, encoder, change, *which)
+                what = (self.folder, self.cache, encoder, change, *which)
                 self._begun[path] = self.submit(_encoded, *what)
         return [self._begun[path] for path in missing]
 
@@ -267,13 +267,13 @@ class Features:
     def _path(
         self, encoder_id: str, change: str, candidate: Candidate, columns: Sequence[int]
     ) -> Path | None:
-        if self._cache is None:
+        if self.cache is None:
             return None
         ids = [p.id for p in self.prompts]
         content = [VERSION, stamp(self.source, candidate), ids, list(columns)]
         name = hashlib.sha256(repr(content).encode()).hexdigest()[:24]
         folders = [text.replace("/", "-").replace(" ", "-") for text in (encoder_id, change)]
-        return self._cache.joinpath(*folders, f"{name}.safetensors")
+        return self.cache.joinpath(*folders, f"{name}.safetensors")
 
 
 @cache

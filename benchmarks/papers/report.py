@@ -121,7 +121,7 @@ def _in_processes(bench: Bench, names: Sequence[str]) -> list[Computed]:
     features = bench.features
 
     def submit(*some: str) -> Future[Computed]:
-        place = (bench.folder, bench.cache, bench.encoder, bench.draws)
+        place = (features.folder, features.cache, bench.encoder, bench.draws)
         return features.submit(_computed, *place, some)
 
     if "table1" in names:
