@@ -188,13 +188,14 @@ class Discriminants:
     def novelty(self, query: FloatArray) -> FloatArray:
         """The part of ‖P^{1/2}(z − z̄)‖² that lies outside of this space, ``[n, d] → [n]``."""
         centred = query - self.additive.centre
-        whole = (
-            np.einsum("nd,nd->n", centred, centred)
-            if self.precision is None
-            else self.precision.quadratic(centred)
-        )
         inside = np.square(centred @ self.projection.T).sum(axis=1)
-        return np.asarray(np.maximum(whole - inside, 0), dtype=np.float32)
+        return np.asarray(np.maximum(self.quadratic(centred) - inside, 0), dtype=np.float32)
+
+    def quadratic(self, x: FloatArray) -> FloatArray:
+        """xᵀPx for each row, ``[k, d] → [k]``."""
+        if self.precision is None:
+            return np.asarray(np.einsum("kd,kd->k", x, x))
+        return self.precision.quadratic(x)
 
     def kept_share(self, pull: float) -> FloatArray:
         """How much of the candidates' means is kept in each direction, ``[r]``, in 0..1.

@@ -316,14 +316,10 @@ class LearnedKernel:
         self._presence = self._stack.mask.astype(np.float32)
 
     def _attentive_scores(self, query: FloatArray, prompts: FloatArray | None) -> FloatArray:
-        additive, precision = self.space.additive, self.space.precision
+        additive = self.space.additive
         weights = _weights(query, prompts, additive, self._stack, self.params.attention)
         missing = query - weights @ additive.prompts
-        outside = (
-            np.einsum("nd,nd->n", missing, missing)
-            if precision is None
-            else precision.quadratic(missing)
-        )
+        outside = self.space.quadratic(missing)
         present = weights[:, None, :] * self._presence
         present /= np.maximum(present.sum(axis=2, keepdims=True), 1e-12)
         linear = np.einsum("qmi,mid,qd->qm", present, self._solved, missing, optimize=True)
