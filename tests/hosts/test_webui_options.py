@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 from host_server import MINIS, ROOT, quick_settings
+from safetensors.numpy import load_file, save_file
 from webui_server import WEB_UIS, WebUIServer, install_mini
+
+from lib_gmi.images import decode_image
 
 #: Options that a generation reads, that we do not set, and that no sample is changed by.
 HARMLESS = {
@@ -103,9 +106,21 @@ def recording(
     shutil.copy(Path(__file__).parent / "option_recorder.py", scripts / "record.py")
     for name, path in zip(MINIS, minis, strict=False):
         install_mini(server, path, name)
+    write_vae(minis[1], server.folder / "models" / "VAE" / "other.safetensors")
     with server.running():
         server.set_options(gmi_pause_while_i_work=False)
         yield server
+
+
+def write_vae(checkpoint: Path, file: Path) -> None:
+    """The VAE of a checkpoint, as a file of its own."""
+    prefix = "first_stage_model."
+    tensors = load_file(checkpoint)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {k.removeprefix(prefix): v.copy() for k, v in tensors.items() if k.startswith(prefix)},
+        file,
+    )
 
 
 def ours() -> set[str]:
@@ -149,3 +164,29 @@ def test_every_option_that_reaches_a_sample_is_set_or_declared_harmless(
     assert {"CLIP_stop_at_last_layers", "sd_model_checkpoint"} <= read, "something was recorded"
     left = read - ours() - named_below_images(recording) - HARMLESS.keys()
     assert sorted(key for key in left if not key.startswith(HARMLESS_BEGINNINGS)) == []
+
+
+def test_a_vae_that_the_user_has_chosen_is_in_no_profile(recording: WebUIServer) -> None:
+    name = MINIS[0]
+
+    def sample() -> bytes:
+        return recording.content(recording.rows()[name]["previews"][0])
+
+    def made() -> bytes:
+        return decode_image(recording.generate(seed=3)).tobytes()
+
+    first, plain = sample(), made()
+    before = {key: recording.options().get(key) for key in recording.other_vae}
+    recording.set_options(**recording.other_vae)
+    try:
+        theirs = made()
+        assert theirs != plain, "the option does something"
+
+        recording.gmi("rebuild", {"names": [name], "limit": 2})
+
+        assert recording.built()["problems"] == []
+        assert sample() == first
+        assert made() == theirs, "the user's own is theirs again"
+    finally:
+        recording.set_options(**before)
+    assert made() == plain

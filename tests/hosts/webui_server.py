@@ -59,6 +59,8 @@ class WebUIServer(HostServer):
     tabs: ClassVar[tuple[str, str]] = ("txt2img", "img2img")
     #: Where its page shows the chosen checkpoint.
     checkpoint_field: ClassVar[str] = "#setting_sd_model_checkpoint input"
+    #: How one chooses ``models/VAE/other.safetensors``.
+    other_vae: ClassVar[dict[str, Any]] = {"sd_vae": "other.safetensors"}
     #: Settings that it starts with the first time.
     settings: ClassVar[dict[str, Any]] = {}
     #: Ends of traces in its log that it writes without us as well, and why it does.
@@ -130,6 +132,12 @@ class WebUIServer(HostServer):
         found: dict[str, Any] = self.get("/sdapi/v1/options")
         return found
 
+    def saved_settings(self) -> dict[str, Any]:
+        """What its settings file holds."""
+        path = self.folder / "config.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return found
+
     def set_options(self, **options: Any) -> None:
         """Change settings as the settings page does."""
         status, answer = self.post("/sdapi/v1/options", options)
@@ -176,6 +184,7 @@ class ForgeServer(WebUIServer):
     own_flags = "--always-cpu --all-in-fp32 --attention-pytorch"
     needs_yaml = loads_at_start = titles_with_hash = False
     tabs = ("Txt2img", "Img2img")
+    other_vae: ClassVar[dict[str, Any]] = {"forge_additional_modules": ["other.safetensors"]}
     checkpoint_field = ".model_selection input"
 
 
