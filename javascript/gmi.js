@@ -688,7 +688,7 @@
     const line = byId("gmi_estimate");
     if (!line) return;
     const chosen = selected.size > 0;
-    const rows = rowsNow().filter((row) => (chosen ? selected.has(row.dataset.gmiRow) : !["failed", "suspect", "unsupported"].includes(row.dataset.state)));
+    const rows = rowsNow().filter((row) => (chosen ? selected.has(row.dataset.gmiRow) : !["suspect", "unsupported"].includes(row.dataset.state)));
     const missing = rows.map((row) => lacks(row, passNow())).filter((number) => number > 0);
     const samples = missing.reduce((sum, number) => sum + number, 0);
     const pace = Number(line.closest("[data-pace]") ? line.closest("[data-pace]").dataset.pace : 0);

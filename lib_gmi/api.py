@@ -606,6 +606,7 @@ def build_json(state: BuildState, waiting: str | None = None) -> dict[str, Any]:
         "preview": None if state.sample is None else f"{PREFIX}/samples/{'/'.join(state.sample)}",
         "seconds_left": state.seconds_left,
         "message": state.message,
+        "failed": state.failed,
         "waiting": waiting,
         "problems": [vars(problem) for problem in state.problems],
     }

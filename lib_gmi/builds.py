@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .errors import GMIError, LibraryError
 from .files import write_atomic
 from .library import stem
+from .pace import Pace
 from .protocols import Candidate
 from .service import RECIPE, CheckpointState, Service
 from .stack import Exclusion
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 
 IDLE, RUNNING, PAUSED = "idle", "running", "paused"
 REMOVED = "Its jobs were removed from the queue. Resume to go on."
-#: How much the newest sample counts in the average of seconds per sample.
-_RECENT = 0.2
-#: Seconds for one sample that can be believed.
-_LONGEST = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,8 @@ class BuildState:
 
     Attributes:
         state: idle, running or paused.
-        done: samples generated of ``total``.
-        total: samples that were missing at the start.
+        done: samples of ``total`` that are stored.
+        total: samples that were missing when the build was asked for.
         limit: prompts for each checkpoint; ``None`` for all.
         name: of the checkpoint that is being worked on.
         title: of it.
@@ -78,6 +75,7 @@ class BuildState:
         seconds_left: an estimate, or ``None``.
         message: one sentence for people, or empty.
         problems: checkpoints that failed, and why.
+        failed: whether it has ended, and every checkpoint failed.
     """
 
     state: str = IDLE
@@ -93,6 +91,7 @@ class BuildState:
     seconds_left: float | None = None
     message: str = ""
     problems: list[Exclusion] = field(default_factory=list)
+    failed: bool = False
 
 
 class _PausedError(Exception):
@@ -116,6 +115,8 @@ class Builds:
         self.notify = notify
         #: Why a running build does nothing at the moment, in a sentence for people, or ``None``.
         self.waiting_for: Callable[[], str | None] = lambda: None
+        #: Seconds that jobs have spent waiting for people so far; they are no time of a sample.
+        self.waited: Callable[[], float] = lambda: 0.0
         self._file = service.library.folder / "build.json"
         self._lock = threading.RLock()
         self._telling = threading.RLock()
@@ -123,9 +124,11 @@ class Builds:
         self._names: list[str] | None = None
         self._left: list[Job] = []
         self._lacking: dict[str, int] = {}
+        self._architectures: dict[str, str] = {}
+        self._counted = True  # whether the state of a restored build says what is stored
         self._running: Job | None = None
         self._number = 0  # of the build; a job of an earlier one may still be running
-        self._pace: dict[str, float] = {}
+        self._pace = Pace()
         self._restore()
 
     # -- what people do ---------------------------------------------------------------------------
@@ -136,12 +139,14 @@ class Builds:
             lost = self._state.state == RUNNING and self._left and not self.queue.pending()
             if lost:
                 self._stop(REMOVED)
+            if not self._counted:
+                self._count()
         if lost:
             self._advance()
         return self._told() if lost else self._copy()
 
     def start(self, names: Sequence[str] | None, limit: int | None) -> BuildState:
-        """Build what is missing.
+        """Build what is missing; what failed before is tried again.
 
         Args:
             names: of checkpoints; ``None`` for all that are supported.
@@ -150,9 +155,10 @@ class Builds:
         Raises:
             RankingError: a name is not an installed checkpoint.
         """
-        for candidate in self.service.all_installed(names or ()):
-            self.service.failed.pop(candidate.identity, None)  # asked for by name: try again
+        asked = self.service.all_installed(names or ())
         with self._lock:
+            for identity in [c.identity for c in asked] if asked else list(self.service.failed):
+                self.service.failed.pop(identity, None)
             self.queue.withdraw()
             self._names = None if names is None else list(names)
             whole = limit is not None and limit >= len(self.service.prompt_set)
@@ -174,8 +180,10 @@ class Builds:
         """Go on with a paused build."""
         with self._lock:
             if self._state.state == PAUSED:
-                problems = self._state.problems
-                self._state = BuildState(RUNNING, limit=self._state.limit, problems=problems)
+                before = self._state
+                self._state = BuildState(
+                    RUNNING, total=before.total, limit=before.limit, problems=before.problems
+                )
                 self._queue()
         return self._told()
 
@@ -195,11 +203,9 @@ class Builds:
         return self._told()
 
     def seconds_per_sample(self, architecture: str | None = None) -> float | None:
-        """Measured on this machine; of all architectures where this one was not built yet."""
+        """See :meth:`.pace.Pace.sample`."""
         with self._lock:
-            if architecture in self._pace:
-                return self._pace[architecture or ""]
-            return sum(self._pace.values()) / len(self._pace) if self._pace else None
+            return self._pace.sample(architecture)
 
     # -- what the host does -----------------------------------------------------------------------
 
@@ -267,14 +273,12 @@ class Builds:
 
     def sampled(self, progress: _JobProgress, specification: Specification) -> None:
         """Called after each sample, by the job that made it."""
-        candidate, job, seconds = progress.candidate, progress.job, progress.seconds
+        candidate, job = progress.candidate, progress.job
         with self._lock:
             state = self._state
             if progress.build != self._number:
                 raise _PausedError  # another build has taken its place
-            architecture = candidate.architecture or ""
-            before = self._pace.get(architecture, seconds)
-            self._pace[architecture] = before + _RECENT * (seconds - before)
+            self._pace.note(candidate.architecture or "", progress.seconds, progress.done == 1)
             state.done += 1
             state.total = max(state.total, state.done)  # a broken sample is made up for
             self._lacking[candidate.name] = max(self._lacking.get(candidate.name, 0) - 1, 0)
@@ -302,10 +306,7 @@ class Builds:
             passed = all(left.samples != job.samples for left in self._left)
             finished = not self._left
             if finished and self._state.state == RUNNING and build == self._number:
-                problems = self._state.problems
-                message = "Done." if not problems else f"Done, but for {len(problems)}."
-                done = self._state.done
-                self._state = BuildState(done=done, total=done, message=message, problems=problems)
+                self._state = _outcome(self._state)
                 self._names = None
             moved = passed or finished or self._state.state != RUNNING
             self._save()
@@ -341,7 +342,7 @@ class Builds:
 
     def missing(self, state: CheckpointState, limit: int | None) -> int:
         """How many samples a checkpoint lacks of so many prompts."""
-        if state.state in ("unsupported", "suspect", "failed"):
+        if state.state in ("unsupported", "suspect"):
             return 0
         if state.candidate.identity.startswith(RECIPE):
             return 0  # only its workflow can generate with it
@@ -354,11 +355,9 @@ class Builds:
 
     def _queue(self) -> None:
         """Plan from what the library has now, and hand the jobs to the host."""
-        states = self._wanted()
         limit = self._state.limit
         self._number += 1
-        lacking = {state.candidate.name: self.missing(state, limit) for state in states}
-        self._lacking = {name: lacks for name, lacks in lacking.items() if lacks}
+        lacking = self._count()
         wanted = len(self.service.prompt_set) if limit is None else limit
         self._left = [
             Job(name, size)
@@ -366,7 +365,6 @@ class Builds:
             for name, lacks in lacking.items()
             if wanted - lacks < size
         ]
-        self._state.total = self._state.done + sum(lacking.values())
         self._state.seconds_left = self._estimate()
         if self._left:
             self.queue.submit(self._left)
@@ -374,6 +372,18 @@ class Builds:
             self._state = BuildState(message="Nothing is missing.")
             self._names = None
         self._save()
+
+    def _count(self) -> dict[str, int]:
+        """Read off the library what each checkpoint of this build lacks, and so what is done."""
+        state, self._counted = self._state, True
+        wanted = [s for s in self._wanted() if s.state != "failed"]
+        self._architectures = {s.candidate.name: s.candidate.architecture or "" for s in wanted}
+        lacking = {s.candidate.name: self.missing(s, state.limit) for s in wanted}
+        self._lacking = {name: lacks for name, lacks in lacking.items() if lacks}
+        lacks = sum(lacking.values())
+        state.total = max(state.total, lacks)
+        state.done = state.total - lacks
+        return lacking
 
     def _wanted(self) -> list[CheckpointState]:
         """States of the checkpoints of this build; of equal files only the first."""
@@ -384,10 +394,12 @@ class Builds:
         return list(chosen.values())
 
     def _estimate(self) -> float | None:
-        pace = self.seconds_per_sample()
-        if pace is None:
+        """Seconds for what is lacking: its samples, and a load for each job that is to come."""
+        pace, of = self._pace, self._architectures
+        if pace.sample() is None:
             return None
-        return pace * max(self._state.total - self._state.done, 0)
+        sampling = sum(n * (pace.sample(of.get(name)) or 0) for name, n in self._lacking.items())
+        return sampling + sum(pace.load(of.get(job.name)) for job in self._left)
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -418,7 +430,8 @@ class Builds:
             "wanted": self._state.state != IDLE,
             "names": self._names,
             "limit": self._state.limit,
-            "pace": self._pace,
+            "total": self._state.total,
+            **self._pace.to_json(),
         }
         with contextlib.suppress(LibraryError):  # a build that cannot note this shall still run
             write_atomic(self._file, json.dumps(data, indent=1).encode())
@@ -426,10 +439,10 @@ class Builds:
     def _restore(self) -> None:
         try:
             data: dict[str, Any] = json.loads(self._file.read_bytes())
-            pace = {str(k): float(v) for k, v in data["pace"].items() if 0 < float(v) < _LONGEST}
+            pace = Pace.from_json(data)
             names = None if data["names"] is None else [str(name) for name in data["names"]]
             limit = None if data["limit"] is None else int(data["limit"])
-            wanted = bool(data["wanted"])
+            wanted, total = bool(data["wanted"]), max(int(data.get("total", 0)), 0)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return
         except RecursionError:
@@ -438,26 +451,46 @@ class Builds:
         if wanted:
             self._names = names
             message = "A build was under way when the program was closed. Resume to go on."
-            self._state = BuildState(state=PAUSED, limit=limit, message=message)
+            self._state = BuildState(state=PAUSED, total=total, limit=limit, message=message)
+            self._counted = False  # which takes the host's list of checkpoints
 
 
 class _JobProgress:
-    """Times a job's samples, its share of the loading included, and passes them on."""
+    """Times each sample of a job, and passes it on.
+
+    Attributes:
+        done: samples of this job.
+        seconds: the newest took, without what was spent waiting for people.
+    """
 
     def __init__(self, builds: Builds, candidate: Candidate, job: Job, build: int) -> None:
         self.candidate, self.job, self.build = candidate, job, build
+        self.done = 0
         self.seconds = 0.0
         self.builder: Builder | None = None
         self._builds = builds
-        self._started = time.monotonic()
-        self._done = 0
+        self._last = self._worked()
 
     def update(self, done: int, total: int, message: str = "") -> None:
         specification = None if self.builder is None else self.builder.latest
-        if done > self._done and specification is not None:
-            self._done = done
-            self.seconds = (time.monotonic() - self._started) / done
+        if done > self.done and specification is not None:
+            now = self._worked()
+            self.done, self.seconds, self._last = done, now - self._last, now
             self._builds.sampled(self, specification)
+
+    def _worked(self) -> float:
+        return time.monotonic() - self._builds.waited()
+
+
+def _outcome(state: BuildState) -> BuildState:
+    """What is left of a build that has ended."""
+    problems, done = state.problems, state.done
+    failed = bool(problems) and done == 0
+    message = "Done." if not problems else f"Done, but for {len(problems)}."
+    if failed:
+        count = "the checkpoint" if len(problems) == 1 else f"all {len(problems)} checkpoints"
+        message = f"Nothing was built: {count} failed."
+    return BuildState(done=done, total=done, message=message, problems=problems, failed=failed)
 
 
 def _passes(wanted: int, passes: Sequence[int]) -> list[int]:

@@ -93,7 +93,7 @@ def described(about: Described) -> dict[int | str, dict[str, Any]]:
 
 _BUILD = (
     "The build: `state` (idle, running or paused), `done` of `total` images, `current`, "
-    "`seconds_left`, `message`, `problems`."
+    "`seconds_left`, `message`, `failed`, `problems`."
 )
 
 _HARVEST = (

@@ -448,6 +448,7 @@ def test_a_build_is_started_shown_paused_resumed_and_cancelled(running: Running)
         "seconds_left": None,
         "message": "",
         "waiting": None,
+        "failed": False,
         "problems": [],
     }
     running.queue.run_next()

@@ -243,19 +243,62 @@ def test_each_architecture_has_its_own_pace(running: Running, clock: list[float]
     assert running.builds.seconds_per_sample() == pytest.approx(6)
 
 
-def test_a_slow_start_is_shared_by_the_samples_of_its_job(
+def test_loading_counts_once_a_job_and_is_no_time_of_a_sample(
     running: Running, clock: list[float]
 ) -> None:
-    """Loading a checkpoint takes long, and every job has to."""
-
     def loads_first(candidate: Candidate, request: GenerationRequest) -> None:
-        clock[0] += 41 if request.prompt_id == "p00" else 1
+        clock[0] += 41 if request.prompt_id in ("p00", "p04") else 1
 
     running.host.before_drawing = loads_first
+    running.builds.start(None, None)
+    running.queue.run_next()
+    assert running.builds.seconds_per_sample("sd1") == pytest.approx(1)
+    jobs, samples = len(running.queue.waiting), 18 - 4
+    assert jobs == 5
+    assert running.builds.state().seconds_left == pytest.approx(samples * 1 + jobs * 40)
+
+
+def test_a_sample_during_which_the_machine_slept_says_nothing(
+    running: Running, clock: list[float]
+) -> None:
+    def slept_once(candidate: Candidate, request: GenerationRequest) -> None:
+        clock[0] += 1804 if (candidate.name, request.prompt_id) == (ALPHA, "p01") else 4
+
+    running.host.before_drawing = slept_once
+    running.builds.start([ALPHA, BETA], 4)
+    running.queue.run_next()
+    assert running.builds.seconds_per_sample("sd1") == pytest.approx(4)
+    assert running.builds.state().seconds_left == pytest.approx(16)
+    assert restarted(running).builds.seconds_per_sample("sd1") == pytest.approx(4)
+
+
+def test_waiting_for_people_is_no_time_of_a_sample(running: Running, clock: list[float]) -> None:
+    waited = [0.0]
+
+    def behind_somebody(candidate: Candidate, request: GenerationRequest) -> None:
+        clock[0] += 180 + 4
+        waited[0] += 180
+
+    running.builds.waited = lambda: waited[0]
+    running.host.before_drawing = behind_somebody
     running.build([ALPHA], limit=4)
-    assert running.builds.seconds_per_sample("sd1") == pytest.approx(
-        41 + 0.2 * (21 - 41) + 0.2 * (43 / 3 - 37) + 0.2 * (11 - 32.4667), abs=0.01
-    )
+    assert running.builds.seconds_per_sample("sd1") == pytest.approx(4)
+
+
+def test_a_pace_of_an_older_version_gives_way(running: Running, clock: list[float]) -> None:
+    """It was an average, loading and waiting included."""
+
+    def four_seconds(candidate: Candidate, request: GenerationRequest) -> None:
+        clock[0] += 4
+
+    old = {"wanted": False, "names": None, "limit": None, "pace": {"sd1": 305.0}}
+    running.library.folder.mkdir(parents=True, exist_ok=True)
+    (running.library.folder / "build.json").write_text(json.dumps(old))
+    again = restarted(running)
+    assert again.builds.seconds_per_sample("sd1") == pytest.approx(305)
+    again.host.before_drawing = four_seconds
+    again.build([ALPHA], limit=4)
+    assert again.builds.seconds_per_sample("sd1") == pytest.approx(4)
 
 
 # -- snapshots ------------------------------------------------------------------------------------
@@ -312,7 +355,7 @@ def test_resuming_finishes_without_making_any_image_twice(running: Running) -> N
     at(running, BETA, "p01", running.builds.pause)
     running.queue.run_all()
     state = running.builds.resume()
-    assert (state.state, state.total) == (RUNNING, 12)
+    assert (state.state, state.done, state.total) == (RUNNING, 6, 18)
     assert running.queue.waiting == [
         Job(BETA, 4),
         Job(GAMMA, 4),
@@ -503,16 +546,46 @@ def test_a_checkpoint_that_cannot_be_loaded_is_reported_once_and_the_others_fini
     assert running.queue.done.count(Job(BETA, 6)) == 1
 
 
-def test_what_failed_is_left_out_of_the_next_build_unless_asked_for_by_name(
-    running: Running,
-) -> None:
+def test_what_failed_is_tried_again_by_the_next_build(running: Running) -> None:
     running.host.unloadable[BETA] = "no memory"
     running.build()
-    assert running.builds.start(None, None).message == "Nothing is missing."
+    assert running.builds.start(None, None).total == 6
+    running.queue.run_all()
+    assert running.states()[BETA] == "failed"
     running.host.unloadable.clear()
     running.build([BETA])
     assert running.samples()[BETA] == 6
     assert running.states()[BETA] == "ready"
+
+
+def test_resuming_does_not_try_again_what_failed(running: Running) -> None:
+    running.host.unloadable[ALPHA] = "no memory"
+    running.builds.start(None, 4)
+    at(running, BETA, "p01", running.builds.pause)
+    running.queue.run_all()
+    running.builds.resume()
+    assert running.queue.waiting == [Job(BETA, 4), Job(GAMMA, 4)]
+    running.queue.run_all()
+    assert running.host.loaded.count(ALPHA) == 1
+    assert running.builds.state().message == "Done, but for 1."
+
+
+@pytest.mark.parametrize(
+    ("names", "count"), [(None, "all 3 checkpoints"), ([BETA], "the checkpoint")]
+)
+def test_a_build_in_which_everything_failed_is_a_failure(
+    running: Running, names: list[str] | None, count: str
+) -> None:
+    running.host.unloadable |= dict.fromkeys(ALL, "no memory")
+    running.build(names)
+    state = running.builds.state()
+    assert (state.state, state.failed) == (IDLE, True)
+    assert state.message == f"Nothing was built: {count} failed."
+    assert {problem.reason.partition(": ")[2] for problem in state.problems} == {"no memory"}
+    running.host.unloadable.clear()
+    running.build(names)
+    assert running.builds.state().message == "Done."
+    assert not running.builds.state().failed
 
 
 def test_the_time_left_does_not_wait_for_what_failed(running: Running) -> None:
@@ -650,6 +723,7 @@ def test_a_build_that_was_under_way_is_offered_after_a_restart(running: Running)
     again = restarted(running)
     state = again.builds.state()
     assert (state.state, state.limit) == (PAUSED, 4)
+    assert (state.done, state.total) == (4, 8), "as many as are stored"
     assert "Resume" in state.message
     assert again.queue.waiting == [], "nothing begins by itself"
     again.builds.resume()
@@ -668,6 +742,24 @@ def test_a_build_that_ended_is_not_offered_after_a_restart(running: Running, end
     elif end == "nothing missing":
         running.builds.start(None, 4)
     assert restarted(running).builds.state().state == IDLE
+
+
+def test_progress_counts_what_is_stored_whatever_happened(running: Running) -> None:
+    """Over a pause, and over a process that was killed before it could note anything."""
+    running.builds.start(None, None)
+    at(running, BETA, "p01", running.builds.pause)
+    running.queue.run_all()
+    assert (running.builds.state().done, running.builds.state().total) == (6, 18)
+    noted = (running.library.folder / "build.json").read_bytes()
+    running.builds.resume()
+    assert (running.builds.state().done, running.builds.state().total) == (6, 18)
+    running.queue.run_next()
+    (running.library.folder / "build.json").write_bytes(noted)
+    again = restarted(running)
+    assert (again.builds.state().done, again.builds.state().total) == (8, 18)
+    again.builds.resume()
+    again.queue.run_all()
+    assert (again.builds.state().done, again.builds.state().total) == (18, 18)
 
 
 def test_a_build_whose_checkpoints_are_gone_after_a_restart_has_nothing_to_do(

@@ -49,7 +49,7 @@ def row(name: str, state: str, **more: Any) -> dict[str, Any]:
 
 def library(*rows: dict[str, Any], first_run: bool = False) -> dict[str, Any]:
     empty: dict[str, Any] = {"gone": [], "groups": [], "architectures": []}
-    build = {"state": "idle", "message": "", "problems": [], "current": None}
+    build = {"state": "idle", "message": "", "failed": False, "problems": [], "current": None}
     known = {"prompts": 55, "passes": [4, 55], "seconds_per_sample": None, "build": build}
     return {**empty, **known, "checkpoints": list(rows), "first_run": first_run}
 

@@ -132,6 +132,7 @@ def build(state: str = "idle", **changes: Any) -> dict[str, Any]:
         "preview": None,
         "seconds_left": None,
         "message": "",
+        "failed": False,
         "problems": [],
     } | changes
 
@@ -333,6 +334,7 @@ def builds() -> set[str]:
     now = {"name": NAME, "title": NAME, "prompt": NAME, "done": 1, "of": 4}
     problem = [{"title": NAME, "reason": NAME}]
     situations = (
+        (build(message=NAME, failed=True, problems=problem), None),
         (build(message=NAME, problems=problem), None),
         (build("running"), None),
         (build("running"), NAME),

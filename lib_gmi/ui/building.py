@@ -6,7 +6,7 @@ from typing import Any
 
 from . import words
 from .markup import Html, icon, tag, together
-from .parts import bar, button, fold, thumb
+from .parts import bar, button, fold, thumb, trouble
 
 #: Before the first image was made.
 UNKNOWN = "How long that takes is known after the first image."
@@ -97,11 +97,19 @@ def _choose(library: dict[str, Any], guess: float | None) -> Html:
             ),
             button("Verify all", "verify", "gmi-button gmi-quiet", title="Reads every file whole"),
         ),
-        tag("p", {"class": "gmi-note"}, icon("check"), tag("span", None, build["message"]))
-        if build["message"]
-        else None,
+        _report(build),
         _problems(build),
     )
+
+
+def _report(build: dict[str, Any]) -> Html | None:
+    """How the last build ended: a failure does not look like success."""
+    if not build["message"]:
+        return None
+    if build["failed"]:
+        return trouble(build["message"], "The build failed")
+    mark = "alert" if build["problems"] else "check"
+    return tag("p", {"class": "gmi-note"}, icon(mark), tag("span", None, build["message"]))
 
 
 def _current(build: dict[str, Any], waiting_for: str | None) -> Html:

@@ -36,7 +36,7 @@ def lacking(library: dict[str, Any], limit: int, without: Collection[str] = ()) 
     missing = [
         row["missing"].get(str(limit), 0)
         for row in library["checkpoints"]
-        if buildable(row) and row["state"] != "failed" and row["name"] not in without
+        if buildable(row) and row["name"] not in without
     ]
     wanted = [number for number in missing if number]
     return len(wanted), sum(wanted)

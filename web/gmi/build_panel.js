@@ -102,7 +102,7 @@ export function buildPanel({ selected, clearSelection }) {
   function drawIdle(library, build) {
     drawPasses(library);
     const byName = selected.size > 0;
-    const { rows, samples } = planned(library.checkpoints.filter((row) => !byName || selected.has(row.name)), limit, byName);
+    const { rows, samples } = planned(library.checkpoints.filter((row) => !byName || selected.has(row.name)), limit);
     setLabel(start, rows.length === 0 ? t("build.startNone") : tn(byName ? "build.startSelected" : "build.start", rows.length));
     start.disabled = samples === 0;
     unselect.hidden = !byName;
@@ -121,7 +121,7 @@ export function buildPanel({ selected, clearSelection }) {
     const problems = build.problems ?? [];
     fill(
       report,
-      build.message && notice(problems.length > 0 ? "caution" : "done", build.message),
+      build.message && notice(build.failed ? "error" : problems.length > 0 ? "caution" : "done", build.message),
       problems.length > 0 &&
         disclosure(tn("build.problems", problems.length), ...problems.map((entry) => h("p", {}, h("strong", { text: entry.title }), ` ${entry.reason}`))),
     );

@@ -43,8 +43,8 @@ const ARCHITECTURES = {
 export const architecture = (key) => (key ? ARCHITECTURES[key] ?? key : t("architecture.unknown"));
 
 /**
- * Whether a build makes samples of it. One that failed is tried again when it is asked for by name; a
- * suspect one needs its specification removed first.
+ * Whether a build makes samples of it. One that failed is tried again; a suspect one needs its
+ * specification removed first.
  */
 export const buildable = (row) => row.kind === "checkpoint" && row.state !== "unsupported" && row.state !== "suspect";
 
@@ -58,9 +58,8 @@ export const lacks = (row, limit) => row.missing?.[String(Math.min(limit ?? row.
  * What a build would make samples of, as the backend plans it.
  * @param {any[]} checkpoints
  * @param {number|null} limit
- * @param {boolean} byName somebody chose these
  */
-export function planned(checkpoints, limit, byName = false) {
-  const rows = checkpoints.filter((row) => buildable(row) && (byName || row.state !== "failed") && lacks(row, limit) > 0);
+export function planned(checkpoints, limit) {
+  const rows = checkpoints.filter((row) => buildable(row) && lacks(row, limit) > 0);
   return { rows, samples: rows.reduce((sum, row) => sum + lacks(row, limit), 0) };
 }
