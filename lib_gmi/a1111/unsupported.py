@@ -6,7 +6,6 @@ its checkpoints nor its options are those of the web UI that it came from.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 
 _MESSAGE = (
@@ -16,9 +15,10 @@ _MESSAGE = (
 
 
 def refused() -> bool:
-    """Whether the web UI around us is SD.Next; tells so in its log."""
+    """Whether the web UI around us is SD.Next; says so in its log."""
     if importlib.util.find_spec("modules.sd_checkpoint") is None:
         return False
-    # its console and its log file show this logger, and not those of others
-    importlib.import_module("modules.logger").log.warning(_MESSAGE)
+    # it logs each line that a script prints while it is loaded; its logger's own lines are taken
+    # apart there, and those of other loggers are shown nowhere
+    print(_MESSAGE)
     return True
