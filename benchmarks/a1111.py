@@ -25,13 +25,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "hosts"))
 
-from a1111_server import (
-    PYTHON_VARIABLE,
+from mini_checkpoint import write_mini
+from webui_server import (
     A1111Server,
     install_mini,
     quick_settings,
 )
-from mini_checkpoint import write_mini
 
 from lib_gmi.prompts import default_prompt_set
 from lib_gmi.recorder import BASE_SEED
@@ -160,7 +159,7 @@ def dropping(server: A1111Server, rounds: int) -> Comparison:
             if number > 0:
                 taken.append(seconds)
         browser.close()
-    bare = bare_network(os.environ[PYTHON_VARIABLE])
+    bare = bare_network(os.environ[A1111Server.python_variable])
     allowed = 1.5 * bare + UI_SECONDS
     name = f"1.5 × the encoder's bare network ({bare * 1000:.0f} ms) + {UI_SECONDS * 1000:.0f} ms"
     return Comparison("from drop to ranking in Chromium, warm", name, median(taken), allowed, 1.0)

@@ -1,7 +1,7 @@
 """Real hosts, where there are any.
 
-``GMI_COMFYUI_DIR`` and ``GMI_COMFYUI_PYTHON`` name a ComfyUI, ``GMI_A1111_DIR`` and
-``GMI_A1111_PYTHON`` an AUTOMATIC1111 web UI.
+``GMI_COMFYUI_DIR`` and ``GMI_COMFYUI_PYTHON`` name a ComfyUI; those with ``A1111``, ``FORGE``,
+``REFORGE`` for ``COMFYUI`` name web UIs. What takes the fixture ``webui`` runs in each web UI that is named.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
-from a1111_server import A1111Server, install_mini
 from comfyui_server import ComfyServer
 from environments import chromium
 from host_server import MINIS, HostServer, install, quick_settings
 from mini_checkpoint import write_mini
+from webui_server import WEB_UIS, WebUIServer, install_mini
 
 _Host = TypeVar("_Host", bound=HostServer)
 
@@ -57,10 +57,10 @@ def comfyui(request: pytest.FixtureRequest) -> Iterator[ComfyServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def a1111(request: pytest.FixtureRequest) -> Iterator[A1111Server]:
-    """A running web UI with three checkpoints of small, quick settings."""
-    server = _with_minis(A1111Server, install_mini, request)
+@pytest.fixture(scope="module", params=WEB_UIS.values(), ids=WEB_UIS.keys())
+def webui(request: pytest.FixtureRequest) -> Iterator[WebUIServer]:
+    """A running web UI with three checkpoints of small, quick settings: each in its turn."""
+    server = _with_minis(request.param, install_mini, request)
     with server.running():
         server.set_options(gmi_pause_while_i_work=False)
         for name in MINIS:

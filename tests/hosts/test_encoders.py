@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from a1111_server import A1111Server, install_mini
 from comfyui_server import ComfyServer, node, text_to_image
 from host_server import HostServer, install, quick_settings
+from webui_server import A1111Server, install_mini
 
 from lib_gmi.library import Library
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from a1111_server import A1111Server, install_mini
 from comfyui_server import ComfyServer, node, query
 from host_server import MINIS, HostServer, install, quick_settings
 from PIL import Image
 from random_models import WORDS, RandomModels, make, missing_packages
+from webui_server import A1111Server, install_mini
 
 NEEDED = ("open_clip", "transformers", "clip_interrogator")
 

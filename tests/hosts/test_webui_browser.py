@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from a1111_server import A1111Server
 from host_server import MINIS
+from webui_server import WebUIServer
 
 # before a host is started for nothing
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -84,60 +84,60 @@ class Front:
 
 
 @pytest.fixture
-def front(browser: Any, a1111: A1111Server) -> Iterator[Front]:
-    opened = Front(browser, a1111.address)
+def front(browser: Any, webui: WebUIServer) -> Iterator[Front]:
+    opened = Front(browser, webui.address)
     yield opened
     opened.close()
 
 
-def test_a_first_visit_builds_and_finds(front: Front, a1111: A1111Server) -> None:
+def test_a_first_visit_builds_and_finds(front: Front, webui: WebUIServer) -> None:
     front.tab()
     front.page.wait_for_selector("#gmi_first [data-gmi=build-first]")
-    a1111.wait(lambda: a1111.get("/gmi/v1/harvest")["state"] == "ready", "the tab did not look")
+    webui.wait(lambda: webui.get("/gmi/v1/harvest")["state"] == "ready", "the tab did not look")
     front.page.wait_for_selector("#gmi_first >> text=Your images do not say enough yet.")
     front.picture("first")
 
     front.page.locator("#gmi_first [data-gmi=build-first]").first.click()
 
-    a1111.wait(lambda: set(a1111.samples().values()) == {4}, "the quick pass did not end")
-    a1111.built()
+    webui.wait(lambda: set(webui.samples().values()) == {4}, "the quick pass did not end")
+    webui.built()
     front.page.wait_for_selector("#gmi_first [data-gmi=build-first]", state="hidden")
-    front.find(a1111.generate("mini-2"))
+    front.find(webui.generate("mini-2"))
     assert front.best() == "mini-2.safetensors"
     assert "mini-2" in front.page.inner_text("#gmi_verdict")
     front.picture("ranking")
 
 
-def test_load_and_undo_also_change_the_web_uis_own_list(front: Front, a1111: A1111Server) -> None:
+def test_load_and_undo_also_change_the_web_uis_own_list(front: Front, webui: WebUIServer) -> None:
     chosen = front.page.locator("#setting_sd_model_checkpoint input")
     front.tab()
-    front.find(a1111.generate("mini-2"))
-    assert a1111.loaded() == "mini-1", "ranking loads nothing"
+    front.find(webui.generate("mini-2"))
+    assert webui.loaded() == "mini-1", "ranking loads nothing"
 
     front.page.locator("[data-gmi-rank='1'] [data-gmi=load]").click()
 
     front.page.wait_for_selector("[data-gmi=undo]")
-    assert a1111.loaded() == "mini-2"
-    a1111.wait(lambda: "mini-2" in chosen.input_value(), "the list shows another checkpoint")
+    assert webui.loaded() == "mini-2"
+    webui.wait(lambda: "mini-2" in chosen.input_value(), "the list shows another checkpoint")
     front.picture("loaded")
     front.page.locator("[data-gmi=undo]").first.click()
-    a1111.wait(lambda: "mini-1" in chosen.input_value(), "the list shows another checkpoint")
-    assert a1111.loaded() == "mini-1"
+    webui.wait(lambda: "mini-1" in chosen.input_value(), "the list shows another checkpoint")
+    assert webui.loaded() == "mini-1"
 
 
-def test_a_prompt_goes_to_txt2img(front: Front, a1111: A1111Server) -> None:
+def test_a_prompt_goes_to_txt2img(front: Front, webui: WebUIServer) -> None:
     front.tab()
-    front.find(a1111.generate("mini-2", prompt="a red fox in the snow"))
+    front.find(webui.generate("mini-2", prompt="a red fox in the snow"))
     prompt = front.page.locator("#txt2img_prompt textarea")
 
     front.page.locator("[data-gmi-rank='1'] [data-gmi=send]").click()
 
-    a1111.wait(lambda: "fox" in prompt.input_value(), "no prompt arrived")
+    webui.wait(lambda: "fox" in prompt.input_value(), "no prompt arrived")
     front.page.wait_for_selector("#txt2img_prompt", state="visible")
     assert front.page.locator("#txt2img_steps input[type=number]").input_value() == "2"
 
 
-def test_an_image_comes_from_txt2img(front: Front, a1111: A1111Server) -> None:
+def test_an_image_comes_from_txt2img(front: Front, webui: WebUIServer) -> None:
     front.tab("txt2img")
     front.page.fill("#txt2img_prompt textarea", "a red fox in the snow")
     front.page.fill("#txt2img_steps input[type=number]", "2")
@@ -155,22 +155,22 @@ def test_an_image_comes_from_txt2img(front: Front, a1111: A1111Server) -> None:
     assert front.page.input_value("#gmi_prompt") == "a red fox in the snow"
 
 
-def test_a_build_shows_where_it_is_and_can_be_paused(front: Front, a1111: A1111Server) -> None:
+def test_a_build_shows_where_it_is_and_can_be_paused(front: Front, webui: WebUIServer) -> None:
     front.tab()
     front.page.click("#gmi_view_specifications")
     front.page.locator("#gmi_build input[name=gmi_pass]").last.check(force=True)
     front.page.click("#gmi_build [data-gmi=build-start]")
     front.page.wait_for_selector("#gmi_build [data-gmi=build-pause]")
-    a1111.wait(lambda: a1111.build_state()["done"] >= 2, "the build did not begin")
+    webui.wait(lambda: webui.build_state()["done"] >= 2, "the build did not begin")
     front.picture("building")
     front.page.click("#gmi_build [data-gmi=build-pause]")
     front.page.wait_for_selector("#gmi_build [data-gmi=build-resume]")
-    done = a1111.build_state()["done"]
+    done = webui.build_state()["done"]
     front.page.click("#gmi_build [data-gmi=build-resume]")
-    a1111.wait(lambda: a1111.build_state()["done"] > done, "the build did not go on")
+    webui.wait(lambda: webui.build_state()["done"] > done, "the build did not go on")
     front.page.click("#gmi_build [data-gmi=build-cancel]")
-    assert a1111.built()["message"].startswith("Cancelled")
-    assert min(a1111.samples().values()) >= 4
+    assert webui.built()["message"].startswith("Cancelled")
+    assert min(webui.samples().values()) >= 4
 
 
 def test_the_settings_page_and_img2img_have_our_sections(front: Front) -> None:
@@ -186,10 +186,10 @@ def test_the_settings_page_and_img2img_have_our_sections(front: Front) -> None:
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("width", [800, 1280, 1920])
-def test_nothing_overflows(browser: Any, a1111: A1111Server, theme: str, width: int) -> None:
-    front = Front(browser, a1111.address, theme, width)
+def test_nothing_overflows(browser: Any, webui: WebUIServer, theme: str, width: int) -> None:
+    front = Front(browser, webui.address, theme, width)
     front.tab()
-    front.find(a1111.generate("mini-2"))
+    front.find(webui.generate("mini-2"))
     for view in ("find", "specifications"):
         front.page.click(f"#gmi_view_{view}")
         front.page.wait_for_timeout(300)

@@ -9,25 +9,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from a1111_server import A1111Server
 from host_server import MINIS
-from test_a1111_browser import Front
+from test_webui_browser import Front
+from webui_server import WebUIServer
 
 ANSWER = "#gmi_found[aria-busy=false] [data-gmi-search]"
 
 
 @pytest.fixture(scope="module")
-def built(a1111: A1111Server) -> A1111Server:
+def built(webui: WebUIServer) -> WebUIServer:
     """With a quick specification of each checkpoint."""
-    status, answer = a1111.post("/gmi/v1/build", {"names": None, "limit": 4})
+    status, answer = webui.post("/gmi/v1/build", {"names": None, "limit": 4})
     assert status == 200, answer
-    a1111.wait(lambda: set(a1111.samples().values()) == {4}, "the quick pass did not end")
-    a1111.built()
-    return a1111
+    webui.wait(lambda: set(webui.samples().values()) == {4}, "the quick pass did not end")
+    webui.built()
+    return webui
 
 
 @pytest.fixture
-def front(browser: Any, built: A1111Server) -> Iterator[Front]:
+def front(browser: Any, built: WebUIServer) -> Iterator[Front]:
     opened = Front(browser, built.address)
     opened.tab()
     opened.page.click("#gmi_view_search")
@@ -45,7 +45,7 @@ def found(front: Front) -> set[str]:
     return set(cards.evaluate_all("cards => cards.map(card => card.dataset.gmiCard)"))
 
 
-def test_an_image_finds_checkpoints_and_samples(front: Front, built: A1111Server) -> None:
+def test_an_image_finds_checkpoints_and_samples(front: Front, built: WebUIServer) -> None:
     page = front.page
     file = {"name": "liked.png", "mimeType": "image/png", "buffer": built.generate("mini-2")}
     page.set_input_files("#gmi_search_file", file)
@@ -63,7 +63,7 @@ def test_an_image_finds_checkpoints_and_samples(front: Front, built: A1111Server
     front.picture("search-lightbox")
 
 
-def test_a_prompt_of_a_sample_goes_to_txt2img(front: Front, built: A1111Server) -> None:
+def test_a_prompt_of_a_sample_goes_to_txt2img(front: Front, built: WebUIServer) -> None:
     page = front.page
     page.locator("[name=gmi_search_kind][value=samples]").check(force=True)
     file = {"name": "liked.png", "mimeType": "image/png", "buffer": built.generate("mini-1")}
@@ -100,7 +100,7 @@ def test_tags_a_sketch_and_a_checkpoint_find_others(front: Front) -> None:
     assert page.locator("#gmi_parts .gmi-part").count() == 2
 
 
-def test_a_ranking_leads_to_similar_ones(front: Front, built: A1111Server) -> None:
+def test_a_ranking_leads_to_similar_ones(front: Front, built: WebUIServer) -> None:
     front.page.click("#gmi_view_find")
     front.find(built.generate("mini-2"))
     best = front.best()
@@ -109,7 +109,7 @@ def test_a_ranking_leads_to_similar_ones(front: Front, built: A1111Server) -> No
     assert found(front) == set(MINIS) - {best}
 
 
-def test_the_web_uis_own_output_folder_can_be_read(front: Front, built: A1111Server) -> None:
+def test_the_web_uis_own_output_folder_can_be_read(front: Front, built: WebUIServer) -> None:
     page = front.page
     rows = page.locator("#gmi_searching [data-gmi-folder]")
     rows.first.wait_for()
