@@ -182,7 +182,7 @@ class PhotoBridge:
     def interrogate(self, image: Image.Image) -> str:
         return "a photograph, seen through a filter"
 
-    def infotext(self, name: str, prompt: str) -> str:
+    def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         return prompt
 
     def preview_exists(self, name: str) -> bool:
