@@ -726,7 +726,8 @@
     const many = `${missing.length} ${missing.length === 1 ? "checkpoint" : "checkpoints"}, ${samples} ${samples === 1 ? "image" : "images"},`;
     line.textContent = samples > 0 ? `${many} ${time}` : "Nothing is missing for this choice.";
     byId("gmi_build_start").disabled = samples === 0;
-    byId("gmi_build_label").textContent = chosen ? "Build selected" : "Build missing";
+    const again = samples > 0 && rows.every((row) => lacks(row, passNow()) === 0 || row.dataset.state === "failed");
+    byId("gmi_build_label").textContent = said(chosen ? "Build selected" : again ? "Try again" : "Build missing");
   }
 
   /** So many samples that a build of this checkpoint has something to do. */
@@ -927,7 +928,16 @@
     "settings-preset": (button) => saveSettings(button.dataset.name, null),
     "preview-make": (button) => act({ do: "preview-make", name: button.dataset.name }),
     "preview-undo": (button) => act({ do: "preview-undo", name: button.dataset.name }),
-    verify: () => act({ do: "verify" }, SLOW),
+    async verify(button) {
+      button.disabled = true;
+      const dialog = overlay("gmi_dialog", '<p class="gmi-waiting" role="status"><span>Every specification is read whole. That can take a while.</span></p>');
+      const answer = await ask("act", { do: "verify" }, SLOW);
+      button.disabled = false;
+      if (dialog.open) dialog.close();
+      alarm(answer);
+      if (answer.dialog) overlay("gmi_dialog", answer.dialog);
+      refresh(true);
+    },
     show: showStates,
     sort(button) {
       upwards = sortBy === button.dataset.value ? !upwards : true;

@@ -430,6 +430,38 @@ def test_cancelling_keeps_what_was_finished(tab: Tab) -> None:
     assert sorted(tab.running.samples().values()) == [0, 0, 4]
 
 
+def test_a_build_in_which_everything_failed_looks_like_a_failure_and_can_be_tried_again(
+    tab: Tab,
+) -> None:
+    names = list(tab.running.samples())
+    tab.running.host.unloadable = dict.fromkeys(names, "no <b> memory")
+    tab.ask("build", limit=4)
+    tab.running.queue.run_all()
+    said = tab.ask("state")
+    regions = {name: html for name, (_, html) in said["regions"].items()}
+    for name in ("build", "first"):
+        assert 'role="alert"' in regions[name]
+        assert '<details class="gmi-fold" open' in regions[name]
+        assert regions[name].count("No &lt;b&gt; memory") == len(names)
+    assert "Done" not in regions["build"]
+    assert "The build failed" in regions["strip"]
+    for _, html in said["rows"].values():  # each alone, and all together: see the script's estimate
+        assert "&quot;4&quot;: 4" in html
+        assert 'data-gmi="build-one"' in html
+
+    tab.running.host.unloadable = {}
+    tab.ask("build", limit=4)
+    tab.running.queue.run_all()
+    regions = {name: html for name, (_, html) in tab.ask("state")["regions"].items()}
+    assert set(tab.running.samples().values()) == {4}
+    assert "failed" not in regions["build"]
+    assert "failed" not in regions["strip"]
+
+
+def test_where_nothing_was_built_verify_says_so(tab: Tab) -> None:
+    assert "no specification yet" in tab.ask("verify")["dialog"]
+
+
 def test_a_build_that_waits_says_why_and_can_be_hurried(tab: Tab) -> None:
     tab.ask("build", limit=4)
     tab.bridge.waiting = "waiting until nobody generates <b>"

@@ -166,6 +166,14 @@ class ForgeServer(WebUIServer):
     tabs = ("Txt2img", "Img2img")
     checkpoint_field = ".model_selection input"
 
+    def arguments(self, port: int) -> list[str]:
+        # its gradio serves the data folder alone, and the page's own scripts lie in the checkout
+        return [
+            *super().arguments(port),
+            "--gradio-allowed-path",
+            os.environ[self.dir_variable],
+        ]
+
 
 class ReForgeServer(WebUIServer):
     """reForge: A1111's page with Forge's first backend."""
