@@ -78,7 +78,8 @@ class Harvests:
         is not begun again."""
         with self._lock:
             looked = self._looked
-        if looked or not self.service.host.image_folders():
+        host = self.service.host
+        if looked or not (host.image_folders() or host.preview_folders()):
             return self.state()
         return self.look()
 
@@ -148,7 +149,8 @@ class Harvests:
     def _look(self, rules: Rules) -> Survey:
         host = self.service.host
         installed = Installed(host.list_checkpoints(), host.hashed())
-        found = survey(host.image_folders(), installed, rules, self, self._stop.is_set)
+        folders = [*host.image_folders(), *host.preview_folders()]
+        found = survey(folders, installed, rules, self, self._stop.is_set)
         self._tell(survey=found, files=found.files)
         return found
 

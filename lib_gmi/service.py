@@ -85,7 +85,10 @@ class InstalledHost(Host, Protocol):
         """Better identities of files that were known by another one before: old → new."""
 
     def image_folders(self) -> list[Path]:
-        """Where the host keeps the images that it makes, and pictures beside checkpoints."""
+        """Where the host keeps the images that it makes."""
+
+    def preview_folders(self) -> list[Path]:
+        """Where pictures lie beside checkpoints: of use to a harvest, and nobody's output."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from conftest import SOURCE_ROOT, picture
 from standins.webui.webui import ALPHA, BETA, GAMMA
 
 from lib_gmi.errors import GMIError
+from lib_gmi.protocols import GenerationSettings
 
 if TYPE_CHECKING:
     from standins.webui.webui import WebUI
@@ -340,11 +342,42 @@ def test_whoever_generates_is_noticed_and_timed(webui: WebUI) -> None:
     guess = pace.seconds_per_sample()
     assert guess == 150.0, "on a processor"
     assert webui.runtime.politeness.look() is None
-    webui.img2img(picture(2, 77, 64), section(webui), False, 0, "", width=64, height=64, steps=5)
+    more: dict[str, Any] = {"width": 256, "height": 256, "steps": 8}
+    webui.img2img(picture(2, 77, 64), section(webui), False, 0, "", **more)
     assert webui.runtime.politeness.look() is not None
     measured = pace.seconds_per_sample()
     assert measured is not None
     assert measured != guess
+
+
+def test_loading_the_users_checkpoint_is_no_part_of_their_image(webui: WebUI) -> None:
+    from lib_gmi.a1111 import pace
+
+    webui.seen.while_loading = lambda _: threading.Event().wait(0.5)
+    more: dict[str, Any] = {"width": 512, "height": 512, "steps": 20}
+    title = webui.info(BETA).title
+    more["override_settings"] = {"sd_model_checkpoint": title}
+    webui.img2img(picture(2, 77, 64), section(webui), False, 0, "", **more)
+    assert webui.seen.loads == [BETA]
+    assert 0 < (pace.seconds_per_sample() or 0) < 0.4
+
+
+def test_tiny_images_say_nothing_of_sampling(webui: WebUI) -> None:
+    from lib_gmi.a1111 import pace
+
+    webui.img2img(picture(2, 77, 64), section(webui), False, 0, "", width=64, height=64, steps=2)
+    assert pace.seconds_per_sample() == 150.0
+
+
+def test_the_guess_is_of_what_the_samples_are_made_with(webui: WebUI) -> None:
+    from lib_gmi.a1111 import pace
+    from lib_gmi.a1111.bridge import WebUIBridge
+
+    small, large = GenerationSettings(64, 64, 2), GenerationSettings(512, 512, 20)
+    assert pace.seconds_per_sample([large]) == 150.0
+    assert pace.seconds_per_sample([small]) == 150.0 / 640
+    assert pace.seconds_per_sample([small, large]) == (150.0 + 150.0 / 640) / 2
+    assert WebUIBridge().seconds_per_sample() == pytest.approx(150.0 * 3 / (20 * 64))
 
 
 def test_upscaling_and_unknown_machines_are_not_timed(webui: WebUI) -> None:

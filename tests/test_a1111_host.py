@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import copy
 import json
 import os
 import subprocess
@@ -19,7 +19,6 @@ from standins.host import write_checkpoint
 from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
 
 from lib_gmi.errors import HostError
-from lib_gmi.hosts.webui_options import ChangedMeanwhileError
 from lib_gmi.protocols import GenerationRequest, GenerationSettings
 from lib_gmi.worker import StoppedError
 
@@ -83,9 +82,8 @@ def test_image_folders_are_those_of_the_options_also_where_they_were_never_chang
 
     folders = webui.host.image_folders()
 
-    assert folders[:2] == [tmp_path / "made", tmp_path / "chosen"]
-    assert webui.candidate(BETA).path is not None
-    assert webui.candidate(BETA).path.parent in folders  # type: ignore[union-attr]
+    assert folders == [tmp_path / "made", tmp_path / "chosen"]
+    assert webui.host.preview_folders() == [webui.models, webui.models / "anime"]
 
 
 def test_checkpoints_are_listed_with_their_facts(webui: WebUI) -> None:
@@ -196,7 +194,7 @@ def test_a_sample_does_not_change_what_the_user_works_with(webui: WebUI) -> None
     current = []
 
     def look(_: Any) -> None:
-        current.append(webui.host.current().name)
+        current.append(webui.elsewhere(lambda: webui.host.current().name))
 
     webui.seen.while_sampling = look
     generate(webui, BETA)
@@ -210,8 +208,9 @@ def test_what_the_user_chooses_while_a_sample_is_made_is_what_they_work_with(web
 
     def choose(_: Any) -> None:
         webui.seen.while_sampling = lambda _: None
-        webui.opts.data["sd_model_checkpoint"] = webui.info(GAMMA).title
-        current.append(webui.host.current().name)
+        title = webui.info(GAMMA).title
+        webui.elsewhere(lambda: webui.opts.data.update(sd_model_checkpoint=title))
+        current.append(webui.elsewhere(lambda: webui.host.current().name))
 
     webui.seen.while_sampling = choose
     generate(webui, BETA)
@@ -236,7 +235,7 @@ def test_an_image_is_made_by_the_checkpoint_with_the_settings(webui: WebUI) -> N
     assert (p.prompt, p.seed, p.subseed, p.steps) == ("picture number 1", 21, 0, 3)
     assert (p.cfg_scale, p.width, p.height) == (5.0, 64, 64)
     assert (p.sampler_name, p.scheduler) == ("Euler", "Karras")
-    assert (p.batch_size, p.n_iter, p.scripts) == (1, 1, None)
+    assert (p.batch_size, p.n_iter, p.scripts.scripts) == (1, 1, [])
     assert p.disable_extra_networks
     assert made["job"] == "Find Best Model"
 
@@ -264,8 +263,9 @@ def test_the_users_options_do_not_leak_into_samples_and_come_back(webui: WebUI, 
     before = dict(webui.opts.data)
     generate(webui)
     assert webui.seen.generated[0]["options"][key] == neutral
+    assert webui.opts.data == before
     webui.host.put_back()
-    assert {**webui.opts.data, "sd_checkpoint_hash": ""} == {**before, "sd_checkpoint_hash": ""}
+    assert chosen(webui.opts.data) == chosen(before)
 
 
 def test_every_neutral_option_is_the_one_that_is_neutral(webui: WebUI) -> None:
@@ -274,6 +274,7 @@ def test_every_neutral_option_is_the_one_that_is_neutral(webui: WebUI) -> None:
     labels = webui.opts.data_labels
     changed = {key for key in labels if options[key] != labels[key].default}
     assert changed == {"sd_model_checkpoint", "sd_checkpoint_hash", "randn_source"}
+    assert options["sd_checkpoint_hash"] == webui.info(BETA).sha256
 
 
 @pytest.mark.parametrize("name", [ALPHA, BETA])
@@ -366,33 +367,95 @@ def test_settings_that_are_saved_meanwhile_are_the_users_own(webui: WebUI) -> No
     webui.opts.CLIP_stop_at_last_layers = 2
     webui.opts.save(path)
     before = json.loads(path.read_text())
-    webui.seen.while_sampling = lambda _: webui.opts.save(path)
+    webui.seen.while_sampling = lambda _: webui.elsewhere(lambda: webui.opts.save(path) or True)
 
     generate(webui)
 
     assert chosen(json.loads(path.read_text())) == chosen(before)
 
 
-def test_the_settings_page_shows_the_users_own_values_meanwhile(webui: WebUI) -> None:
-    from lib_gmi.a1111 import settings_page
+#: How others look at an option: the settings page, the API, whoever copies or prints all of them.
+LOOKS = {
+    "page": lambda webui, key: webui.module("ui_settings").get_value_for_setting(key)["value"],
+    "attribute": lambda webui, key: getattr(webui.opts, key),
+    "get": lambda webui, key: webui.opts.data.get(key),
+    "copy": lambda webui, key: copy.deepcopy(webui.opts.data)[key],
+    "json": lambda webui, key: json.loads(json.dumps(webui.opts.data, indent=4))[key],
+    "compact": lambda webui, key: json.loads(json.dumps(webui.opts.data))[key],
+}
 
-    page = webui.module("ui_settings")
-    settings_page.register()
-    settings_page.register()
-    webui.opts.CLIP_stop_at_last_layers = 2
-    shown: list[Any] = []
-    webui.seen.while_sampling = lambda _: shown.extend(
-        (
-            webui.opts.CLIP_stop_at_last_layers,
-            page.get_value_for_setting("CLIP_stop_at_last_layers"),
-        )
-    )
 
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("moment", ["while_loading", "while_sampling"])
+def test_what_a_sample_is_made_with_is_never_visible_outside(
+    webui: WebUI, look: str, moment: str
+) -> None:
+    """A page that is opened just then would show our values, and save them with the next click."""
+    theirs = {"CLIP_stop_at_last_layers": 2, "sd_vae": "soft.vae.pt"}
+    webui.opts.data.update(theirs)
+    theirs["sd_model_checkpoint"] = webui.info(ALPHA).title
+    theirs["sd_checkpoint_hash"] = webui.opts.sd_checkpoint_hash
+    shown: list[dict[str, Any]] = []
+
+    def watch(_: Any) -> None:
+        see = LOOKS[look]
+        shown.append(webui.elsewhere(lambda: {key: see(webui, key) for key in theirs}))
+
+    setattr(webui.seen, moment, watch)
     generate(webui)
 
-    assert shown[0] == 1, "samples are made with one"
-    assert shown[1]["value"] == 2
-    assert page.get_value_for_setting("CLIP_stop_at_last_layers")["value"] == 2
+    assert shown == [theirs]
+    made = webui.seen.generated[0]["options"]
+    assert [made[key] for key in ("CLIP_stop_at_last_layers", "sd_vae")] == [1, "Automatic"]
+
+
+def test_options_that_nobody_has_set_are_seen_by_the_sample_alone(webui: WebUI) -> None:
+    del webui.opts.data["randn_source"]
+    seen: list[bool] = []
+    webui.seen.while_sampling = lambda _: seen.extend(
+        ("randn_source" in webui.opts.data, webui.elsewhere(lambda: [*webui.opts.data])
+         .count("randn_source") == 0)
+    )  # fmt: skip
+    generate(webui)
+    assert seen == [True, True]
+
+
+def test_the_bar_for_all_jobs_does_not_go_on_counting(webui: WebUI) -> None:
+    bar = webui.module("shared").total_tqdm
+    counted: list[int] = []
+    webui.seen.while_sampling = lambda _: counted.append(bar._steps)
+    generate(webui)
+    generate(webui)
+    assert counted == [1, 1]
+    assert bar._steps == 0
+
+
+def test_trouble_is_in_the_log_once_with_its_trace(
+    webui: WebUI, caplog: pytest.LogCaptureFixture
+) -> None:
+    webui.seen.memory = ValueError("shapes differ")
+    with pytest.raises(HostError, match="shapes differ"):
+        generate(webui)
+    (record,) = [r for r in caplog.records if "Find Best Model" in r.getMessage()]
+    assert "anime/beta" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[1] is webui.seen.memory
+
+
+def test_time_that_goes_to_people_is_told_from_sampling(webui: WebUI) -> None:
+    host = webui.host
+    with host.session(webui.candidate(BETA)) as session:
+        session.prepare([request()], SETTINGS)
+        assert webui.seen.loads == [BETA], "not with the first sample"
+        before = host.waited
+        session.generate(request(), SETTINGS)
+        assert host.waited - before < 0.05
+        webui.txt2img()  # which takes another checkpoint
+        webui.seen.while_loading = lambda _: threading.Event().wait(0.2)
+        host.before_image = lambda: threading.Event().wait(0.2)
+        before = host.waited
+        session.generate(request(), SETTINGS)
+        assert 0.4 <= host.waited - before < 5
 
 
 # -- nothing is left behind -----------------------------------------------------------------------
@@ -461,7 +524,7 @@ def test_a_checkpoint_that_the_user_chooses_meanwhile_is_theirs(webui: WebUI, mo
     def choose(_: Any) -> None:
         setattr(webui.seen, moment, lambda _: None)
         threads.append(webui.in_another_thread(lambda: webui.choose(GAMMA)))
-        while webui.opts.data["sd_model_checkpoint"] != webui.info(GAMMA).title:
+        while webui.elsewhere(lambda: webui.chosen) != GAMMA:
             threading.Event().wait(0.001)
 
     setattr(webui.seen, moment, choose)
@@ -473,34 +536,18 @@ def test_a_checkpoint_that_the_user_chooses_meanwhile_is_theirs(webui: WebUI, mo
     assert webui.loaded == GAMMA
 
 
-def test_a_choice_that_spoils_every_attempt_is_reported(webui: WebUI) -> None:
-    choices = itertools.cycle((GAMMA, ALPHA))
-
-    def choose(_: Any) -> None:
-        webui.opts.data["sd_model_checkpoint"] = webui.info(next(choices)).title
-
-    webui.seen.while_sampling = choose
-    with pytest.raises(ChangedMeanwhileError, match="sd_model_checkpoint"):
-        generate(webui, BETA)
-    assert len(webui.seen.generated) == 3
-    assert webui.chosen == GAMMA
-
-
-def test_an_option_that_the_user_changes_meanwhile_is_theirs_and_the_sample_is_not_used(
+def test_an_option_that_the_user_changes_meanwhile_is_theirs_and_costs_no_image(
     webui: WebUI,
 ) -> None:
     webui.opts.data["CLIP_stop_at_last_layers"] = 2
-
-    def change(_: Any) -> None:
-        webui.seen.while_sampling = lambda _: None
-        webui.opts.set("CLIP_stop_at_last_layers", 4)
-
-    webui.seen.while_sampling = change
+    webui.seen.while_sampling = lambda _: webui.elsewhere(
+        lambda: webui.opts.set("CLIP_stop_at_last_layers", 4)
+    )
     assert same(generate(webui, BETA), 2)
     assert webui.opts.data["CLIP_stop_at_last_layers"] == 4
     assert webui.chosen == ALPHA
-    assert len(webui.seen.generated) == 2
-    assert webui.seen.generated[1]["options"]["CLIP_stop_at_last_layers"] == 1
+    (made,) = webui.seen.generated
+    assert made["options"]["CLIP_stop_at_last_layers"] == 1
 
 
 def test_an_option_that_has_nothing_to_do_with_it_does_not_cost_an_image(webui: WebUI) -> None:

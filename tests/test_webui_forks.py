@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+import json
 import sys
 import threading
 from dataclasses import replace
@@ -17,6 +19,7 @@ from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
 from lib_gmi.checkpoints import CheckpointFacts, inspect
 from lib_gmi.errors import HostError
 from lib_gmi.hosts import webui_forks as forks
+from lib_gmi.hosts.webui_options import ChangedMeanwhileError, options_for
 from lib_gmi.hosts.webui_samplers import (
     host_sampler,
     host_samplers,
@@ -63,14 +66,12 @@ def test_forge(forge: WebUI) -> None:
     assert forks.loads_lazily()
 
 
-def test_reforge(webui: WebUI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module(tmp_path, "modules_forge/__init__.py")
-    monkeypatch.syspath_prepend(str(tmp_path))
+def test_reforge(reforge: WebUI) -> None:
     assert forks.program() == "reForge"
     assert not forks.loads_lazily()
-    generate(webui)
-    webui.host.switch(webui.candidate(GAMMA))
-    assert webui.loaded == GAMMA
+    generate(reforge)
+    reforge.host.switch(reforge.candidate(GAMMA))
+    assert reforge.loaded == GAMMA
 
 
 def test_sdnext(webui: WebUI, tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_a_choice_made_in_forge_meanwhile_is_kept(forge: WebUI) -> None:
     def choose(_: Any) -> None:
         forge.seen.while_sampling = lambda _: None
         main_entry = importlib.import_module("modules_forge.main_entry")
-        main_entry.checkpoint_change(forge.info(GAMMA).title, save=False)
+        forge.elsewhere(lambda: main_entry.checkpoint_change(GAMMA, save=False))
 
     forge.opts.data["CLIP_stop_at_last_layers"] = 3
     forge.seen.while_sampling = choose
@@ -171,6 +172,163 @@ def test_a_choice_made_in_forge_meanwhile_is_kept(forge: WebUI) -> None:
     assert forge.chosen == GAMMA
     assert forge.opts.data["CLIP_stop_at_last_layers"] == 3
     assert forge.txt2img().sd_model_hash == forge.info(GAMMA).shorthash
+
+
+def test_a_choice_in_forge_that_spoils_every_attempt_is_reported(forge: WebUI) -> None:
+    choices = itertools.cycle((GAMMA, ALPHA))
+    main_entry = importlib.import_module("modules_forge.main_entry")
+    forge.seen.while_sampling = lambda _: forge.elsewhere(
+        lambda: main_entry.checkpoint_change(next(choices), save=False)
+    )
+    with pytest.raises(ChangedMeanwhileError, match="another checkpoint was chosen"):
+        generate(forge, BETA)
+    assert len(forge.seen.generated) == 3
+    assert forge.chosen == GAMMA
+
+
+def test_forge_keeps_a_checkpoint_for_all_its_images(forge: WebUI) -> None:
+    """Forge unloads what is loaded whenever it sees an option of the loader change."""
+    with forge.host.session(forge.candidate(BETA)) as session:
+        for seed in range(4):
+            session.generate(GenerationRequest("p01", "a picture", "", seed), SETTINGS)
+    assert forge.seen.loads == [BETA]
+    assert forge.seen.unloads == 0
+
+
+def test_what_the_user_generates_between_two_images_in_forge_is_their_own(forge: WebUI) -> None:
+    with forge.host.session(forge.candidate(BETA)) as session:
+        session.generate(GenerationRequest("p01", "a picture", "", 1), SETTINGS)
+        assert forge.txt2img().sd_model_hash == forge.info(ALPHA).shorthash
+        session.generate(GenerationRequest("p02", "a picture", "", 2), SETTINGS)
+    assert [made["checkpoint"] for made in forge.seen.generated] == [BETA, ALPHA, BETA]
+    assert forge.seen.loads == [BETA, ALPHA, BETA]
+
+
+def test_modules_that_the_user_of_forge_has_chosen_are_in_no_profile(forge: WebUI) -> None:
+    main_entry = importlib.import_module("modules_forge.main_entry")
+    main_entry.module_list["other.safetensors"] = "/VAE/other.safetensors"
+    main_entry.modules_change(["other.safetensors"], save=False)
+    forge.opts.set("forge_unet_storage_dtype", "bnb-nf4")
+    main_entry.refresh_model_loading_parameters()
+    data = forge.module("sd_models").model_data
+    loaded: list[tuple[list[str], str | None]] = []
+
+    def look(_: Any) -> None:
+        used = data.sd_model.loaded_with
+        loaded.append((used["additional_modules"], used["unet_storage_dtype"]))
+
+    forge.seen.while_sampling = look
+    forge.txt2img()  # of the same checkpoint, with the user's own modules
+    generate(forge, ALPHA)
+    forge.txt2img()
+    theirs = (["/VAE/other.safetensors"], "nf4")
+    assert loaded == [theirs, ([], None), theirs]
+    assert forge.opts.data["forge_additional_modules"] == ["/VAE/other.safetensors"]
+
+
+def test_prompts_are_not_remembered_across_text_encoders(forge: WebUI) -> None:
+    """Forge remembers them by checkpoint and words alone."""
+    processing = forge.module("processing").StableDiffusionProcessing
+    main_entry = importlib.import_module("modules_forge.main_entry")
+    main_entry.module_list["other.safetensors"] = "/VAE/other.safetensors"
+    main_entry.modules_change(["other.safetensors"], save=False)
+    processing.cached_c = processing.cached_uc = [(), "the user's", {}]
+    seen: list[Any] = []
+
+    def look(_: Any) -> None:
+        seen.append(processing.cached_uc[1])
+        processing.cached_uc = [(), "ours", {}]
+
+    forge.seen.while_sampling = look
+    generate(forge, ALPHA)
+    assert seen == [None]
+    assert processing.cached_uc == [None, None, None]
+    del processing.cached_c, processing.cached_uc
+
+
+def test_a_file_without_text_encoder_keeps_what_the_user_has_chosen(
+    forge: WebUI, tmp_path: Path
+) -> None:
+    write_headers(forge.models / "flux.safetensors", FLUX_DEV)
+    chosen = {"forge_additional_modules": ["/text_encoder/t5.safetensors"]}
+    assert options_for(SETTINGS) | chosen != options_for(SETTINGS)
+    bare = options_for(SETTINGS, bare=True)
+    assert not {"forge_additional_modules", "forge_unet_storage_dtype"} & bare.keys()
+    facts = inspect(forge.models / "flux.safetensors")
+    assert forks.is_bare(facts, forge.models / "flux.safetensors")
+
+
+def test_what_is_saved_is_what_forges_list_holds(forge: WebUI) -> None:
+    """A title with a hash is none of its entries, and would show an empty list."""
+    forge.host.switch(forge.candidate(GAMMA))
+    assert forge.info(GAMMA).title != GAMMA
+    assert forge.opts.data["sd_model_checkpoint"] == GAMMA
+    saved = json.loads((forge.data / "config.json").read_text())
+    assert saved["sd_model_checkpoint"] in forge.module("sd_models").checkpoint_tiles()
+    assert forge.host.title_of(BETA) == BETA
+    forge.opts.data["sd_model_checkpoint"] = forge.info(GAMMA).title  # as we once saved it
+    forge.host.switch(forge.candidate(GAMMA))
+    assert forge.opts.data["sd_model_checkpoint"] == GAMMA
+
+
+def test_short_titles_are_saved_where_the_list_holds_them(webui: WebUI) -> None:
+    def tiles(use_short: bool = False) -> list[str]:
+        infos = webui.module("sd_models").checkpoints_list.values()
+        return [info.name_for_extra if use_short else info.title for info in infos]
+
+    webui.module("sd_models").checkpoint_tiles = tiles
+    info = webui.module("options").OptionInfo(True)
+    webui.opts.add_option("sd_checkpoint_dropdown_use_short", info)
+    webui.host.switch(webui.candidate(BETA))
+    assert (webui.opts.data["sd_model_checkpoint"], webui.loaded) == ("beta", BETA)
+
+
+def test_an_older_list_knows_no_short_titles(webui: WebUI) -> None:
+    def tiles() -> list[str]:
+        return [info.title for info in webui.module("sd_models").checkpoints_list.values()]
+
+    webui.module("sd_models").checkpoint_tiles = tiles
+    webui.host.switch(webui.candidate(BETA))
+    assert webui.opts.data["sd_model_checkpoint"] == webui.info(BETA).title
+
+
+# -- reForge --------------------------------------------------------------------------------------
+
+
+def test_reforge_looks_through_scripts_without_asking_whether_there_are_any(
+    reforge: WebUI,
+) -> None:
+    generate(reforge)
+    (made,) = reforge.seen.generated
+    assert made["p"].scripts.alwayson_scripts == []
+    assert made["p"].script_args == []
+
+
+def test_a_text_encoder_that_the_user_of_reforge_has_chosen_is_in_no_profile(
+    reforge: WebUI,
+) -> None:
+    """reForge takes it while it loads, and later asks only whether that file is loaded."""
+    reforge.opts.data["sd_text_encoder"] = "other"
+    reforge.choose(GAMMA)
+    reforge.choose(ALPHA)
+    reforge.seen.loads.clear()
+    used: list[str] = []
+    models = reforge.module("sd_models")
+    reforge.seen.while_sampling = lambda _: used.append(models.model_data.sd_model.text_encoder)
+    reforge.txt2img()
+    with reforge.host.session(reforge.candidate(ALPHA)) as session:
+        for seed in range(2):
+            session.generate(GenerationRequest("p01", "a picture", "", seed), SETTINGS)
+    reforge.txt2img()
+    assert used == ["other", "Automatic", "Automatic", "other"]
+    assert reforge.seen.loads == [ALPHA, ALPHA], "once for us, once for the user"
+
+
+def test_reforge_loads_nothing_twice_where_no_text_encoder_is_chosen(reforge: WebUI) -> None:
+    generate(reforge, ALPHA)
+    generate(reforge, ALPHA)
+    reforge.txt2img()
+    assert reforge.seen.loads == []
 
 
 def test_a_choice_in_forge_that_is_gone_does_not_lose_the_other_options(forge: WebUI) -> None:

@@ -59,9 +59,8 @@ def _tabs() -> list[tuple[Any, str, str]]:
 
 
 def _before_ui() -> None:
-    from . import settings_page, xyz
+    from . import xyz
 
-    settings_page.register()
     xyz.register()
 
 

@@ -122,7 +122,9 @@ class WebUIBridge:
         runtime().queue.hurry()
 
     def seconds_per_sample(self) -> float | None:
-        return pace.seconds_per_sample()
+        service = runtime().service
+        buildable = [s.candidate for s in service.states() if s.state != "unsupported"]
+        return pace.seconds_per_sample([service.settings(c) for c in buildable])
 
     # -- previews ---------------------------------------------------------------------------------
 

@@ -103,6 +103,7 @@ def _make() -> Runtime:
         finally:
             host.before_image = lambda: None
 
+    builds.waited = lambda: host.waited
     builds.waiting_for = lambda: queue.waiting_for or politeness.look()
     queue.work = work
     queue.before = politeness.hurry  # who asks for a build wants it now

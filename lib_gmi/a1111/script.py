@@ -55,7 +55,7 @@ class BestCheckpointScript(scripts.Script):  # type: ignore[misc]  # the web UI 
         self, p: Any, enabled: bool = False, sure: float = 0, pattern: str = "", *_: Any
     ) -> None:
         """Choose the checkpoint; trouble is told below the image and changes nothing."""
-        _notice(p)
+        _seen()
         images = getattr(p, "init_images", None)
         if not enabled or not images:
             return
@@ -68,6 +68,10 @@ class BestCheckpointScript(scripts.Script):  # type: ignore[misc]  # the web UI 
             said = "the checkpoint was not changed; the log says why"
         if hasattr(p, "comment"):
             p.comment(f"Find Best Model: {said}")
+
+    def before_process_batch(self, p: Any, *_: Any, **__: Any) -> None:
+        """The checkpoint is loaded, and the image begins."""
+        pace.begun(p)
 
     def postprocess(self, p: Any, processed: Any, *_: Any) -> None:
         """Learn how long images take here."""
@@ -126,11 +130,6 @@ class _PlainSection:
 
     def __exit__(self, *raised: Any) -> None:
         self._fold.__exit__(*raised)
-
-
-def _notice(p: Any) -> None:
-    pace.begun(p)
-    _seen()
 
 
 def _seen() -> None:

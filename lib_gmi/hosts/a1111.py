@@ -7,12 +7,14 @@ lock; between two images people's own work has its turn. Importing this module i
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import HostError
 from ..file_index import FileIndex
@@ -25,18 +27,22 @@ from .webui_options import (
     ChangedMeanwhileError,
     chosen_file,
     no_prompt_history,
-    options_borrowed,
     options_for,
+    options_of_this_thread,
 )
 from .webui_samplers import host_sampler, host_samplers, host_scheduler, host_schedulers
 
 if TYPE_CHECKING:
     from PIL import Image
 
+Result = TypeVar("Result")
+
 #: What the web UI calls the work that it does for us.
 JOB = "Find Best Model"
 #: Options that name folders of finished images.
 _IMAGES = ("outdir_samples", "outdir_txt2img_samples", "outdir_save")
+#: Options that say which VAE is loaded into a checkpoint that is loaded already.
+_VAE = ("sd_vae_overrides_per_model_preferences", "sd_vae")
 #: Seconds after each turn. Whoever waits for the queue has to wake up to take theirs, and the web
 #: UI's lock goes to whoever asks first.
 _COURTESY = 0.02
@@ -55,6 +61,8 @@ class A1111Host:
     Attributes:
         before_image: called before each image, without the queue lock; waits while people work.
         working: whether the queue lock is held for us right now.
+        waited: seconds that samples have waited for people so far: until they had finished, and
+            until the checkpoint was loaded again that they had replaced.
         sidecars: whether what lies beside a checkpoint's file tells which settings suit it.
     """
 
@@ -66,10 +74,9 @@ class A1111Host:
         self.before_image: Callable[[], None] = lambda: None
         self.sidecars: Callable[[], bool] = lambda: True
         self.working = False
+        self.waited = 0.0
         self._hashes: dict[str, str] = {}
         self._borrowed = False
-        #: While an image is generated: the file that is chosen for it, and the user's own choice.
-        self._lent: tuple[str, str | None] | None = None
         self._stop = False
 
     # -- what is installed ------------------------------------------------------------------------
@@ -87,8 +94,11 @@ class A1111Host:
         # by attribute: what was never changed has its default there, and is not among the data
         chosen = [getattr(shared.opts, key, None) for key in _IMAGES]
         folders = [Path(paths_internal.script_path) / str(folder) for folder in chosen if folder]
-        beside = dict.fromkeys(Path(info.filename).parent for info in _infos())
-        return [*dict.fromkeys(folders), *beside]
+        return [*dict.fromkeys(folders)]
+
+    def preview_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.preview_folders`."""
+        return [*dict.fromkeys(Path(info.filename).parent for info in _infos())]
 
     def hashed(self) -> dict[str, str]:
         """``quick:…`` → ``sha256:…`` of the files whose whole hash the web UI knows by now."""
@@ -138,12 +148,12 @@ class A1111Host:
         return self.overrides.apply(self.preset(candidate).settings, changes)
 
     def title_of(self, name: str) -> str:
-        """How the web UI's own list calls a checkpoint now; that changes with its hash.
+        """How the web UI's own list calls a checkpoint now; that may change with its hash.
 
         Raises:
             HostError: it is gone.
         """
-        return str(self._info(name).title)
+        return forks.listed_title(self._info(name))
 
     def path_of(self, name: str) -> Path:
         """The file of a checkpoint; cheap.
@@ -157,7 +167,7 @@ class A1111Host:
 
     @contextmanager
     def session(self, candidate: Candidate) -> Iterator[A1111Session]:
-        """Generate with a checkpoint; the web UI loads it with the first image.
+        """Generate with a checkpoint; the web UI loads it when the first images are asked for.
 
         What the user had loaded comes back with :meth:`put_back`, not after every session: a build
         would load it once a checkpoint for nothing. If the user generates something meanwhile, the
@@ -185,10 +195,11 @@ class A1111Host:
         """
         info = self._info(candidate.name)
         try:
-            loaded = forks.choose_checkpoint(info.title)
+            loaded = forks.choose_checkpoint(info)
         except HostError:
             raise
         except Exception as error:
+            logging.exception("Find Best Model: %s could not be loaded", candidate.title)
             reason = first_line(error)
             raise HostError(f"{candidate.title}: cannot be loaded ({reason}).") from error
         if loaded != info.filename:
@@ -203,10 +214,7 @@ class A1111Host:
 
         Something else may be loaded meanwhile, by a build for instance.
         """
-        chosen, lent = chosen_file(), self._lent
-        if lent is not None and chosen == lent[0]:
-            chosen = lent[1]
-        chosen = chosen or self.current_file()
+        chosen = chosen_file() or self.current_file()
         infos = [info for info in _infos() if info.filename == chosen]
         return self._candidate(infos[0]) if infos else None
 
@@ -231,6 +239,21 @@ class A1111Host:
 
     # -- inside -----------------------------------------------------------------------------------
 
+    def load(self, candidate: Candidate, settings: GenerationSettings) -> None:
+        """Load a checkpoint for images that are to follow, with the queue lock held.
+
+        Raises:
+            HostError: the web UI cannot load it.
+            StoppedError: somebody interrupted it.
+        """
+        self.take_turn()
+        self._work(candidate, settings, self._load)
+
+    def take_turn(self) -> None:
+        """Wait while people work."""
+        with self._waiting():
+            self.before_image()
+
     def generate(
         self,
         candidate: Candidate,
@@ -251,91 +274,171 @@ class A1111Host:
             ChangedMeanwhileError: it was made with what the user chose at that moment.
             StoppedError: somebody interrupted it, or it is not wanted any more.
         """
+        make = partial(self._process, candidate, request, settings)
+        image: Image.Image = self._work(candidate, settings, make, wanted)
+        return image
+
+    def _work(
+        self,
+        candidate: Candidate,
+        settings: GenerationSettings,
+        work: Callable[[Any, dict[str, Any]], Result],
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Result:
+        """Do something in our turn, with a checkpoint chosen for it and with our options."""
         from modules import shared
 
         with self._turn():
             if not wanted():
                 raise StoppedError
             self._borrowed = True
-            self._lent = (str(self._listed(candidate.name).filename), chosen_file())
             shared.state.begin(job=JOB)
             shared.state.textinfo = f"{JOB}: {candidate.title}"
             try:
-                image = forks.in_main_thread(lambda: self._process(candidate, request, settings))
+                done = forks.in_main_thread(lambda: self._chosen(candidate, settings, work))
                 if shared.state.interrupted or _stopping(shared.state):
                     raise StoppedError  # the image is only half denoised
             finally:
-                self._lent = None
                 shared.state.end()
-        return image
+                _reset_progress_bar()
+        return done
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """The queue lock, held by us and not by anybody whom a build should wait for."""
         from modules import call_queue
 
-        with call_queue.queue_lock:
-            self.working = True
-            try:
-                yield
-            finally:
-                self.working = False
+        with self._waiting():
+            call_queue.queue_lock.acquire()
+        self.working = True
+        try:
+            yield
+        finally:
+            self.working = False
+            call_queue.queue_lock.release()
         time.sleep(_COURTESY)
 
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """What takes its time in here is no part of a sample."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += time.monotonic() - started
+
+    def _chosen(
+        self,
+        candidate: Candidate,
+        settings: GenerationSettings,
+        work: Callable[[Any, dict[str, Any]], Result],
+    ) -> Result:
+        from modules import shared
+
+        info = self._listed(candidate.name)
+        options = options_for(settings, self._is_bare(candidate))
+        options["sd_model_checkpoint"] = info.title
+        # what is loaded for us says nothing of what the user has chosen
+        options["sd_checkpoint_hash"] = getattr(shared.opts, "sd_checkpoint_hash", "")
+        theirs = {key: getattr(shared.opts, key, None) for key in options}
+        vae = {key: options[key] for key in _VAE if options.get(key) != theirs.get(key)}
+        try:
+            with (
+                options_of_this_thread(options),
+                forks.generating_with(info, theirs) as changed,
+                no_prompt_history(),
+                _as_host_error(candidate.title),
+            ):
+                return self._verified(candidate, info, changed, lambda: work(info, vae))
+        finally:
+            if vae:
+                forks.reload_vae(info)
+
+    def _verified(
+        self,
+        candidate: Candidate,
+        info: Any,
+        changed: Callable[[], bool],
+        work: Callable[[], Result],
+    ) -> Result:
+        """Do something, and see that it was done with this checkpoint."""
+        try:
+            done = work()
+            loaded = self.current_file()
+            if loaded != info.filename:
+                raise _made_by_another(candidate.title, loaded)
+        except StoppedError:
+            raise
+        except Exception as error:
+            if changed():
+                raise _changed_meanwhile(candidate.title) from error
+            raise
+        if changed():
+            raise _changed_meanwhile(candidate.title)
+        return done
+
+    @staticmethod
+    def _load(*_: Any) -> None:
+        forks.load_now()
+
     def _process(
-        self, candidate: Candidate, request: GenerationRequest, settings: GenerationSettings
+        self,
+        candidate: Candidate,
+        request: GenerationRequest,
+        settings: GenerationSettings,
+        info: Any,
+        vae: dict[str, Any],
     ) -> Image.Image:
         from contextlib import closing
 
-        from modules import processing, shared
+        from modules import processing, scripts, shared
 
-        info = self._listed(candidate.name)
-        # first of all: a VAE is loaded into whatever is loaded, and that may be nothing
-        wanted = {"sd_model_checkpoint": info.title, **options_for(settings)}
-        with (
-            options_borrowed(wanted) as overrides,
-            forks.options_left_alone(),
-            no_prompt_history(),
-            _as_host_error(candidate.title),
-            closing(
-                processing.StableDiffusionProcessingTxt2Img(
-                    sd_model=shared.sd_model,
-                    prompt=request.text,
-                    negative_prompt=request.negative,
-                    styles=[],
-                    seed=request.seed,
-                    subseed=0,
-                    subseed_strength=0,
-                    width=settings.width or 512,
-                    height=settings.height or 512,
-                    steps=settings.steps or 20,
-                    cfg_scale=7.0 if settings.cfg is None else settings.cfg,
-                    restore_faces=False,
-                    tiling=False,
-                    do_not_save_samples=True,
-                    do_not_save_grid=True,
-                    override_settings=overrides,
-                    override_settings_restore_afterwards=False,
-                    **_sampling(settings),
-                )
-            ) as p,
-        ):
+        if self.current_file() != info.filename:
+            with self._waiting():  # somebody has generated with another one since
+                forks.load_now()
+        # loading may have told its hash, and with it another title
+        overrides = {"sd_model_checkpoint": shared.opts.sd_model_checkpoint, **vae}
+        with closing(
+            processing.StableDiffusionProcessingTxt2Img(
+                sd_model=shared.sd_model,
+                prompt=request.text,
+                negative_prompt=request.negative,
+                styles=[],
+                seed=request.seed,
+                subseed=0,
+                subseed_strength=0,
+                width=settings.width or 512,
+                height=settings.height or 512,
+                steps=settings.steps or 20,
+                cfg_scale=7.0 if settings.cfg is None else settings.cfg,
+                restore_faces=False,
+                tiling=False,
+                do_not_save_samples=True,
+                do_not_save_grid=True,
+                override_settings=overrides,
+                override_settings_restore_afterwards=False,
+                **_sampling(settings),
+            )
+        ) as p:
+            # nobody's scripts; reForge looks through them without asking whether there are any
+            p.scripts, p.script_args = scripts.ScriptRunner(), []
             p.disable_extra_networks = True  # a prompt is only ever a prompt
             guidance = settings.extra.get("guidance")
             if guidance is not None and hasattr(p, "distilled_cfg_scale"):
                 p.distilled_cfg_scale = float(guidance)
             processed = processing.process_images(p)
-            loaded = self.current_file()
-            if loaded != info.filename or not _same_hash(processed, info):
-                name = "nothing" if loaded is None else f"'{Path(loaded).name}'"
-                raise HostError(
-                    f"{candidate.title}: {name} generated instead of it; the web UI's log says why."
-                )
         if not processed.images:
             raise StoppedError
+        generated = getattr(processed, "sd_model_hash", None)
+        if generated and info.shorthash and generated != info.shorthash:
+            raise _made_by_another(candidate.title, self.current_file())
         image: Image.Image = processed.images[0]
         image.info.clear()  # the web UI writes the settings into it
         return image
+
+    def _is_bare(self, candidate: Candidate) -> bool:
+        path = candidate.path
+        return path is not None and forks.is_bare(self.files.facts(path), path)
 
     def _candidate(self, info: Any) -> Candidate:
         path = Path(info.filename)
@@ -376,18 +479,19 @@ class A1111Session:
         self._host, self._candidate = host, candidate
 
     def prepare(self, requests: Sequence[GenerationRequest], settings: GenerationSettings) -> None:
-        """Nothing: the web UI embeds each prompt when its turn comes."""
+        """Load the checkpoint; the web UI embeds each prompt when its turn comes."""
+        self._host.load(self._candidate, settings)
 
     def generate(self, request: GenerationRequest, settings: GenerationSettings) -> Image.Image:
         """See :meth:`A1111Host.generate`; waits while people work."""
         host, candidate = self._host, self._candidate
         for _ in range(_ATTEMPTS - 1):
-            host.before_image()
+            host.take_turn()
             try:
                 return host.generate(candidate, request, settings, lambda: not host.interrupted())
             except ChangedMeanwhileError:
                 continue  # what they chose is theirs to keep, and the build goes on
-        host.before_image()
+        host.take_turn()
         return host.generate(candidate, request, settings, lambda: not host.interrupted())
 
 
@@ -413,9 +517,24 @@ def _known_sha256(info: Any) -> str | None:
     return None if not known else f"sha256:{known}"
 
 
-def _same_hash(processed: Any, info: Any) -> bool:
-    generated = getattr(processed, "sd_model_hash", None)
-    return not generated or not info.shorthash or generated == info.shorthash
+def _made_by_another(title: str, loaded: str | None) -> HostError:
+    name = "nothing" if loaded is None else f"'{Path(loaded).name}'"
+    return HostError(f"{title}: {name} generated instead of it; the web UI's log says why.")
+
+
+def _changed_meanwhile(title: str) -> ChangedMeanwhileError:
+    return ChangedMeanwhileError(
+        f"{title}: another checkpoint was chosen while it generated. Try again."
+    )
+
+
+def _reset_progress_bar() -> None:
+    """The web UI's bar for all jobs goes on counting until somebody clears it."""
+    from modules import shared
+
+    bar = getattr(shared, "total_tqdm", None)
+    if bar is not None:
+        bar.clear()
 
 
 def _stopping(state: Any) -> bool:
@@ -451,4 +570,5 @@ def _as_host_error(title: str) -> Iterator[None]:
     except (HostError, StoppedError):
         raise
     except Exception as error:
+        logging.exception("Find Best Model: %s generated nothing", title)
         raise unusable(title, error, forks.program()) from error

@@ -85,8 +85,13 @@ class ComfyHost:
         """See :meth:`.service.InstalledHost.image_folders`."""
         import folder_paths
 
-        beside = folder_paths.get_folder_paths("checkpoints")
-        return [Path(folder) for folder in (folder_paths.get_output_directory(), *beside)]
+        return [Path(folder_paths.get_output_directory())]
+
+    def preview_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.preview_folders`."""
+        import folder_paths
+
+        return [Path(folder) for folder in folder_paths.get_folder_paths("checkpoints")]
 
     def hashed(self) -> dict[str, str]:
         """Of the files that :attr:`full_hashes` has read; ComfyUI itself hashes none."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,8 +42,7 @@ def loads_lazily() -> bool:
 
 def unsupported(facts: CheckpointFacts, path: Path) -> str | None:
     """Why this program cannot generate with a file that may be good elsewhere, or ``None``."""
-    bare = path.suffix.lower() == ".gguf" or facts.kind == "unet-only"
-    if bare and loads_lazily():
+    if is_bare(facts, path) and loads_lazily():
         if _additional_modules():
             return None
         return (
@@ -59,6 +58,11 @@ def unsupported(facts: CheckpointFacts, path: Path) -> str | None:
     if known or program() == "SD.Next":
         return None
     return f"{program()} cannot load checkpoints of the kind {facts.architecture}"
+
+
+def is_bare(facts: CheckpointFacts, path: Path) -> bool:
+    """Whether a file holds neither text encoder nor VAE."""
+    return path.suffix.lower() == ".gguf" or facts.kind == "unet-only"
 
 
 def in_main_thread(work: Callable[[], Result]) -> Result:
@@ -94,7 +98,21 @@ def loaded_file() -> str | None:
     return None if info is None else str(info.filename)
 
 
-def choose_checkpoint(title: str) -> str | None:
+def listed_title(info: Any) -> str:
+    """What the program's own list of checkpoints holds for one; anything else would empty it."""
+    from modules import sd_models, shared
+
+    short = bool(getattr(shared.opts, "sd_checkpoint_dropdown_use_short", False))
+    try:
+        entries = sd_models.checkpoint_tiles(short)
+    except TypeError:  # an older one has no short titles
+        entries = sd_models.checkpoint_tiles()
+    aliases = sd_models.checkpoint_aliases
+    found = [str(entry) for entry in entries if aliases.get(entry) is info]
+    return found[0] if found else str(info.title)
+
+
+def choose_checkpoint(info: Any) -> str | None:
     """Make a checkpoint the chosen one, for good, and load it. Takes the program's queue lock.
 
     Returns:
@@ -112,12 +130,14 @@ def choose_checkpoint(title: str) -> str | None:
     with call_queue.queue_lock:
         before = shared.opts.data.get("sd_model_checkpoint")
         try:
-            _choose(title)
+            _choose(listed_title(info))
             in_main_thread(load_now)
         except Exception:
             _choose(before)
             _forget_failure()
             raise
+        # loading may have told its hash, which is part of titles
+        shared.opts.data["sd_model_checkpoint"] = listed_title(info)
         shared.opts.save(shared.config_filename)
         return loaded_file()
 
@@ -143,6 +163,12 @@ def load_now() -> None:
         sd_models.reload_model_weights()
 
 
+def load_chosen() -> None:
+    """Load what the user has chosen, if something else is loaded. The caller holds the lock."""
+    if not loads_lazily():  # Forge loads it when it is needed
+        load_now()
+
+
 def _forget_failure() -> None:
     """Forge takes what it failed to load for loaded, and generates with nothing at all."""
     from modules import sd_models
@@ -152,95 +178,120 @@ def _forget_failure() -> None:
         data.forge_hash = ""
 
 
-def load_chosen() -> None:
-    """Load what the user has chosen, if something else is loaded. The caller holds the lock."""
-    if not loads_lazily():  # Forge loads it when it is needed
-        load_now()
+@contextmanager
+def generating_with(info: Any, theirs: Mapping[str, Any]) -> Iterator[Callable[[], bool]]:
+    """A checkpoint is the chosen one for the image that is made in this block.
+
+    Options tell which one, but each program also keeps what was chosen, or what it loaded with
+    other options: here it is ours, afterwards the user's. The caller holds the queue lock, and the
+    thread has options of its own.
+
+    Args:
+        info: the checkpoint.
+        theirs: the user's own values of the options that the thread has.
+
+    Yields:
+        Whether the user has chosen another checkpoint meanwhile, which was then used.
+    """
+    if loads_lazily():
+        with _forge_parameters(info) as changed:
+            yield changed
+        return
+    with _text_encoder_of_its_own(info, theirs.get("sd_text_encoder")):
+        yield lambda: False
 
 
-def options_left_alone() -> AbstractContextManager[Any]:
-    """While a checkpoint is loaded for an image, its loader does not make it the chosen one.
+@contextmanager
+def _forge_parameters(info: Any) -> Iterator[Callable[[], bool]]:
+    """Forge loads by parameters that it derives from options whenever people change those.
 
-    The loader would also write over what the user chooses while it reads the file.
+    It would also unload the model, and load it again, for each image that has other options than
+    the one before. Ours are the same for all images of a checkpoint, and so nothing is unloaded.
+    """
+    from modules import processing, sd_models, shared
+    from modules_forge import main_entry
+
+    data = sd_models.model_data
+    storage = getattr(main_entry, "forge_unet_storage_dtype_options", {})
+    kind, _ = storage.get(getattr(shared.opts, "forge_unet_storage_dtype", None), (None, False))
+    before = data.forge_loading_parameters
+    ours = {
+        **(before or {}),
+        "checkpoint_info": info,
+        "additional_modules": _additional_modules(),
+        "unet_storage_dtype": kind,
+    }
+    unload = getattr(processing, "need_global_unload", False)
+    if data.forge_hash != str(ours):
+        _forget_conditioning()
+    data.forge_loading_parameters, processing.need_global_unload = ours, False
+    try:
+        yield lambda: data.forge_loading_parameters is not ours
+    finally:
+        _forget_failure()
+        if data.forge_loading_parameters is ours:
+            data.forge_loading_parameters = before
+        if str(data.forge_loading_parameters) != str(ours):
+            _forget_conditioning()
+        processing.need_global_unload |= unload
+
+
+def _forget_conditioning() -> None:
+    """Prompts are remembered by checkpoint, whatever text encoders it was loaded with."""
+    from modules.processing import StableDiffusionProcessing as Processing
+
+    for name in ("cached_c", "cached_uc"):
+        if hasattr(Processing, name):
+            setattr(Processing, name, [None] * len(getattr(Processing, name)))
+
+
+#: On models of reForge that were loaded for us: the file, while the attribute that names it names
+#: another one.
+_FILE = "gmi_file"
+
+
+@contextmanager
+def _text_encoder_of_its_own(info: Any, theirs: str | None) -> Iterator[None]:
+    """reForge takes a text encoder when it loads a checkpoint, and asks only for the file later.
+
+    So the user's one has to go before our image, and comes back with their next one.
     """
     from modules import sd_models
 
-    found: Callable[[], AbstractContextManager[Any]] = getattr(
-        sd_models, "SkipWritingToConfig", nullcontext
-    )
-    return found()
-
-
-def set_beforehand(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Those overrides of an image that may be in force before the web UI applies them itself."""
-    if not loads_lazily():
-        return dict(overrides)
-    # Forge only loads another checkpoint if it sees the choice change
-    return {key: value for key, value in overrides.items() if key != "sd_model_checkpoint"}
-
-
-def settings_stamp() -> tuple[int, int] | None:
-    """Changes when the web UI's settings file is written."""
-    from modules import shared
-
-    try:
-        status = Path(shared.config_filename).stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
-def save_again(stamp: tuple[int, int] | None) -> None:
-    """Write the settings file once more if somebody did since, while options were borrowed."""
-    from modules import shared
-
-    if settings_stamp() == stamp:
+    if theirs in (None, "Automatic", "None"):
+        yield
         return
+    data = sd_models.model_data
+    mine = getattr(data.sd_model, _FILE, None) == info.filename
+    if mine:
+        data.sd_model.filename = info.filename
+    elif loaded_file() == info.filename:
+        sd_models.reload_model_weights(forced_reload=True)
+    _forget_conditioning()
     try:
-        shared.opts.save(shared.config_filename)
-    except Exception:
-        logging.exception("Find Best Model: the web UI's settings could not be saved again")
-
-
-def restore_options(before: Mapping[str, Any], absent: frozenset[str]) -> None:
-    """Put options back, without a word to the settings file. Never raises.
-
-    Args:
-        before: what they were.
-        absent: those that were not set at all.
-    """
-    from modules import shared
-
-    for key in absent:
-        shared.opts.data.pop(key, None)
-    try:
-        _follow_options(before, absent)
-    except Exception:  # a VAE that is gone, for instance; the user's own next image tells them
-        logging.exception("Find Best Model: what the user has chosen could not be loaded")
+        yield
     finally:
-        shared.opts.data.update(before)
+        model = data.sd_model
+        if loaded_file() == info.filename:
+            setattr(model, _FILE, info.filename)
+            model.filename = ""  # not what the user would have loaded
+        _forget_conditioning()
 
 
-def _follow_options(before: Mapping[str, Any], absent: frozenset[str]) -> None:
-    """Let the program notice that options are as before."""
-    from modules import sd_models, shared
+def reload_vae(info: Any) -> None:
+    """The user's own VAE, where a sample was made of the checkpoint that they work with.
 
-    if loads_lazily():
-        _forget_failure()
-        if _has("modules.sysinfo"):
-            from modules import sysinfo
+    Never raises. Another checkpoint brings its VAE along when it is loaded.
+    """
+    from modules import sd_models, sd_vae, shared
 
-            if hasattr(sysinfo, "set_config"):  # also tells Forge's loader
-                sysinfo.set_config(dict(before), save_config=False)
-        return
-    shared.opts.data.update(before)
     chosen = sd_models.checkpoint_aliases.get(shared.opts.data.get("sd_model_checkpoint"))
-    concerned = "sd_vae" in before or "sd_vae" in absent
-    # another checkpoint brings its VAE along when it is loaded
-    if concerned and chosen is not None and loaded_file() == str(chosen.filename):
-        from modules import sd_vae
-
+    if loads_lazily() or chosen is not info or loaded_file() != str(info.filename):
+        return
+    try:
         sd_vae.reload_vae_weights()
+    except Exception:  # it is gone, for instance; the user's own next image tells them
+        logging.exception("Find Best Model: the user's own VAE could not be loaded")
 
 
 def offered(wanted: Mapping[str, Any]) -> dict[str, Any]:

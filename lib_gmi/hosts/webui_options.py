@@ -1,8 +1,13 @@
-"""The web UI's options: what decides what an image shows is lent to us for one image at a time."""
+"""The web UI's options: those that decide what an image shows have other values for a sample.
+
+Other values for the *thread* that generates it, and for nobody else: pages, the API and the
+settings file go on with the user's own, who may change them at any time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,14 +58,30 @@ _NEUTRAL = {
     "dont_fix_second_order_samplers_schedule": False,
 }
 
+#: The like, for checkpoints that hold their text encoder and VAE.
+_WHOLE = {
+    "forge_additional_modules": [],
+    "forge_unet_storage_dtype": "Automatic",
+    "sd_text_encoder": "Automatic",
+    "sd_unet": "Automatic",
+}
+
 
 class ChangedMeanwhileError(HostError):
-    """The user changed a setting while an image was generated: the image is worth nothing."""
+    """The user chose another checkpoint while an image was generated, and got that instead."""
 
 
-def options_for(settings: GenerationSettings) -> dict[str, Any]:
-    """The web UI's options for these settings, whatever the user's own are."""
+def options_for(settings: GenerationSettings, bare: bool = False) -> dict[str, Any]:
+    """The web UI's options for these settings, whatever the user's own are.
+
+    Args:
+        settings: to generate with.
+        bare: the file holds no text encoder and no VAE: those that the user has chosen are needed,
+            and the memory that they leave.
+    """
     own: dict[str, Any] = {"CLIP_stop_at_last_layers": settings.clip_skip or 1}
+    if not bare:
+        own |= _WHOLE
     if settings.vae is not None:
         own["sd_vae"] = settings.vae
     if settings.extra.get("prediction") == "v":
@@ -68,64 +89,54 @@ def options_for(settings: GenerationSettings) -> dict[str, Any]:
     return forks.offered({**_NEUTRAL, **own})
 
 
-@contextmanager
-def options_borrowed(wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Overrides for one image. Afterwards the user's own values are back.
+class OptionValues(dict[str, Any]):
+    """The values of the web UI's options, of which a thread may have some of its own.
 
-    The web UI could do that itself, but would undo what the user chose meanwhile, and forget
-    options that were never saved.
-
-    Raises:
-        ChangedMeanwhileError: the user chose something meanwhile; that is kept.
+    Takes the place of the dict that the web UI keeps them in. Whoever goes through all of them, to
+    save them for instance, sees the user's.
     """
+
+    def __getitem__(self, key: str) -> Any:
+        mine = _mine()
+        return mine[key] if key in mine else super().__getitem__(key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        mine = _mine()
+        if key in mine:  # of no consequence to anybody else, and gone with the image
+            mine[key] = value
+        else:
+            super().__setitem__(key, value)
+
+    def __contains__(self, key: object) -> bool:
+        return key in _mine() or super().__contains__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        mine = _mine()
+        return mine[key] if key in mine else super().get(key, default)
+
+
+@contextmanager
+def options_of_this_thread(values: Mapping[str, Any]) -> Iterator[None]:
+    """From here to the end of the block, this thread has these values of options."""
     from modules import shared
 
-    data, trouble, saved = shared.opts.data, None, forks.settings_stamp()
-    before = {key: data.get(key, _ABSENT) for key in wanted}
-    title = wanted["sd_model_checkpoint"]
-    changes = {key: value for key, value in wanted.items() if before[key] != value}
-    overrides = {"sd_model_checkpoint": title, **changes}
+    if not isinstance(shared.opts.data, OptionValues):
+        shared.opts.data = OptionValues(shared.opts.data)
+    before = _mine()
+    _threads.values = dict(values)
     try:
-        _LENT.update({key: before[key] for key in overrides if before[key] is not _ABSENT})
-        # all at once: the web UI's own way loads the user's VAE first, and asks whether settings
-        # are frozen although nothing is stored
-        data.update(forks.set_beforehand(overrides))
-        yield overrides
-    except Exception as error:
-        trouble = error
+        yield
     finally:
-        now = {key: data.get(key, _ABSENT) for key in wanted}
-        theirs = {k for k in wanted if not any(_same(k, now[k], v) for v in (before[k], wanted[k]))}
-        ours = {key for key in wanted.keys() - theirs if now[key] != before[key]}
-        absent = frozenset(key for key in ours if before[key] is _ABSENT)
-        forks.restore_options({key: before[key] for key in ours - absent}, absent)
-        _LENT.clear()
-        forks.save_again(saved)
-    taken_back = now["sd_model_checkpoint"] != title and not forks.loads_lazily()
-    if theirs or (trouble is not None and taken_back):
-        names = ", ".join(sorted(theirs or {"sd_model_checkpoint"}))
-        raise ChangedMeanwhileError(
-            f"{title}: settings were changed while it generated ({names}). Try again."
-        ) from trouble
-    if trouble is not None:
-        raise trouble
+        _threads.values = before
 
 
-_ABSENT = object()
-#: The user's own values of options that hold ours for the moment.
-_LENT: dict[str, Any] = {}
+# not in an OptionValues: whoever copies one, copies what it holds and nothing of a thread
+_threads = threading.local()
 
 
-def lent_options() -> dict[str, Any]:
-    """The user's own values of options that hold ours while an image is generated."""
-    return dict(_LENT)
-
-
-def _same(key: str, left: Any, right: Any) -> bool:
-    """Whether two values of an option mean the same; a checkpoint has several titles."""
-    if key != "sd_model_checkpoint" or left == right:
-        return bool(left == right)
-    return _file_of(left) is not None and _file_of(left) == _file_of(right)
+def _mine() -> dict[str, Any]:
+    found: dict[str, Any] | None = getattr(_threads, "values", None)
+    return {} if found is None else found
 
 
 @contextmanager
@@ -144,13 +155,7 @@ def no_prompt_history() -> Iterator[None]:
 
 def chosen_file() -> str | None:
     """The file that the user has chosen, whether or not it is loaded."""
-    from modules import shared
+    from modules import sd_models, shared
 
-    return _file_of(shared.opts.data.get("sd_model_checkpoint"))
-
-
-def _file_of(title: Any) -> str | None:
-    from modules import sd_models
-
-    info = sd_models.checkpoint_aliases.get(title)
+    info = sd_models.checkpoint_aliases.get(shared.opts.data.get("sd_model_checkpoint"))
     return None if info is None else str(info.filename)

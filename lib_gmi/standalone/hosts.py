@@ -59,6 +59,10 @@ class ImageFolder(FolderHost):
         """See :meth:`.service.InstalledHost.image_folders`."""
         return []
 
+    def preview_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.preview_folders`."""
+        return []
+
     def hashed(self) -> dict[str, str]:
         return {}
 
@@ -221,6 +225,10 @@ class ListedLibrary:
 
     def image_folders(self) -> list[Path]:
         """See :meth:`.service.InstalledHost.image_folders`."""
+        return []
+
+    def preview_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.preview_folders`."""
         return []
 
     def hashed(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Real hosts, where there are any.
 
-``GMI_COMFYUI_DIR`` and ``GMI_COMFYUI_PYTHON`` name a ComfyUI; those with ``A1111``, ``FORGE``,
-``REFORGE`` for ``COMFYUI`` name web UIs. What takes the fixture ``webui`` runs in each web UI that is named.
+``GMI_COMFYUI_DIR`` and ``GMI_COMFYUI_PYTHON`` name a ComfyUI; the like with ``A1111``, ``FORGE``
+and ``REFORGE`` name web UIs. What takes the fixture ``webui`` runs in every one that is named.
 """
 
 from __future__ import annotations

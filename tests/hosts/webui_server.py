@@ -31,6 +31,9 @@ _ALWAYS = (
     "--skip-torch-cuda-test --skip-prepare-environment --skip-install --skip-python-version-check "
     "--api"
 )
+#: What is logged when a checkpoint has been loaded; reForge names it, and A1111 loads weights alone
+#: into a model that is there.
+_LOADED = re.compile(rb"^(?:Model|Weights) (?:.* )?loaded in ", re.MULTILINE)
 
 
 class WebUIServer(HostServer):
@@ -50,8 +53,6 @@ class WebUIServer(HostServer):
     needs_yaml: ClassVar[bool] = True
     #: Whether a checkpoint is loaded at the start, rather than with the first image.
     loads_at_start: ClassVar[bool] = True
-    #: What it logs when it has loaded a checkpoint.
-    loaded_line: ClassVar[str] = "Model loaded in"
     #: Whether its list of checkpoints, and so its settings, hold titles with a hash.
     titles_with_hash: ClassVar[bool] = True
     #: Names of the tabs in its page: of txt2img and img2img.
@@ -87,11 +88,12 @@ class WebUIServer(HostServer):
         # a request that comes too early can keep it from starting
         self.wait(lambda: self.said("Startup time:"), "the web UI did not start")
         if self.loads_at_start:
-            self.wait(lambda: self.said(self.loaded_line), "no checkpoint was loaded")
+            self.wait(self.loads, "no checkpoint was loaded")
 
     def loads(self) -> int:
         """How many checkpoints it has loaded since it was started."""
-        return self.log.read_bytes()[self._begin :].count(self.loaded_line.encode())
+        self.assert_alive()
+        return len(_LOADED.findall(self.log.read_bytes()[self._begin :]))
 
     def traces(self) -> list[str]:
         """Traces in its log, without those that it writes without us as well."""

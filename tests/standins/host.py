@@ -127,6 +127,10 @@ class StandInHost:
         """See :meth:`.service.InstalledHost.image_folders`."""
         return []
 
+    def preview_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.preview_folders`."""
+        return []
+
     def hashed(self) -> dict[str, str]:
         return dict(self.hashes)
 

@@ -24,7 +24,14 @@ PROMPTS = 6
 
 def _ours(name: str) -> bool:
     first = name.partition(".")[0]
-    if first in ("modules", "modules_forge", "gradio", "launch", "standin_forge"):
+    if first in (
+        "modules",
+        "modules_forge",
+        "gradio",
+        "launch",
+        "standin_forge",
+        "standin_reforge",
+    ):
         return True
     return name == "lib_gmi.a1111.script"  # derives from a class of the web UI
 
@@ -79,6 +86,19 @@ def webui(empty_webui: WebUI) -> WebUI:
     empty_webui.seen.loads.clear()
     empty_webui.seen.vaes.clear()
     return empty_webui
+
+
+@pytest.fixture
+def reforge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebUI]:
+    """The same as reForge, of which the user has loaded the first checkpoint."""
+    with _imitated(tmp_path / "webui", monkeypatch, STANDINS / "reforge") as found:
+        importlib.import_module("standin_reforge").become_reforge()
+        for style, name in enumerate((ALPHA, BETA, GAMMA), 1):
+            found.add(name, style)
+            found.change(name, **SMALL)
+        found.choose(ALPHA)
+        found.seen.loads.clear()
+        yield found
 
 
 @pytest.fixture

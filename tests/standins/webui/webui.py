@@ -39,7 +39,8 @@ class WebUI:
         from modules import call_queue, sd_models, sd_vae
 
         for key, load in (
-            ("sd_model_checkpoint", sd_models.reload_model_weights),
+            # looked up when it is called: forks have others
+            ("sd_model_checkpoint", lambda: sd_models.reload_model_weights()),  # noqa: PLW0108
             ("sd_vae", sd_vae.reload_vae_weights),
         ):
             self.opts.onchange(key, call_queue.wrap_queued_call(load), call=False)
@@ -113,9 +114,9 @@ class WebUI:
     def txt2img(self, prompt: str = "a cat", seed: int = 99, **more: Any) -> Any:
         """The user generates an image with what they have chosen."""
         processing = self.module("processing")
-        return self._queued(
-            processing.StableDiffusionProcessingTxt2Img(prompt=prompt, seed=seed, subseed=1, **more)
-        )
+        p = processing.StableDiffusionProcessingTxt2Img(prompt=prompt, seed=seed, subseed=1, **more)
+        p.scripts, p.script_args = self.module("scripts").ScriptRunner(), []
+        return self._queued(p)
 
     def img2img(self, image: Any, scripts: Any = None, *arguments: Any, **more: Any) -> Any:
         """The user generates from an image, with scripts and their arguments."""
@@ -137,6 +138,14 @@ class WebUI:
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         return thread
+
+    def elsewhere(self, work: Callable[[], Any]) -> Any:
+        """What somebody else's page or request does and gets, while another thread generates."""
+        got: list[Any] = []
+        thread = self.in_another_thread(lambda: got.append(work()))
+        thread.join(PATIENCE)
+        assert got, "it failed, or did not end"
+        return got[0]
 
     # -- ours -------------------------------------------------------------------------------------
 

@@ -166,6 +166,8 @@ def process_images_inner(p):
         if n == 0 and not cmd_opts.no_prompt_history:
             params = Path(paths_internal.data_path) / "params.txt"
             params.write_text(text, encoding="utf-8")
+        if p.scripts is not None:
+            p.scripts.before_process_batch(p, batch_number=n)
         image = _sampled(p, n)
         state.nextjob()
         if p.save_samples():
@@ -192,11 +194,12 @@ def _sampled(p, n):
             "checkpoint": model.sd_checkpoint_info.name,
             "vae": sd_vae.loaded_vae_file,
             "token_merging": model.applied_token_merged_ratio,
-            "options": dict(opts.data),
+            "options": {key: getattr(opts, key) for key in opts.data_labels},
             "job": state.job,
             "p": p,
         }
     )
+    shared.total_tqdm.update()
     seen.while_sampling(p)
     if seen.memory is not None:
         raise seen.memory

@@ -38,6 +38,9 @@ class Script:
     def before_process(self, p, *args):
         pass
 
+    def before_process_batch(self, p, *args, **kwargs):
+        pass
+
     def postprocess(self, p, processed, *args):
         pass
 
@@ -67,10 +70,12 @@ def load_scripts():
 class ScriptRunner:
     def __init__(self):
         self.scripts = []
+        self.alwayson_scripts = []
         self.inputs = [None]
 
     def initialize_scripts(self, is_img2img):
         self.scripts.clear()
+        self.alwayson_scripts.clear()
         for data in scripts_data:
             script = data.script_class()
             script.filename, script.is_img2img = data.path, is_img2img
@@ -78,6 +83,7 @@ class ScriptRunner:
             if script.show(is_img2img) is AlwaysVisible:
                 script.alwayson = True
                 self.scripts.append(script)
+                self.alwayson_scripts.append(script)
 
     def prepare_ui(self):
         self.inputs = [None]
@@ -95,6 +101,14 @@ class ScriptRunner:
                 script.before_process(p, *p.script_args[script.args_from : script.args_to])
             except Exception:
                 errors.report(f"Error running before_process: {script.filename}", exc_info=True)
+
+    def before_process_batch(self, p, **kwargs):
+        for script in self.scripts:
+            arguments = p.script_args[script.args_from : script.args_to]
+            try:
+                script.before_process_batch(p, *arguments, **kwargs)
+            except Exception:
+                errors.report(f"Error running before_process_batch: {script.filename}")
 
     def postprocess(self, p, processed):
         for script in self.scripts:

@@ -54,6 +54,10 @@ def replace_key(d, key, new_key, value):
     return d
 
 
+def checkpoint_tiles(use_short=False):
+    return [info.title for info in checkpoints_list.values()]
+
+
 def list_models():
     checkpoints_list.clear()
     checkpoint_aliases.clear()

@@ -1,7 +1,7 @@
 import sys
 from types import ModuleType
 
-from modules import options, shared_options, shared_state
+from modules import options, shared_options, shared_state, shared_total_tqdm
 from modules.shared_cmd_options import cmd_opts
 
 OptionInfo = options.OptionInfo
@@ -10,6 +10,7 @@ options_templates = dict(shared_options.options_templates)
 opts = options.Options(options_templates, set())
 state = shared_state.State()
 interrogator = None
+total_tqdm = shared_total_tqdm.TotalTQDM()
 
 
 class _Shared(ModuleType):

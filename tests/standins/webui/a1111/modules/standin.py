@@ -21,6 +21,7 @@ class Seen:
         unusable: names of checkpoints → what making a model of them raises.
         memory: what generating raises, if anything.
         loads: names of checkpoints in the order of loading.
+        unloads: how often a model was unloaded that was needed again (Forge).
         vaes: VAEs in the order of loading; ``None`` for a checkpoint's own.
         generated: what was in force when each image was generated.
         saved: files of images that were written.
@@ -35,6 +36,7 @@ class Seen:
     unusable: dict[str, Exception] = field(default_factory=dict)
     memory: Exception | None = None
     loads: list[str] = field(default_factory=list)
+    unloads: int = 0
     vaes: list[str | None] = field(default_factory=list)
     generated: list[dict[str, Any]] = field(default_factory=list)
     saved: list[str] = field(default_factory=list)

@@ -10,6 +10,8 @@ def set_config(req, is_api=False, run_callbacks=True, save_config=True):
             if v is not None and v not in sd_models.checkpoint_aliases:
                 raise RuntimeError(f"model {v!r} not found")
             changed |= main_entry.checkpoint_change(v, save=False, refresh=False)
+        elif k == "forge_additional_modules":
+            changed |= main_entry.modules_change(v, save=False, refresh=False)
         else:
             shared.opts.set(k, v, is_api=is_api, run_callbacks=run_callbacks)
     if changed:

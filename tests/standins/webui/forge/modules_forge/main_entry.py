@@ -1,15 +1,19 @@
 from pathlib import Path
 
-from modules import sd_models, shared
+from modules import processing, sd_models, shared
 
 module_list = {}
+forge_unet_storage_dtype_options = {"Automatic": (None, False), "bnb-nf4": ("nf4", False)}
 
 
 def refresh_model_loading_parameters():
+    storage = forge_unet_storage_dtype_options[shared.opts.forge_unet_storage_dtype]
     sd_models.model_data.forge_loading_parameters = {
         "checkpoint_info": sd_models.select_checkpoint(),
         "additional_modules": shared.opts.forge_additional_modules,
+        "unet_storage_dtype": storage[0],
     }
+    processing.need_global_unload = True
 
 
 def checkpoint_change(ckpt_name, save=True, refresh=True):
