@@ -19,6 +19,8 @@ def main() -> None:
         return
     if not hasattr(launch, "run_pip") or not hasattr(launch, "is_installed"):
         return
+    if hasattr(launch, "installer"):
+        return  # SD.Next, which is not supported
     if getattr(getattr(launch, "args", None), "skip_install", False):
         return
     for module, package in PACKAGES.items():

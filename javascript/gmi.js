@@ -9,6 +9,7 @@
   const TITLE = "Find Best Model";
   const NO_ANSWER = "No answer came. Is the program still running?";
   const PAUSE = 8500; // milliseconds more before the next poll, after one that got no answer
+  const UNHEARD = 20000; // milliseconds until gradio, which a button was pressed for, asks for the question
   const SLOW = 900000; // milliseconds that something may take that loads a checkpoint
   const POLL = 1500;
   const BATCH = 24; // samples fetched at a time
@@ -29,7 +30,7 @@
 
   /** Ask over a channel. Never rejects: what goes wrong is in the answer's `error`. */
   function ask(channel, body, timeout = 120000) {
-    const line = (channels[channel] = channels[channel] || { waiting: [], current: null, timer: 0 });
+    const line = (channels[channel] = channels[channel] || { waiting: [], current: null, timer: 0, taken: [] });
     return new Promise((resolve) => {
       line.waiting.push({ body: { ...body, id: ++serial }, resolve, timeout });
       next(channel);
@@ -41,11 +42,26 @@
     if (line.current || line.waiting.length === 0) return;
     line.current = line.waiting.shift();
     const button = byId(`gmi_${channel}`);
-    if (!button) return settle(channel, { error: NO_ANSWER });
-    line.timer = setTimeout(() => settle(channel, { error: NO_ANSWER }), line.current.timeout);
+    if (!button) return settle(channel, unanswered());
+    line.timer = setTimeout(() => settle(channel, unanswered()), line.current.timeout);
     const address = addressOf(button, channel);
     if (address) post(channel, address, line.current);
-    else button.click();
+    else press(channel, line.current);
+  }
+
+  /** Let gradio ask: it takes the question, and says what was answered, or that it is done. */
+  function press(channel, asked) {
+    byId(`gmi_${channel}`).click();
+    setTimeout(() => {
+      const line = channels[channel];
+      if (line.current === asked && !line.taken.includes(asked.body.id)) settle(channel, unanswered());
+    }, UNHEARD);
+  }
+
+  /** An answer that says that there is none, to be shown where the answer would be. */
+  function unanswered() {
+    const said = `<p class="gmi-kicker">That did not work</p><p>${NO_ANSWER}</p>`;
+    return { error: NO_ANSWER, html: `<div class="gmi-trouble" role="alert"><div>${said}</div></div>` };
   }
 
   // In a page as large as AUTOMATIC1111's, what gradio 3 and 4 do before and after a question takes
@@ -65,22 +81,33 @@
   }
 
   async function post(channel, { url, fn_index }, asked) {
-    const current = () => channels[channel].current === asked;
     let text = null;
+    let refused = false;
     try {
       const reply = await fetch(url, {
         method: "POST", headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ fn_index, data: [JSON.stringify(asked.body)], session_hash: `gmi-${session}` }),
       });
-      if (reply.status >= 400 && reply.status < 500) direct = false; // not taken, so it can be asked again
-      else text = (await reply.json()).data[0];
+      refused = reply.status >= 400 && reply.status < 500; // not taken, so it can be asked again
+      if (!refused) text = (await reply.json()).data[0];
     } catch (error) {
       console.debug(`${TITLE}:`, error);
     }
-    if (!current()) return;
-    if (!direct) byId(`gmi_${channel}`).click();
-    else answer(channel, text);
+    if (refused) direct = false;
+    if (channels[channel].current !== asked) return;
+    if (refused) press(channel, asked);
+    else settle(channel, answerTo(asked, parsed(text)));
   }
+
+  function parsed(text) {
+    try {
+      return JSON.parse(text);
+    } catch (error) {
+      return null;
+    }
+  }
+
+  const answerTo = (asked, said) => (said && said.id === asked.body.id ? said : unanswered());
 
   function settle(channel, answer) {
     const line = channels[channel];
@@ -94,21 +121,22 @@
   /** Called by gradio: the question that the hidden button was pressed for. */
   function take(channel) {
     const line = channels[channel];
-    return JSON.stringify(line && line.current ? line.current.body : {});
+    if (!line || !line.current) return "{}";
+    line.taken.push(line.current.body.id);
+    return JSON.stringify(line.current.body);
   }
 
-  /** Called by gradio: what Python said. An answer to an older question is nobody's any more. */
+  /**
+   * Called by gradio: what Python said. Where its own request failed, gradio calls this as well, with the answer before:
+   * then one of the questions that it took gets none, which is the oldest. An answer that came too late is nobody's.
+   */
   function answer(channel, text) {
     const line = channels[channel];
-    if (!line || !line.current) return;
-    let said = null;
-    try {
-      said = JSON.parse(text);
-    } catch (error) {
-      said = null;
-    }
-    if (said && said.id !== line.current.body.id) return;
-    settle(channel, said || { error: NO_ANSWER });
+    if (!line) return;
+    const said = parsed(text);
+    const at = line.taken.indexOf(said ? said.id : null);
+    const [id] = line.taken.splice(Math.max(at, 0), 1);
+    if (line.current && line.current.body.id === id) settle(channel, answerTo(line.current, said));
   }
 
   // -- drawing: only what changed is touched, so focus, scroll and open folds stay ----------------
@@ -184,8 +212,10 @@
   }
 
   function alarm(said) {
-    draw("trouble", said && said.error ? said.html || "" : "");
-    if (said && said.error && !said.html) toast(said.error);
+    const wrong = said && said.error;
+    draw("trouble", wrong ? said.html || "" : "");
+    if (wrong && !said.html) toast(said.error);
+    else if (wrong) region("trouble").scrollIntoView({ block: "nearest" }); // whoever scrolled down would not see it
   }
 
   // -- samples: fetched when they come into sight -------------------------------------------------
@@ -578,7 +608,7 @@
       wasVisible = true;
       return refresh(true);
     }
-    if (working && !asking && Date.now() - askedAt >= POLL) refresh(Date.now() - fullAt > 8000);
+    if ((working || inTrouble) && !asking && Date.now() - askedAt >= POLL) refresh(inTrouble || Date.now() - fullAt > 8000);
   }
 
   /** The page was drawn, or gradio drew it anew: then nothing of it is known any more. */
@@ -696,7 +726,8 @@
     const many = `${missing.length} ${missing.length === 1 ? "checkpoint" : "checkpoints"}, ${samples} ${samples === 1 ? "image" : "images"},`;
     line.textContent = samples > 0 ? `${many} ${time}` : "Nothing is missing for this choice.";
     byId("gmi_build_start").disabled = samples === 0;
-    byId("gmi_build_label").textContent = chosen ? "Build selected" : "Build missing";
+    const again = samples > 0 && rows.every((row) => lacks(row, passNow()) === 0 || row.dataset.state === "failed");
+    byId("gmi_build_label").textContent = said(chosen ? "Build selected" : again ? "Try again" : "Build missing");
   }
 
   /** So many samples that a build of this checkpoint has something to do. */
@@ -735,6 +766,14 @@
     alarm(said);
     if (said.dialog) overlay("gmi_dialog", said.dialog);
     refresh(true);
+    return said;
+  }
+
+  /** Put a prompt and settings into txt2img. What the user wrote into its negative prompt goes along, to stay there. */
+  async function sendPrompt(body) {
+    const own = app().querySelector("#txt2img_neg_prompt textarea");
+    const said = await ask("send", { ...body, negative: own ? own.value : "" });
+    if (!said.error) setTimeout(() => byId("gmi_paste").click(), 60); // gradio has to see the text first
     return said;
   }
 
@@ -830,9 +869,7 @@
     load: (button) => load(button.dataset.name),
     undo,
     async send(button) {
-      const said = await ask("send", { name: button.dataset.name, query });
-      alarm(said);
-      if (!said.error) setTimeout(() => byId("gmi_paste").click(), 60); // gradio has to see the text first
+      alarm(await sendPrompt({ name: button.dataset.name, query }));
     },
     samples: (button) => lookAt({ do: "samples", name: button.dataset.name }),
     async favourite(button) {
@@ -857,10 +894,11 @@
       await lookAt({ do: "share", query });
       button.disabled = false;
     },
-    "build-first"(button) {
+    async "build-first"(button) {
       button.disabled = true;
-      act({ do: "build", limit: Number(button.dataset.name) });
       showView("specifications");
+      await act({ do: "build", limit: Number(button.dataset.name) });
+      button.disabled = false;
     },
     async "build-start"(button) {
       button.disabled = true;
@@ -890,7 +928,16 @@
     "settings-preset": (button) => saveSettings(button.dataset.name, null),
     "preview-make": (button) => act({ do: "preview-make", name: button.dataset.name }),
     "preview-undo": (button) => act({ do: "preview-undo", name: button.dataset.name }),
-    verify: () => act({ do: "verify" }, SLOW),
+    async verify(button) {
+      button.disabled = true;
+      const dialog = overlay("gmi_dialog", '<p class="gmi-waiting" role="status"><span>Every specification is read whole. That can take a while.</span></p>');
+      const answer = await ask("act", { do: "verify" }, SLOW);
+      button.disabled = false;
+      if (dialog.open) dialog.close();
+      alarm(answer);
+      if (answer.dialog) overlay("gmi_dialog", answer.dialog);
+      refresh(true);
+    },
     show: showStates,
     sort(button) {
       upwards = sortBy === button.dataset.value ? !upwards : true;
@@ -1084,7 +1131,7 @@
 
   window.gmi = {
     take, answer, send,
-    parts: { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, refresh, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current: () => current },
+    parts: { actions, changes, on, ask, sendPrompt, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, refresh, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current: () => current },
   };
 
   function look() {

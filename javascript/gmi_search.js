@@ -7,7 +7,7 @@
   const gmi = window.gmi;
   if (!gmi) return setTimeout(begin, 50); // the program may load scripts in any order
   if (gmi.search) return;
-  const { actions, changes, on, ask, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, refresh, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current } = gmi.parts;
+  const { actions, changes, on, ask, sendPrompt, alarm, all, byId, dataUrl, draw, fetchPictures, fromAddress, inside, isImage, newKey, parse, pressed, refresh, region, root, showView, toast, visible, carriesImage, focusFirst, showLoaded, current } = gmi.parts;
 
   const AGAIN = 1200; // milliseconds until the next look at what is being read
   const PAUSE = 600; // after the last line of a sketch
@@ -395,11 +395,8 @@
       scrollUp();
     },
     async "search-send"(button) {
-      const answer = await ask("send", { search: key, name: button.dataset.name, hit: Number(button.dataset.hit) || null });
-      alarm(answer);
-      if (answer.error) return;
-      for (const dialog of all("dialog[open]")) dialog.close();
-      setTimeout(() => byId("gmi_paste").click(), 60); // gradio has to see the text first
+      for (const dialog of all("dialog[open]")) dialog.close(); // what is wrong would stand behind it
+      alarm(await sendPrompt({ search: key, name: button.dataset.name, hit: Number(button.dataset.hit) || null }));
     },
     async "search-load"(button) {
       byId("gmi_lightbox").close();
@@ -418,6 +415,7 @@
     async "search-read"(button) {
       button.disabled = true;
       drawFolders(await ask("act", { do: "search-read", name: button.dataset.name }));
+      button.disabled = false;
     },
     async "search-cancel"() {
       drawFolders(await ask("act", { do: "search-cancel" }));

@@ -371,6 +371,8 @@ def described(making: Making | None) -> dict[str, Any]:
         return {}
     settings = {name: value for name, value in vars(making.settings).items() if value is not None}
     seed = settings.pop("seed", None)
+    if making.negative:
+        settings["negative"] = making.negative[:_MOST_TEXT]
     mention = making.checkpoint
     about: dict[str, Any] = {
         "prompt": plain_prompt(making.prompt or "")[:_MOST_TEXT],

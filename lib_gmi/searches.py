@@ -122,8 +122,15 @@ class Searches:
         Args:
             query: what is looked for.
             start: begin to read if not.
+
+        Raises:
+            MissingExtraError: a text is given and the text encoder is not installed: said before
+                samples are read for an answer that cannot come.
         """
-        embeddings = self.searcher().embeddings
+        searcher = self.searcher()
+        if start and "text" in query.parts:
+            searcher.texts([query.text.strip()])
+        embeddings = searcher.embeddings
         lines = "sketch" in query.parts
         missing = self.service.uncopied() or embeddings.missing()
         if not missing and (not lines or embeddings.missing(True) == 0):

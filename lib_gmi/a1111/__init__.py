@@ -10,11 +10,21 @@ from typing import Any
 TITLE = "Find Best Model"
 
 
-def start() -> None:
-    """Register everything with the web UI. Called each time that it loads its scripts."""
+def start() -> type[Any] | None:
+    """Register everything with the web UI. Called each time that it loads its scripts.
+
+    Returns:
+        The class of our script, which the web UI looks for in the file that calls this; ``None``
+        where the web UI is not supported, and nothing was registered.
+    """
+    from .unsupported import refused
+
+    if refused():
+        return None
     from modules import script_callbacks
 
     from . import options
+    from .script import BestCheckpointScript
 
     for register, callback in (
         (script_callbacks.on_ui_settings, options.register),
@@ -24,6 +34,7 @@ def start() -> None:
         (script_callbacks.on_script_unloaded, _unloaded),
     ):
         register(_harmless(callback))
+    return BestCheckpointScript
 
 
 def _harmless(callback: Callable[..., Any]) -> Callable[..., Any]:

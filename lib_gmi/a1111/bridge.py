@@ -97,10 +97,12 @@ class WebUIBridge:
             )
         return str(text).strip()
 
-    def infotext(self, name: str, prompt: str) -> str:
+    def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         running = runtime()
         candidate = running.service.installed(name)
         settings = running.service.settings(candidate)
+        if negative.strip():
+            settings = replace(settings, negative=negative.strip())
         text = worded(prompt, settings, running.service.prompt_set)
         return infotext(text, settings, candidate)
 

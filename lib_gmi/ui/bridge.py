@@ -97,8 +97,14 @@ class Bridge(Protocol):
             HostError: the program's interrogator does not work.
         """
 
-    def infotext(self, name: str, prompt: str) -> str:
-        """A prompt with the settings that suit a checkpoint, in the form that txt2img reads."""
+    def infotext(self, name: str, prompt: str, negative: str = "") -> str:
+        """A prompt with the settings that suit a checkpoint, in the form that txt2img reads.
+
+        Args:
+            name: of the checkpoint.
+            prompt: in words.
+            negative: takes the place of the negative prompt that suits the checkpoint.
+        """
 
     def preview_exists(self, name: str) -> bool:
         """Whether a picture lies beside a checkpoint's file already."""

@@ -10,6 +10,7 @@ from .parts import bar, button, fold, thumb, trouble
 
 #: Before the first image was made.
 UNKNOWN = "How long that takes is known after the first image."
+_FAILED = "The build failed"
 
 
 def pace_of(library: dict[str, Any], guess: float | None) -> float | None:
@@ -19,9 +20,12 @@ def pace_of(library: dict[str, Any], guess: float | None) -> float | None:
 
 
 def strip(build: dict[str, Any], waiting_for: str | None) -> Html:
-    """The build in one line, beside the tab's views; empty when there is none."""
+    """The build in one line, beside the tab's views; empty when there is none.
+
+    One in which everything failed stays there until the next one begins.
+    """
     if build["state"] == "idle":
-        return together()
+        return _failed_strip(build) if build["failed"] else together()
     paused = build["state"] == "paused"
     share = build["done"] / build["total"] if build["total"] else 0.0
     label = "Building is paused" if paused else "Waiting" if waiting_for else "Building"
@@ -36,6 +40,20 @@ def strip(build: dict[str, Any], waiting_for: str | None) -> Html:
         tag("span", None, label),
         bar(share, "Progress of building"),
         tag("span", {"class": "gmi-strip-count"}, f"{build['done']} / {build['total']}"),
+    )
+
+
+def _failed_strip(build: dict[str, Any]) -> Html:
+    return tag(
+        "button",
+        {
+            "type": "button",
+            "class": "gmi-strip gmi-failed",
+            "data-gmi": "view-specifications",
+            "title": build["message"],
+        },
+        icon("alert"),
+        tag("span", None, _FAILED),
     )
 
 
@@ -97,19 +115,19 @@ def _choose(library: dict[str, Any], guess: float | None) -> Html:
             ),
             button("Verify all", "verify", "gmi-button gmi-quiet", title="Reads every file whole"),
         ),
-        _report(build),
-        _problems(build),
+        report(build),
     )
 
 
-def _report(build: dict[str, Any]) -> Html | None:
-    """How the last build ended: a failure does not look like success."""
+def report(build: dict[str, Any]) -> Html | None:
+    """How the last build ended, and what failed in it: a failure does not look like success."""
     if not build["message"]:
         return None
     if build["failed"]:
-        return trouble(build["message"], "The build failed")
+        return together(trouble(build["message"], _FAILED), _problems(build))
     mark = "alert" if build["problems"] else "check"
-    return tag("p", {"class": "gmi-note"}, icon(mark), tag("span", None, build["message"]))
+    said = tag("p", {"class": "gmi-note"}, icon(mark), tag("span", None, build["message"]))
+    return together(said, _problems(build))
 
 
 def _current(build: dict[str, Any], waiting_for: str | None) -> Html:
@@ -173,4 +191,4 @@ def _problems(build: dict[str, Any]) -> Html | None:
         )
         for p in problems
     ]
-    return fold("Problems", rows, count=len(rows))
+    return fold("Problems", rows, count=len(rows), opened=build["failed"])

@@ -11,6 +11,21 @@ def _accepts(function: Any) -> frozenset[str]:
     return frozenset(inspect.signature(function).parameters)
 
 
+def _event_options(event: Callable[..., Any]) -> frozenset[str]:
+    """Names of the options that an event takes.
+
+    Forge hands events on through ``__call__(*args, **kwargs)``, whose signature names none of them.
+    What stands behind takes what gradio's own events take.
+    """
+    import gradio as gr
+
+    parameters = inspect.signature(event).parameters.values()
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+        return _accepts(event)
+    # `on` came with gradio 4; before that, every event was of one class
+    return _accepts(gr.on if hasattr(gr, "on") else gr.events.EventListenerMethod.__call__)
+
+
 def listen(
     event: Callable[..., Any],
     function: Callable[..., Any] | None,
@@ -30,7 +45,7 @@ def listen(
     Returns:
         What ``event`` returned; it has a ``then``.
     """
-    known = _accepts(event)
+    known = _event_options(event)
     options: dict[str, Any] = {
         "queue": False,
         "show_progress": "hidden",

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..protocols import Candidate
 
 TOP = 12
+#: Characters of a negative prompt that the user wrote into txt2img.
+MAX_NEGATIVE = 100_000
 _KEPT = 16
 _FORGOTTEN = "This ranking is not remembered any more. Rank again first."
 _MOST_COMPARED = 6
@@ -37,10 +39,15 @@ _MOST_COMPARED = 6
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and its answer, for what people do with it next."""
+    """A question and its answer, for what people do with it next.
+
+    Attributes:
+        negative: the negative prompt of the image that the prompt was read from.
+    """
 
     uploads: Sequence[Upload]
     answer: dict[str, Any]
+    negative: str = ""
 
     @property
     def prompt(self) -> str:
@@ -74,7 +81,7 @@ class Finding:
         """
         uploads = self._uploads.read(body.get("images"))
         prompt, typed = text(body, "prompt", MAX_PROMPT).strip(), body.get("typed") is True
-        found = None if typed else self._prompt_of(uploads)
+        found, negative = (None, "") if typed else self._prompt_of(uploads)
         prompt = prompt if typed else found or ""
         method = text(body, "method") or "auto"
         if method not in RANKERS:
@@ -87,7 +94,7 @@ class Finding:
         answer["made_with"] = self.bridge.api.made_with([upload.making for upload in uploads])
         answer["elsewhere"] = self.bridge.api.elsewhere(images, ranking, prompt)
         key = secrets.token_hex(16)
-        self._remember(key, Asked(uploads, answer))
+        self._remember(key, Asked(uploads, answer, negative))
         query = cards.Query(
             key,
             self.bridge.abilities,
@@ -107,14 +114,19 @@ class Finding:
             "current": query.current,
         }
 
-    def _prompt_of(self, uploads: Sequence[Upload]) -> str | None:
-        """What the images' own metadata say; whatever is wrong with them is no reason to stop."""
+    def _prompt_of(self, uploads: Sequence[Upload]) -> tuple[str | None, str]:
+        """Prompt and negative prompt as an image's own metadata say them.
+
+        Whatever is wrong with metadata is no reason to stop.
+        """
         for upload in uploads:
             with contextlib.suppress(Exception):
                 prompt = self.bridge.prompt_of(upload.original())
                 if prompt and prompt.strip():
-                    return prompt.strip()[:MAX_PROMPT]
-        return None
+                    making = upload.making
+                    negative = "" if making is None else making.negative or ""
+                    return prompt.strip()[:MAX_PROMPT], negative
+        return None, ""
 
     def wanted(self, body: Mapping[str, Any]) -> Filter:
         """Which checkpoints the page's filters let through.
@@ -191,11 +203,15 @@ class Finding:
     def infotext(self, body: Mapping[str, Any]) -> str:
         """Prompt and settings for txt2img.
 
+        The user's own ``negative`` prompt stays, unless the image brings one along.
+
         Raises:
             RequestError, HostError: as above.
         """
         name = self.bridge.api.service.installed(text(body, "name")).name
-        return self.bridge.infotext(name, self._recall(body)[1].prompt)
+        asked = self._recall(body)[1]
+        negative = asked.negative or text(body, "negative", MAX_NEGATIVE)
+        return self.bridge.infotext(name, asked.prompt, negative)
 
     def samples(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """All samples of a checkpoint.

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from . import words
-from .building import UNKNOWN, pace_of, progress
+from .building import UNKNOWN, pace_of, progress, report
 from .markup import Html, icon, tag, together
 from .parts import button, fold
 from .rows import SHOWN, STATES, buildable
@@ -107,6 +107,7 @@ def first_run(
         "div",
         {"class": "gmi-first", "id": "gmi_first"},
         tag("h2", None, "Get to know your checkpoints"),
+        report(build) if build["failed"] else None,
         tag("p", None, _WHAT),
         tag(
             "p",
@@ -335,6 +336,8 @@ def state_chips(library: dict[str, Any], can_build: bool) -> Html:
 def verified(report: dict[str, Any]) -> Html:
     """What reading every specification found."""
     bad = [*report["damaged"], *report["unreadable"]]
+    if not bad and not report["good"]:
+        return tag("h2", None, "There is no specification yet that could be read")
     lines = [tag("p", None, " · ".join(str(value) for value in row.values())) for row in bad]
     good = report["good"]
     return together(

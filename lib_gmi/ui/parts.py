@@ -122,11 +122,11 @@ def note(kind: str, *children: Html | str | None) -> Html:
     return tag("p", {"class": "gmi-note"}, icon(kind), tag("span", None, children))
 
 
-def fold(title: str, *children: Any, count: int | None = None) -> Html:
-    """Something that opens when it is wanted."""
+def fold(title: str, *children: Any, count: int | None = None, opened: bool = False) -> Html:
+    """Something that opens when it is wanted, or is open until somebody closes it."""
     return tag(
         "details",
-        {"class": "gmi-fold"},
+        {"class": "gmi-fold", "open": opened},
         tag(
             "summary",
             None,

@@ -20,6 +20,7 @@ from ..search import EMPTY_LIBRARY, EMPTY_QUERY, Query
 from ..service import RECIPE, Filter
 from . import cards
 from .bodies import text, texts
+from .finding import MAX_NEGATIVE
 from .search_cards import alert, found_checkpoints
 from .search_gallery import found_images
 from .search_page import KINDS, PARTS
@@ -246,15 +247,21 @@ class Searching:
     def infotext(self, body: Mapping[str, Any]) -> str:
         """The prompt of a hit, or of the query, with settings for txt2img.
 
+        The user's own ``negative`` prompt stays, unless the hit is an image that brings one along.
+        A sample of the library has that of its checkpoint's settings, which is nobody's wish.
+
         Raises:
             RequestError, HostError: the answer is not remembered, or the checkpoint is gone.
         """
         asked, number = self._recall(body), body.get("hit")
-        prompt = asked.text
+        prompt, brought = asked.text, ""
         if type(number) is int and 1 <= number <= len(asked.hits):
-            prompt = asked.hits[number - 1].prompt
+            hit = asked.hits[number - 1]
+            prompt = hit.prompt
+            brought = "" if hit.source == LIBRARY else str(hit.settings.get("negative") or "")
         name = self.bridge.api.service.installed(text(body, "name")).name
-        return self.bridge.infotext(name, prompt)
+        negative = brought or text(body, "negative", MAX_NEGATIVE)
+        return self.bridge.infotext(name, prompt, negative)
 
     # -- folders ----------------------------------------------------------------------------------
 

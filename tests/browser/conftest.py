@@ -40,6 +40,17 @@ def site(
     program.stop()
 
 
+@pytest.fixture(scope="module")
+def forge_like_site(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The tab on Forge's gradio, whose events are handed on as Forge does it."""
+    chromium()
+    folder = tmp_path_factory.mktemp("site") / "photographs"
+    shutil.copytree(furnished, folder)
+    program = Program("4", "standins.photo_host", "--folder", str(folder), "--handed-on")
+    yield Site("4", program.told["address"], folder)
+    program.stop()
+
+
 @pytest.fixture
 def first_site(tmp_path: Path) -> Iterator[Site]:
     """The tab of a host that has two checkpoints, and has built nothing yet."""

@@ -187,6 +187,14 @@ class ForgeServer(WebUIServer):
     other_vae: ClassVar[dict[str, Any]] = {"forge_additional_modules": ["other.safetensors"]}
     checkpoint_field = ".model_selection input"
 
+    def arguments(self, port: int) -> list[str]:
+        # its gradio serves the data folder alone, and the page's own scripts lie in the checkout
+        return [
+            *super().arguments(port),
+            "--gradio-allowed-path",
+            os.environ[self.dir_variable],
+        ]
+
 
 class ReForgeServer(WebUIServer):
     """reForge: A1111's page with Forge's first backend."""

@@ -150,12 +150,12 @@ class PhotoSession:
 
 @dataclass
 class PhotoBridge:
-    """Everything but sending somewhere. See :class:`lib_gmi.ui.bridge.Bridge`."""
+    """See :class:`lib_gmi.ui.bridge.Bridge`; what is sent goes into a text box of its own."""
 
     api: Api
     host: PhotoHost
     abilities: Abilities = Abilities(  # noqa: RUF009  it never changes
-        load=True, build=True, compare=True, interrogate=True, preview=True
+        load=True, build=True, compare=True, send=True, interrogate=True, preview=True
     )
     program: str = "the stand-in"
     blur: bool = False
@@ -182,8 +182,8 @@ class PhotoBridge:
     def interrogate(self, image: Image.Image) -> str:
         return "a photograph, seen through a filter"
 
-    def infotext(self, name: str, prompt: str) -> str:
-        return prompt
+    def infotext(self, name: str, prompt: str, negative: str = "") -> str:
+        return f"{prompt} | {negative}"
 
     def preview_exists(self, name: str) -> bool:
         return name in self._previews
@@ -195,7 +195,11 @@ class PhotoBridge:
         self._previews.discard(name)
 
     def connect_send(self, button: Any, text: Any) -> None:
-        return None
+        import gradio as gr
+
+        gr.Textbox("my own", elem_id="txt2img_neg_prompt")
+        sent = gr.Textbox(elem_id="txt2img_prompt")
+        button.click(lambda infotext: infotext, [text], [sent], api_name=False)
 
     def title_of(self, name: str) -> str | None:
         return None
@@ -208,6 +212,31 @@ class PhotoBridge:
 
     def seconds_per_sample(self) -> float | None:
         return 2.5
+
+
+class HandedOn:
+    """An event as Forge hands it on: its signature names no option, and ``_js`` is still known."""
+
+    def __init__(self, event: Any) -> None:
+        self.event = event
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if "_js" in kwargs:
+            kwargs["js"] = kwargs.pop("_js")
+        return self.event(*args, **kwargs)
+
+
+def hand_events_on() -> None:
+    """Let gradio's buttons have events as in Forge."""
+    import gradio as gr
+
+    make = gr.Button.__init__
+
+    def made(button: Any, *args: Any, **kwargs: Any) -> None:
+        make(button, *args, **kwargs)
+        button.click = HandedOn(button.click)
+
+    gr.Button.__init__ = made
 
 
 @dataclass
@@ -279,6 +308,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="no host: what ships with the program")
     parser.add_argument("--hostile", action="store_true", help="also names that are an attack")
     parser.add_argument("--blur", action="store_true")
+    parser.add_argument("--handed-on", action="store_true", help=HandedOn.__doc__)
     parser.add_argument("--colours", type=float, metavar="SECONDS", help=SlowColours.__doc__)
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp())
@@ -293,6 +323,8 @@ def main() -> None:
         if arguments.colours is not None:
             bridge.api.searches.load = lambda: SlowColours(arguments.colours)
     bridge.api.service.advance()
+    if arguments.handed_on:
+        hand_events_on()
     page = serve(bridge, arguments.port)
     print(json.dumps({"address": page.address, "folder": str(folder)}), flush=True)
     threading.Event().wait()
