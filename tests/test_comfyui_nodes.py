@@ -239,7 +239,8 @@ def test_find_names_the_checkpoint_that_made_the_image(built: Comfy) -> None:
         title = name.removesuffix(".safetensors")
         assert (answer, shown["chosen"], shown["locked"]) == (name, name, False)
         assert text.startswith(f"{shown['verdict']}\n\n1. {title}  ")
-        assert len(text.splitlines()) == 2 + 3
+        assert len(text.splitlines()) == 2 + 3 + 1
+        assert text.endswith("The lower a score, the closer the checkpoint.")
         assert scores == sorted(scores)
         assert scores == [row["score"] for row in shown["candidates"]]
         assert probability == shown["candidates"][0]["probability"] > 0.5
