@@ -60,7 +60,9 @@ class BuildPass:
 
     CATEGORY = f"{CATEGORY}/internal"
     DESCRIPTION = "One job of a build. The sidebar queues these; it is of no use in a workflow."
-    # The front end hides deprecated nodes from its menus, which is where this one must not be.
+    # Front ends hide both kinds from their menus, which is where this one must not be; older ones
+    # know only the second.
+    DEV_ONLY = True
     DEPRECATED = True
     RETURN_TYPES = ()
     FUNCTION = "run"
@@ -99,6 +101,7 @@ class SpotCheck:
         "Generates three images of a checkpoint and compares them with what a pack says of it. "
         "The sidebar queues these; it is of no use in a workflow."
     )
+    DEV_ONLY = True
     DEPRECATED = True
     RETURN_TYPES = ()
     FUNCTION = "run"
