@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +161,7 @@ def test_outputs_keep_their_names_types_and_order(id_: str) -> None:
 def test_an_answer_can_be_wired_into_any_list_of_names() -> None:
     """ComfyUI compares the types with ``!=``; the other side may be a list of files, or COMBO."""
     for other in ("COMBO", ["a.safetensors"]):
-        assert (CHECKPOINT != other) is False
+        assert operator.ne(CHECKPOINT, other) is False
     assert json.dumps([CHECKPOINT]) == '["COMBO"]'
 
 

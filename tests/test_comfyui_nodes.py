@@ -757,7 +757,8 @@ def test_a_builds_node_does_its_job_and_reports(comfy: Comfy) -> None:
     comfy.add_all("alpha.safetensors")
     comfy.runtime.builds.start(None, None)
     output = run("GMI_BuildPass", checkpoint="alpha.safetensors", samples=4)
-    assert output["ui"]["text"] == ["4 of 6 samples"]
+    title = "Find Best Model: profiles of alpha, 4 of 6"
+    assert output["ui"]["text"] == [{"filename": title, "content": "4 of 6 samples"}]
     (entry,) = comfy.runtime.service.library.entries()
     assert (entry.title, entry.samples) == ("alpha", 4)
 
