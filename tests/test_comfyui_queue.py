@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lib_gmi.builds import Job
-from lib_gmi.comfyui.idle import idle_minutes
+from lib_gmi.comfyui.idle import SETTING, idle_minutes
 from lib_gmi.comfyui.nodes import NODE_CLASS_MAPPINGS
 from lib_gmi.comfyui.queue import LOW_PRIORITY, NODE_CLASS, ComfyQueue
 
@@ -526,6 +526,8 @@ def test_idle_minutes_of_the_front_ends_settings(
     file.parent.mkdir(parents=True)
     file.write_text(text)
     assert idle_minutes() == minutes
+    source = Path(__file__).parents[1] / "web" / "gmi" / "preferences.js"
+    assert f'"{SETTING}"' in source.read_text(encoding="utf-8")
 
 
 # -- what others had loaded -----------------------------------------------------------------------
