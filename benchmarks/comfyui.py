@@ -123,17 +123,46 @@ def finding(server: ComfyServer, rounds: int) -> list[Comparison]:
                 **shown,
                 "find": node("GMI_FindBestModel", **query(["image", 0], top_k=top_k)),
             }
-            history = server.finished(server.queue(graph))
-            stamps = {kind: data["timestamp"] for kind, data in history["status"]["messages"]}
-            taken = stamps["execution_success"] - stamps["execution_start"]
+            taken = execution(server.finished(server.queue(graph)))
             if number > 0:
-                seconds[what].append(taken / 1000)
+                seconds[what].append(taken)
     bare = bare_network(os.environ[PYTHON_VARIABLE])
     against = "the encoder's bare network in ComfyUI's interpreter"
     return [
         Comparison(f"the node Find Best Model, warm, {what}", against, median(values), bare, 1.5)
         for what, values in seconds.items()
     ]
+
+
+def next_run(server: ComfyServer, rounds: int) -> Comparison:
+    """A workflow that somebody runs once more, after a build and without one in between."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    loader = node("CheckpointLoaderSimple", ckpt_name=NAME)
+    seed = 0
+
+    def run() -> float:
+        nonlocal seed
+        seed += 1
+        return execution(server.finished(server.queue(text_to_image(loader, seed=seed))))
+
+    for number in range(rounds):
+        settings: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}
+        settings |= {"cfg": 2.0 + number / 1000, "sampler": "euler", "scheduler": "normal"}
+        server.gmi("settings", {"name": "mini-2.safetensors", "settings": settings})
+        run()
+        seconds[False].append(run())
+        assert server.build(4, ["mini-2.safetensors"])["done"] == 4
+        seconds[True].append(run())
+    print("next run, seconds, without a build in between:", seconds[False])
+    print("next run, seconds, after a build:", seconds[True])
+    after, before = median(seconds[True]), median(seconds[False])
+    return Comparison("a workflow's next run, after a build", "without one", after, before, 1.3)
+
+
+def execution(history: dict[str, Any]) -> float:
+    """Seconds that ComfyUI took for a prompt."""
+    stamps = {kind: data["timestamp"] for kind, data in history["status"]["messages"]}
+    return float(stamps["execution_success"] - stamps["execution_start"]) / 1000
 
 
 def picture(number: int) -> bytes:
@@ -168,6 +197,7 @@ def measure(rounds: int) -> list[Comparison]:
             settings: dict[str, Any] = {"width": 64, "height": 64, "steps": 2, "cfg": 1.0}
             server.gmi("settings", {"name": "mini-2.safetensors", "settings": settings})
             server.build(4, ["mini-2.safetensors"])  # loads the encoder
+            rows.append(next_run(server, rounds))
             rows.append(building(server, rounds))
             rows += finding(server, rounds)
         finally:

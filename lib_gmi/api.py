@@ -22,6 +22,7 @@ from .harvests import Harvests, harvest_json
 from .images import decode_image
 from .interrogators import parse_order
 from .metadata import making_in
+from .natural_order import natural
 from .packs import SUFFIX as PACK_SUFFIX
 from .searches import Searches
 from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
@@ -87,7 +88,7 @@ class Api:
             "kept_by_others": service.kept_by_others() if superseded else 0,
             "groups": groups,
             "architectures": sorted({r["architecture"] for r in rows if r["architecture"]}),
-            "folders": sorted({f for r in rows if (f := _folder(r["name"]))}),
+            "folders": sorted({f for r in rows if (f := _folder(r["name"]))}, key=natural),
             "dialects": list(service.prompt_set.dialects),
             **service.host.choices(),
             "seconds_per_sample": self.builds.seconds_per_sample(),

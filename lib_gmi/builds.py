@@ -117,6 +117,8 @@ class Builds:
         self.waiting_for: Callable[[], str | None] = lambda: None
         #: Seconds that jobs have spent waiting for people so far; they are no time of a sample.
         self.waited: Callable[[], float] = lambda: 0.0
+        #: Whether a job that runs gives way between two images; its host queues it once more.
+        self.yields: Callable[[Job], bool] = lambda job: False
         self._file = service.library.folder / "build.json"
         self._lock = threading.RLock()
         self._telling = threading.RLock()
@@ -207,6 +209,11 @@ class Builds:
         with self._lock:
             return self._pace.sample(architecture)
 
+    def wants(self, job: Job) -> bool:
+        """Whether a job that was queued is still to be done."""
+        with self._lock:
+            return job in self._left
+
     # -- what the host does -----------------------------------------------------------------------
 
     def run(self, job: Job) -> BuildState:
@@ -293,6 +300,9 @@ class Builds:
                 state.sample = None if path is None else (path.parent.name, path.name)
             state.seconds_left = self._estimate()
             stopped = state.state != RUNNING
+            if not stopped and state.pass_done < job.samples and self.yields(job):
+                self._left.insert(0, job)
+                stopped = True
         self._told()
         if stopped:
             raise _PausedError

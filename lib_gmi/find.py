@@ -5,8 +5,8 @@ The four modes of ModaCLIP, over the library's kept samples and the images of in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +106,12 @@ class Finder:
             masks = [self._allowed(query, shelf, wanted) for shelf in shelves]
             scores[~np.concatenate(masks)] = -np.inf
             chosen = _places(shelves, largest(scores, top), scores)
-        hits = tuple(shelf.hit(row, score) for shelf, row, score in chosen if np.isfinite(score))
+        titles = self.searcher.titles()
+        hits = tuple(
+            _titled(shelf.hit(row, score), titles)
+            for shelf, row, score in chosen
+            if np.isfinite(score)
+        )
         if not hits:
             notes.append(NOTHING)
         return Finding(hits, tuple(origins(hits)), tuple(notes), searched)
@@ -177,6 +182,12 @@ class Finder:
             return np.asarray(~others)
         accepts = wanted
         return shelf.passes(lambda c: c.identity != asked and accepts(c))
+
+
+def _titled(hit: Hit, titles: Mapping[str, str]) -> Hit:
+    """A hit under its checkpoint's title of today."""
+    title = titles.get(hit.identity or "")
+    return hit if title is None else replace(hit, checkpoint=title)
 
 
 class _Drawn:

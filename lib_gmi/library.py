@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import LibraryError, SchemaVersionError, SpecificationError
 from .files import STALE_AFTER, TEMPORARY_PREFIX, replace_file, sync_folder, write_atomic
+from .natural_order import natural
 from .samples import SampleStore
 from .specification import MAX_BYTES, Specification, read_settings, suspect_reason
 from .stack import Exclusion
@@ -189,7 +190,7 @@ class Library:
             LibraryError: the folder cannot be listed.
         """
         entries, problems = self._scan()
-        entries.sort(key=lambda entry: (entry.title.casefold(), entry.file))
+        entries.sort(key=lambda entry: (natural(entry.title), entry.file))
         return entries, problems
 
     def fingerprint(self) -> str:

@@ -15,6 +15,11 @@ from urllib.parse import urlsplit
 #: Further host names under which this server is reached, separated by commas: a reverse proxy's.
 HOSTS_VARIABLE = "GMI_ALLOWED_HOSTS"
 
+_NO_ORIGIN = (
+    "The request comes from a page without an origin of its own: a local file, a sandboxed frame, "
+    "or one that was redirected. Open the page at this server's own address instead."
+)
+
 
 def refusal(headers: Mapping[str, str], local: str | None) -> str | None:
     """Why a state-changing request is refused, or ``None``.
@@ -30,6 +35,8 @@ def refusal(headers: Mapping[str, str], local: str | None) -> str | None:
         origin = headers.get("Origin")
         if origin is not None:
             other_name, other_port = _address(origin)
+            if not other_name:  # "null", or a file's
+                return _NO_ORIGIN
             # some browsers leave the port out of one of the two
             differs = None not in (port, other_port) and port != other_port
             if (other_name != name or differs) and other_name not in _allowed():

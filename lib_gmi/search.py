@@ -146,6 +146,8 @@ class Searcher:
     """
 
     def __init__(self, library: Library, joint: JointEncoder, style: Style | None = None) -> None:
+        #: What is installed now: files are renamed and deleted after they were built.
+        self.installed: Callable[[], Sequence[Candidate]] = list
         self.embeddings = Embeddings(library, joint)
         self.joint, self.style = joint, style
         self._read: dict[bool, tuple[str, LibraryShelf]] = {}
@@ -213,13 +215,19 @@ class Searcher:
             SearchError: no sample is of such a checkpoint.
             LibraryError: the name fits several.
         """
-        entries = self.embeddings.library.find(name)
+        meant = [c for c in self.installed() if name in (c.name, c.title)]
+        entries = self.embeddings.library.find(meant[0].identity if meant else name)
         if not entries:
             all_entries = self.embeddings.library.entries()
             entries = [e for e in all_entries if e.described["candidate"]["name"] == name]
         if not entries:
             raise SearchError(f"'{name}' is not in the library. See gmi library list.")
-        return entries[0].identity, entries[0].title
+        identity = entries[0].identity
+        return identity, self.titles().get(identity, entries[0].title)
+
+    def titles(self) -> dict[str, str]:
+        """Of what is installed, by identity; of equal files, the first that is listed."""
+        return {c.identity: c.title for c in reversed(self.installed())}
 
     # -- vectors of a query -----------------------------------------------------------------------
 
@@ -310,10 +318,11 @@ class _Ranking:
         order = [i for i in np.argsort(-total, kind="stable") if self.identities[i] != asked]
         if not order:
             raise SearchError("There is no other checkpoint to compare it with.")
+        titles = self.searcher.titles()
         rows = [
             RankedContent(
                 rank,
-                self.shelf.titles[i],
+                titles.get(self.identities[i], self.shelf.titles[i]),
                 self.identities[i],
                 self.shelf.architectures[i],
                 float(total[i]),

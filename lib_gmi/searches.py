@@ -172,6 +172,7 @@ class Searches:
         with self._lock:
             if self._searcher is None:
                 self._searcher = Searcher(self.service.library, self.load())
+                self._searcher.installed = self.service.candidates
             return self._searcher
 
     def _style(self) -> Style | None:

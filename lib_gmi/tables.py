@@ -10,6 +10,17 @@ from collections.abc import Sequence
 _NARROW = 16
 
 
+def readable(number: float) -> str:
+    """A number as people write it: about three digits that count, and no exponent."""
+    size = abs(number)
+    if size >= 1000:
+        return f"{number:,.0f}"
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    while 0 < size < 0.1 and digits < 9 and round(size, digits) * 10**digits < 100:
+        digits += 1
+    return f"{number:.{digits}f}"
+
+
 def table(
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],

@@ -10,8 +10,8 @@ import pytest
 from conftest import picture
 from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE, SMALL
 
-from lib_gmi.a1111.politeness import Politeness
 from lib_gmi.errors import RankingError
+from lib_gmi.politeness import Politeness
 from lib_gmi.service import Filter
 
 if TYPE_CHECKING:

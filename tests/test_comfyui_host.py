@@ -16,6 +16,7 @@ import torch
 from conftest import picture
 from headers import FLUX_DEV, FLUX_REST, SD1, SDXL, VAE, unet
 
+from lib_gmi.comfyui.query_nodes import checkpoint_names
 from lib_gmi.errors import HostError
 from lib_gmi.hosts.comfyui import image_to_tensor, library_folder, tensor_to_images
 from lib_gmi.paths import LIBRARY_VARIABLE
@@ -155,7 +156,16 @@ def test_files_that_cannot_generate_are_listed_with_the_reason(comfy: Comfy) -> 
     assert "inpainting" in reasons["inpainting.safetensors"]
     assert "no VAE" in reasons["no-vae.safetensors"]
     assert "web page" in reasons["page.safetensors"]
-    assert "truncated" in reasons["empty.safetensors"]
+    assert reasons["empty.safetensors"] == "the file is empty (0 bytes); download it again"
+
+
+def test_names_are_listed_in_natural_order(comfy: Comfy) -> None:
+    names = ["v10.safetensors", "V2.safetensors", "a/x.safetensors", "v1.safetensors"]
+    comfy.add_all(*names, small=False)
+    ordered = ["a/x.safetensors", "v1.safetensors", "V2.safetensors", "v10.safetensors"]
+    assert [c.name for c in comfy.runtime.host.list_checkpoints()] == ordered
+    assert [row["name"] for row in comfy.runtime.api.library()["checkpoints"]] == ordered
+    assert checkpoint_names() == ordered
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
@@ -401,9 +411,11 @@ def test_after_a_checkpoint_failed_the_next_one_finds_the_memory_free(
         (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to …\nmore"), "not enough memory"),
         (RuntimeError("ERROR: Could not detect model type\nof it"), "ComfyUI cannot use it"),
         (KeyError("model.diffusion_model"), "ComfyUI cannot use it"),
-        (MemoryError(), "MemoryError"),
+        (MemoryError(), "out of memory"),
+        (EOFError(), "the file ends too early"),
+        (AssertionError(), "AssertionError"),
     ],
-    ids=["out of memory", "unknown model", "missing key", "without a message"],
+    ids=["out of memory", "unknown model", "missing key", "memory", "end", "without a message"],
 )
 def test_whatever_the_loader_raises_names_the_checkpoint(
     error: Exception, reason: str, comfy: Comfy, monkeypatch: pytest.MonkeyPatch

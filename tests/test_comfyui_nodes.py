@@ -239,7 +239,8 @@ def test_find_names_the_checkpoint_that_made_the_image(built: Comfy) -> None:
         title = name.removesuffix(".safetensors")
         assert (answer, shown["chosen"], shown["locked"]) == (name, name, False)
         assert text.startswith(f"{shown['verdict']}\n\n1. {title}  ")
-        assert len(text.splitlines()) == 2 + 3
+        assert len(text.splitlines()) == 2 + 3 + 1
+        assert text.endswith("The lower a score, the closer the checkpoint.")
         assert scores == sorted(scores)
         assert scores == [row["score"] for row in shown["candidates"]]
         assert probability == shown["candidates"][0]["probability"] > 0.5
@@ -756,7 +757,8 @@ def test_a_builds_node_does_its_job_and_reports(comfy: Comfy) -> None:
     comfy.add_all("alpha.safetensors")
     comfy.runtime.builds.start(None, None)
     output = run("GMI_BuildPass", checkpoint="alpha.safetensors", samples=4)
-    assert output["ui"]["text"] == ["4 of 6 samples"]
+    title = "Find Best Model: profiles of alpha, 4 of 6"
+    assert output["ui"]["text"] == [{"filename": title, "content": "4 of 6 samples"}]
     (entry,) = comfy.runtime.service.library.entries()
     assert (entry.title, entry.samples) == ("alpha", 4)
 

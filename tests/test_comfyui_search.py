@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,15 @@ from headers import SDXL
 from PIL import Image, PngImagePlugin
 from standins.colours import COLOURS, ColourSpace, plain
 
-from lib_gmi.comfyui.found import similar
+from lib_gmi.comfyui.found import in_words, samples, similar
 from lib_gmi.comfyui.nodes import NODE_CLASS_MAPPINGS
+from lib_gmi.comfyui.reading import read
 from lib_gmi.comfyui.search_nodes import NOBODY, NOT_INSTALLED
 from lib_gmi.errors import MissingExtraError, RankingError, SearchError
-from lib_gmi.find import NOTHING
+from lib_gmi.find import NOTHING, Finding
 from lib_gmi.grids import of_one_size
 from lib_gmi.hosts.comfyui import image_to_tensor
+from lib_gmi.protocols import Candidate
 from lib_gmi.query_text import weights, words
 from lib_gmi.search import EMPTY_LIBRARY, EMPTY_QUERY, Answer, Query, RankedContent
 
@@ -213,6 +217,51 @@ def test_a_hit_that_is_not_installed_is_shown_and_passed_over(built: Comfy) -> N
     assert (chosen["installed"], found["result"][4]) == (True, BLUE)
     assert (chosen["prompt"], chosen["seed"]) == (found["result"][2], str(found["result"][3]))
     assert f"those of hit {chosen['rank']}:" in shown(found)["notes"][0]
+    assert "Not installed (any more): red." in shown(found)["notes"]
+    told = {row["checkpoint"]: row["installed"] for row in json.loads(found["result"][1])["hits"]}
+    assert told == {"red": False, "green": True, "cold/blue": True}
+
+
+def test_a_checkpoint_that_was_renamed_is_called_what_it_is_called_now(built: Comfy) -> None:
+    (built.checkpoints / BLUE).rename(built.checkpoints / "sky.safetensors")
+    found = run(SEARCH, image=batch(plain("blue")), top_k=4)
+    rows = shown(found)["hits"]
+    assert {(row["title"], row["installed"]) for row in rows} == {("sky", True)}
+    assert shown(found)["verdict"] == "The best 4 of 18 images, all by sky."
+    assert found["result"][4] == "sky.safetensors"
+    text = run(SIMILAR, text="blue")["result"][1]
+    assert "1. sky " in text
+    assert "cold/blue" not in text
+    like = run(SIMILAR, checkpoint="sky.safetensors")
+    assert "is most like sky" in like["result"][1]
+    assert "Compared with sky by" in like["result"][1]
+    assert built.runtime.api.searches.searcher().known("sky.safetensors")[1] == "sky"
+
+
+def test_a_workflow_of_ones_own_is_there_although_no_file_is_installed(built: Comfy) -> None:
+    searches = built.runtime.api.searches
+    recipe = Candidate("mine", "recipe:mine", "mine", architecture="workflow")
+    read(searches, Query(text="red"))
+    hit = searches.samples(Query(text="red"), 1, None, folders=False).hits[0]
+    finding = Finding((replace(hit, identity=recipe.identity, checkpoint="mine"),), (), (), 1)
+    known = samples(finding, searches.service.host.list_checkpoints(), [recipe])
+    assert (known.installed, known.checkpoint) == ((True,), None)
+    assert not any("Not installed" in note for note in known.shown["notes"])
+    assert samples(finding, [], []).installed == (False,)
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (2.9, "far above average"),
+        (0.5, "above average"),
+        (0.0, "average"),
+        (-0.5, "below average"),
+        (-3.0, "far below average"),
+    ],
+)
+def test_a_standardised_score_in_words(score: float, text: str) -> None:
+    assert in_words(score) == text
 
 
 def test_where_no_hit_is_installed_only_the_checkpoint_is_blocked(built: Comfy) -> None:
@@ -296,8 +345,9 @@ def test_checkpoints_are_ranked_by_what_they_make(built: Comfy) -> None:
     assert rows[0]["title"] == "cold/blue"
     assert [row["chosen"] for row in rows] == [True, False, False]
     assert scores == sorted(scores, reverse=True)
-    assert rows[0]["score"] == f"{scores[0]:+.2f}"
-    assert text.startswith(f"{shown(answer)['verdict']}\n\n1. cold/blue  (text +")
+    assert rows[0]["score"] == "far above average"
+    assert text.startswith(f"{shown(answer)['verdict']}\n\n1. cold/blue  (text: far above average)")
+    assert not re.search(r"[+-][0-9]", text), "a number that says nothing"
     for sample in rows[0]["evidence"]:
         assert built.runtime.api.sample(*sample["image"].split("/")[-2:]) is not None
         assert sample["prompt"].startswith(PROMPT)
@@ -313,7 +363,8 @@ def test_others_that_are_like_a_checkpoint(built: Comfy) -> None:
 def test_a_checkpoint_and_a_text_count_together(built: Comfy) -> None:
     answer = run(SIMILAR, checkpoint=RED, text="blue", weights="text=9")
     assert answer["result"][0] == BLUE
-    assert [part.split()[0] for part in shown(answer)["candidates"][0]["parts"]] == ["text", "like"]
+    parts = shown(answer)["candidates"][0]["parts"]
+    assert [part.split(":")[0] for part in parts] == ["text", "like"]
     assert "is most like red and shows best what you look for, of 2" in shown(answer)["verdict"]
 
 

@@ -76,15 +76,23 @@ def test_programs_that_send_no_origin_may() -> None:
         "http://[::1]:8188",
         "http://127.0.0.1:8189",
         "http://127.0.0.1:8188@evil.example",
-        "null",
-        "",
-        "file://",
         "chrome-extension://abcdef",
     ],
 )
 @pytest.mark.parametrize("local", [LOCAL, LAN, None])
 def test_another_origin_is_refused(origin: str, local: str | None) -> None:
     assert "not this server" in (refusal(asked(origin=origin), local) or "")
+
+
+@pytest.mark.parametrize("origin", ["null", "", "file://"])
+@pytest.mark.parametrize("local", [LOCAL, LAN, None])
+def test_a_page_without_an_origin_is_refused_and_told_nothing_that_cannot_be_done(
+    origin: str, local: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOSTS_VARIABLE, ",")
+    reason = refusal(asked(origin=origin), local) or ""
+    assert "without an origin of its own" in reason
+    assert HOSTS_VARIABLE not in reason
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site", "anything"])

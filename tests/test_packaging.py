@@ -40,7 +40,34 @@ def test_the_registry_knows_the_extension() -> None:
     data = project()
 
     assert "comfyui" not in data["project"]["name"].lower()
-    assert {"PublisherId", "DisplayName", "Icon", "requires-comfyui"} <= set(data["tool"]["comfy"])
+    told = data["tool"]["comfy"]
+    assert {"PublisherId", "DisplayName", "Icon", "Banner", "requires-comfyui"} <= set(told)
+    assert data["project"]["urls"]["Repository"].startswith("https://github.com/")
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", data["project"]["version"])
+    for picture in ("Icon", "Banner"):
+        assert told[picture].endswith((".svg", ".png", ".jpg", ".gif"))
+        assert (ROOT / told[picture].partition("/main/")[2]).is_file()
+
+
+def test_the_registrys_banner_is_21_to_9_and_its_icon_square() -> None:
+    for name, ratio in (("banner", 21 / 9), ("icon", 1)):
+        text = (ROOT / "docs" / "images" / f"{name}.svg").read_text(encoding="utf-8")
+        sides = re.search(r' width="([0-9]+)" height="([0-9]+)"', text)
+        assert sides is not None
+        width, height = map(int, sides.groups())
+        assert width / height == pytest.approx(ratio)
+
+
+def test_classifiers_are_those_that_the_registry_reads() -> None:
+    """Of an unknown one, it forgets all others of its kind."""
+    classifiers = project()["project"]["classifiers"]
+    systems = [row for row in classifiers if row.startswith("Operating System :: ")]
+    assert systems == ["Operating System :: OS Independent"]
+    accelerators = {
+        row.removeprefix("Environment :: ") for row in classifiers if "Environment" in row
+    }
+    known = {"GPU :: NVIDIA CUDA", "GPU :: AMD ROCm", "GPU :: Intel Arc", "GPU :: Apple Metal"}
+    assert accelerators == known | {"NPU :: Huawei Ascend"}
 
 
 def test_the_registry_leaves_out_what_users_do_not_need() -> None:

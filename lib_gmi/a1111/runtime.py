@@ -14,11 +14,11 @@ from ..errors import HostError
 from ..hosts.a1111 import JOB, A1111Host
 from ..interrogators import parse_order
 from ..library import Library
+from ..politeness import Politeness
 from ..prompts import PromptSet
 from ..service import Service
 from ..worker import StoppedError, WorkerQueue
 from . import options
-from .politeness import Politeness
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ def start() -> tuple[dict[str, Any], dict[str, str]]:
     from server import PromptServer
 
     from . import nodes, routes
-    from .runtime import runtime
+    from .runtime import runtime, somebody_queues
 
+    PromptServer.instance.add_on_prompt_handler(somebody_queues)
     routes.register(PromptServer.instance.routes, lambda: runtime().api)
     return nodes.NODE_CLASS_MAPPINGS, nodes.NODE_DISPLAY_NAME_MAPPINGS

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..api import MAX_PROMPT
 from ..errors import GMIError, RankingError
 from ..service import ANY, Filter
+from ..tables import readable
 from .runtime import runtime
 from .sources import makings
 
@@ -45,7 +46,9 @@ class Answer:
         lines = [*said, "", self.shown["verdict"], ""] if said else [self.shown["verdict"], ""]
         for row in self.shown["candidates"]:
             share = "" if row["probability"] is None else f"  {row['probability']:.1%}"
-            lines.append(f"{row['rank']}. {row['title']}{share}  (score {row['score']:.4g})")
+            lines.append(f"{row['rank']}. {row['title']}{share}  (score {readable(row['score'])})")
+        if self.shown["candidates"]:
+            lines.append("The lower a score, the closer the checkpoint.")
         lines.extend(f"Note: {note}" for note in self.shown["notes"])
         for row in self.shown["elsewhere"]:
             source = ", ".join(filter(None, (row["pack"], row["author"])))

@@ -6,9 +6,11 @@ from typing import Any
 
 from .. import recipes
 from ..builds import Job
+from ..errors import HostError
 from ..prompts import default_prompt_set
 from .answer import pictures
 from .query_nodes import CATEGORY
+from .queue import check_title
 from .runtime import runtime
 
 NEXT_MISSING = "next missing"
@@ -60,7 +62,9 @@ class BuildPass:
 
     CATEGORY = f"{CATEGORY}/internal"
     DESCRIPTION = "One job of a build. The sidebar queues these; it is of no use in a workflow."
-    # The front end hides deprecated nodes from its menus, which is where this one must not be.
+    # Front ends hide both kinds from their menus, which is where this one must not be; older ones
+    # know only the second.
+    DEV_ONLY = True
     DEPRECATED = True
     RETURN_TYPES = ()
     FUNCTION = "run"
@@ -85,10 +89,24 @@ class BuildPass:
     def run(self, checkpoint: str, samples: int) -> dict[str, Any]:
         import comfy.model_management as memory
 
-        runtime().queue.tidy()
-        state = runtime().builds.run(Job(checkpoint, samples))
+        queue, builds, job = runtime().queue, runtime().builds, Job(checkpoint, samples)
+        queue.tidy()
+        if (reason := queue.begin()) is not None:
+            return _told(queue.job_title(job), reason)
+        try:
+            known = builds.state().problems
+            state = builds.run(job)
+        finally:
+            queue.end()
+            runtime().rest()
         memory.throw_exception_if_processing_interrupted()
-        return {"ui": {"text": [state.message or f"{state.done} of {state.total} samples"]}}
+        # a job counts as failed where queues show what failed, and says why
+        for problem in (row for row in state.problems if row not in known):
+            named = problem.reason.startswith(problem.title)
+            raise HostError(problem.reason if named else f"{problem.title}: {problem.reason}")
+        return _told(
+            queue.job_title(job), state.message or f"{state.done} of {state.total} samples"
+        )
 
 
 class SpotCheck:
@@ -99,6 +117,7 @@ class SpotCheck:
         "Generates three images of a checkpoint and compares them with what a pack says of it. "
         "The sidebar queues these; it is of no use in a workflow."
     )
+    DEV_ONLY = True
     DEPRECATED = True
     RETURN_TYPES = ()
     FUNCTION = "run"
@@ -120,7 +139,8 @@ class SpotCheck:
         runtime().queue.tidy()
         runtime().api.checks.run(checkpoint)
         outcome = runtime().api.checks.outcomes()[checkpoint]
-        return {"ui": {"text": [outcome["sentence"] or "The images are being compared."]}}
+        sentence = outcome["sentence"] or "The images are being compared."
+        return _told(check_title(checkpoint), sentence)
 
 
 class SpecificationPrompt:
@@ -249,6 +269,11 @@ class AddToSpecification:
             message += f" It is suspect: {added.suspect}."
         row = {"title": added.candidate.title, "samples": samples, "of": of, "message": message}
         return {"ui": {"gmi_recipe": [row]}, "result": (message,)}
+
+
+def _told(title: str, sentence: str) -> dict[str, Any]:
+    """What a job leaves behind: queue panels call it by the name of what it made."""
+    return {"ui": {"text": [{"filename": title, "content": sentence}]}}
 
 
 def _next(recipe: str, dialect: str, prompt: str) -> recipes.SpecificationPrompt:

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from ..search import Answer, Query, RankedContent
     from ..searches import Searches
 
+#: Standard deviations from the mean, and what people call that.
+_WORDS = (
+    (1.0, "far above average"),
+    (0.25, "above average"),
+    (-0.25, "average"),
+    (-1.0, "below average"),
+)
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -36,6 +44,7 @@ class Samples:
         chosen: the best hit of an installed checkpoint, or else the best hit.
         checkpoint: the name of the chosen one's checkpoint, or ``None`` if no hit's is installed.
         shown: on the node, JSON-ready.
+        installed: whether each hit's checkpoint, or workflow, is still there.
     """
 
     finding: Finding
@@ -43,14 +52,24 @@ class Samples:
     chosen: Hit
     checkpoint: str | None
     shown: dict[str, Any]
+    installed: tuple[bool, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What was found, for other programs, with ``installed`` of each hit."""
+        found = self.finding.to_json()
+        rows = zip(found["hits"], self.installed, strict=True)
+        return {**found, "hits": [{**row, "installed": there} for row, there in rows]}
 
 
-def samples(finding: Finding, candidates: Sequence[Candidate]) -> Samples:
+def samples(
+    finding: Finding, candidates: Sequence[Candidate], recipes: Sequence[Candidate] = ()
+) -> Samples:
     """Pictures of hits, and which one to go on with.
 
     Args:
         finding: of :meth:`..searches.Searches.samples`.
         candidates: the checkpoints that are installed.
+        recipes: workflows of the user's own that are in the library.
 
     Raises:
         SearchError: nothing was found, or no picture of it can be read.
@@ -66,7 +85,13 @@ def samples(finding: Finding, candidates: Sequence[Candidate]) -> Samples:
             notes.append(f"Left out: {error}")
     if not hits:
         raise SearchError(f"No picture of what was found can be read. {notes[-1]}")
-    names = [_installed(hit, candidates) for hit in hits]
+    found = [_installed(hit, candidates) for hit in hits]
+    hits = [
+        h if c is None else replace(h, checkpoint=c.title) for h, c in zip(hits, found, strict=True)
+    ]
+    names = [None if candidate is None else candidate.name for candidate in found]
+    usable = {candidate.identity for candidate in recipes}
+    there = [c is not None or h.identity in usable for h, c in zip(hits, found, strict=True)]
     number = next((i for i, name in enumerate(names) if name is not None), 0)
     if number:
         notes.append(
@@ -75,6 +100,11 @@ def samples(finding: Finding, candidates: Sequence[Candidate]) -> Samples:
         )
     elif names[0] is None:
         notes.append("No hit is of an installed checkpoint, so there is no checkpoint to wire.")
+    gone = dict.fromkeys(
+        hit.checkpoint for hit, is_there in zip(hits, there, strict=True) if not is_there
+    )
+    if named := [name for name in gone if name]:
+        notes.append(f"Not installed (any more): {', '.join(named)}.")
     if hits[number].seed is None:
         notes.append(f"The seed of hit {number + 1} is not known; the output says 0.")
     kept = replace(finding, hits=tuple(hits), origins=tuple(origins(hits)), notes=tuple(notes))
@@ -86,13 +116,13 @@ def samples(finding: Finding, candidates: Sequence[Candidate]) -> Samples:
             "seed": None if hit.seed is None else str(hit.seed),  # larger than JavaScript's numbers
             "score": f"{hit.score:.2f}",
             "image": _address(hit),
-            "installed": name is not None,
+            "installed": is_there,
             "chosen": rank == number + 1,
         }
-        for rank, (hit, name) in enumerate(zip(hits, names, strict=True), 1)
+        for rank, (hit, is_there) in enumerate(zip(hits, there, strict=True), 1)
     ]
     shown = {"verdict": _found(kept), "hits": rows, "notes": notes}
-    return Samples(kept, pictures, hits[number], names[number], shown)
+    return Samples(kept, pictures, hits[number], names[number], shown, tuple(there))
 
 
 @dataclass(frozen=True)
@@ -147,8 +177,8 @@ def similar(
             "rank": row.rank,
             "title": row.title,
             "name": names.get(row.identity, row.title),
-            "score": f"{row.score:+.2f}",
-            "parts": [f"{part} {score:+.2f}" for part, score in row.parts.items()],
+            "score": in_words(row.score),
+            "parts": [f"{part}: {in_words(score)}" for part, score in row.parts.items()],
             "samples": row.samples,
             "evidence": [
                 {"image": _sample(file), "prompt": prompts.get(file, "")} for file in row.evidence
@@ -159,11 +189,19 @@ def similar(
     ]
     verdict = _ranked(answer.checkpoints, query, like)
     lines = [verdict, ""]
-    lines += [f"{row['rank']}. {row['title']}  ({', '.join(row['parts'])})" for row in rows]
+    lines += [f"{row['rank']}. {row['title']}  ({'; '.join(row['parts'])})" for row in rows]
     lines += [f"Note: {note}" for note in notes]
     scores = [row.score for row in answer.checkpoints[:top]]
     shown = {"verdict": verdict, "candidates": rows, "notes": notes}
     return Similar(names[chosen.identity], scores, "\n".join(lines), shown)
+
+
+def in_words(score: float) -> str:
+    """A standardised score as people read it: how far it lies from the mean of all compared."""
+    for least, text in _WORDS:
+        if score >= least:
+            return text
+    return "far below average"
 
 
 def _found(finding: Finding) -> str:
@@ -190,15 +228,14 @@ def _ranked(rows: Sequence[RankedContent], query: Query, like: Candidate | None)
     return f"{title} {fits}, of {len(rows)} that were compared."
 
 
-def _installed(hit: Hit, candidates: Sequence[Candidate]) -> str | None:
-    """The name of a hit's checkpoint, if it is installed."""
+def _installed(hit: Hit, candidates: Sequence[Candidate]) -> Candidate | None:
+    """A hit's checkpoint, if it is installed."""
     if hit.identity is not None:
-        return next((c.name for c in candidates if c.identity == hit.identity), None)
+        return next((c for c in candidates if c.identity == hit.identity), None)
     if not hit.checkpoint:
         return None
     # of a folder's image; the library only knows checkpoints that have a specification
-    found = Installed(candidates).find(CheckpointMention(hit.checkpoint, ()))
-    return None if found is None else found.name
+    return Installed(candidates).find(CheckpointMention(hit.checkpoint, ()))
 
 
 def _address(hit: Hit) -> str | None:

@@ -12,6 +12,13 @@ from typing import Any
 
 from ..recipes import Workflow
 
+Graph = Mapping[str, Any]
+#: Types of outputs that hold a model, or what one has made of a prompt.
+_MODELS = frozenset(
+    {"MODEL", "CLIP", "VAE", "CONDITIONING", "CONTROL_NET", "CLIP_VISION", "STYLE_MODEL", "GLIGEN"}
+    | {"UPSCALE_MODEL", "GUIDER"}
+)
+
 #: Changes from sample to sample by its nature.
 _SEEDS = ("seed", "noise_seed")
 
@@ -61,3 +68,31 @@ def _node_digest(
 def is_link(graph: Mapping[str, Any], value: Any) -> bool:
     """Whether an input's value is another node's output."""
     return isinstance(value, list) and len(value) == 2 and str(value[0]) in graph
+
+
+def what_loads(graph: Graph, classes: Mapping[str, Any]) -> dict[str, Any]:
+    """The nodes of a workflow that load models or encode prompts, and all that these hang on.
+
+    Args:
+        graph: a workflow.
+        classes: of nodes, by the names that workflows know them by.
+    """
+    found: dict[str, Any] = {}
+    for id_, node in graph.items():
+        class_ = classes.get(node.get("class_type"))
+        types = getattr(class_, "RETURN_TYPES", ())
+        if any(str(type_) in _MODELS for type_ in types):
+            _add(graph, classes, id_, found)
+    return found
+
+
+def _add(graph: Graph, classes: Mapping[str, Any], id_: str, found: dict[str, Any]) -> None:
+    waiting = [id_]
+    while waiting:
+        node_id = waiting.pop()
+        node = graph[node_id]
+        if node_id in found or node.get("class_type") not in classes:
+            continue  # what is not installed any more is not computed either
+        found[node_id] = node
+        links = [value for value in node.get("inputs", {}).values() if is_link(graph, value)]
+        waiting += [str(link[0]) for link in links]

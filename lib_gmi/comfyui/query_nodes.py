@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from ..errors import RankingError
+from ..natural_order import natural
 from ..presets import table
 from ..service import ANY, RANKERS
 from .answer import Answer, find, pictures
@@ -67,6 +68,13 @@ def _query_inputs() -> dict[str, Any]:
         "lock_answer": ("BOOLEAN", {"default": False, "tooltip": tips["lock_answer"]}),
         "locked_answer": ("STRING", {"default": "", "tooltip": tips["locked_answer"]}),
     }
+
+
+def checkpoint_names() -> list[str]:
+    """Of ComfyUI's checkpoint files, in natural order."""
+    import folder_paths
+
+    return sorted(folder_paths.get_filename_list("checkpoints"), key=natural)
 
 
 class RankingNode:
@@ -144,8 +152,6 @@ class LoadBestModel(RankingNode):
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        import folder_paths
-
         inputs = _query_inputs()
         inputs["min_probability"] = (
             "FLOAT",
@@ -159,7 +165,7 @@ class LoadBestModel(RankingNode):
             },
         )
         inputs["fallback"] = (
-            [STOP, *folder_paths.get_filename_list("checkpoints")],
+            [STOP, *checkpoint_names()],
             {
                 "default": STOP,
                 "tooltip": "The checkpoint to load when the best one is not likely enough.",

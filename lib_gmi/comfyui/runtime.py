@@ -9,13 +9,16 @@ from typing import Any
 
 from ..api import Api, build_json
 from ..background import Background
-from ..builds import Builds, BuildState
+from ..builds import RUNNING, Builds, BuildState
 from ..hosts.comfyui import ComfyHost, library_folder
 from ..interrogators import order_from_environment
 from ..library import Library
+from ..politeness import Politeness
 from ..samples import limit_from_environment
 from ..service import Service
-from .queue import ComfyQueue
+from .idle import idle_minutes
+from .queue import ComfyQueue, keep_models, somebody_works
+from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,12 @@ class Runtime:
     queue: ComfyQueue
     builds: Builds
     api: Api
+    politeness: Politeness
+
+    def rest(self) -> None:
+        """After the last job of a build: the models that the user had loaded are loaded again."""
+        if self.queue.resting:
+            self.host.put_back()
 
 
 _lock = threading.Lock()
@@ -46,6 +55,16 @@ def runtime() -> Runtime:
         return _runtime
 
 
+def somebody_queues(request: Any) -> Any:
+    """For ComfyUI, which asks before it queues a prompt of somebody's; ours do not come this way.
+
+    A job that runs gives way after its image, also to a prompt that nobody sees running.
+    """
+    if _runtime is not None:
+        _runtime.politeness.seen()
+    return request
+
+
 def _make() -> Runtime:
     library = Library(library_folder())
     host = ComfyHost(library.folder)
@@ -60,15 +79,22 @@ def _make() -> Runtime:
         recognise()  # a pack may be new
 
     service.on_advance = advanced
-    queue = ComfyQueue()
-    builds = Builds(service, queue, _tell)
+    politeness = Politeness(somebody_works, lambda: idle_minutes() * 60)
+    queue = ComfyQueue(politeness.look)
+    builds = Builds(service, queue, lambda state: _tell(state, builds.waiting_for()))
+    builds.waiting_for, builds.yields = lambda: queue.waiting_for, queue.yields
+    queue.before = politeness.hurry  # who asks for a build wants it now
+    queue.wanted = builds.wants
+    queue.told = lambda: _tell(builds.state(), builds.waiting_for())
+    queue.keep = keep_models(lambda job: host.has_room(job.name))
+    queue.watch = Watch(queue.look)
     api = Api(service, builds)
     checks = api.checks
     checks.submit, checks.queued, checks.compare = queue.submit_check, queue.checks, _apart
     checks.notify = lambda outcome: _send("gmi.check", outcome)
     if service.packs.folder.is_dir():
         service.advance_soon()  # what a pack describes may have been installed since
-    return Runtime(host, service, queue, builds, api)
+    return Runtime(host, service, queue, builds, api, politeness)
 
 
 def _recognise(host: ComfyHost, service: Service) -> None:
@@ -85,8 +111,8 @@ def _apart(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="gmi-check", daemon=True).start()
 
 
-def _tell(state: BuildState) -> None:
-    _send("gmi.build", build_json(state))
+def _tell(state: BuildState, waiting: str | None) -> None:
+    _send("gmi.build", build_json(state, waiting if state.state == RUNNING else None))
 
 
 def _send(event: str, data: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from ..search import Query
 from ..service import ANY, Filter
 from .answer import pictures
 from .found import samples, similar
-from .query_nodes import CHECKPOINT, RankingNode
+from .query_nodes import CHECKPOINT, RankingNode, checkpoint_names
 from .reading import output_state, read
 from .runtime import runtime
 
@@ -68,9 +68,7 @@ def _other_inputs(top_k: str, default: int) -> dict[str, Any]:
 
 
 def _checkpoints(tooltip: str) -> tuple[list[str], dict[str, Any]]:
-    import folder_paths
-
-    names = [NOBODY, *folder_paths.get_filename_list("checkpoints")]
+    names = [NOBODY, *checkpoint_names()]
     return names, {"default": NOBODY, "tooltip": tooltip}
 
 
@@ -138,9 +136,10 @@ class SearchSamples(RankingNode):
         found = samples(
             searches.samples(query, int(inputs["top_k"]), _filter(inputs), folders=also_output),
             runtime().host.list_checkpoints(),
+            runtime().service.recipes(),
         )
         batch = torch.cat([image_to_tensor(p) for p in of_one_size(found.pictures)])
-        hits = json.dumps(found.finding.to_json(), ensure_ascii=False, indent=1, default=str)
+        hits = json.dumps(found.to_json(), ensure_ascii=False, indent=1, default=str)
         chosen = found.chosen
         checkpoint = _blocked() if found.checkpoint is None else found.checkpoint
         result = (batch, hits, chosen.prompt, chosen.seed or 0, checkpoint)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import gc
+import logging
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +25,10 @@ from .installed import distinct, file_candidate, unusable
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+#: Times the size of a checkpoint's file that loading it may need.
+_ROOM = 2.5
 
 
 def library_folder() -> Path:
@@ -51,6 +57,8 @@ class ComfyHost:
         self.files = FileIndex(folder / "files.json")
         self.overrides = Overrides(folder / "settings.json")
         self.full_hashes = FullHashes(folder / "hashes.json")
+        #: Of the models that others had loaded when we needed the memory.
+        self._others: list[weakref.ref[Any]] = []
 
     def list_checkpoints(self) -> list[Candidate]:
         """Every file of every configured checkpoint folder, files added just now included."""
@@ -110,18 +118,55 @@ class ComfyHost:
     def session(self, candidate: Candidate) -> Iterator[ComfySession]:
         """Load a checkpoint with ComfyUI's own loader, and free its memory afterwards.
 
+        Models that others have loaded stay where they are, as far as there is room for them.
+
         Raises:
             HostError: it is gone, or ComfyUI cannot load it.
         """
         gc.collect()  # an error keeps the checkpoint it speaks of alive until it is handled
         session = None
+        others = _loaded()
+        known = [reference() for reference in self._others]
+        patchers = [loaded.model for loaded in others if loaded.model is not None]
+        self._others += [weakref.ref(p) for p in patchers if all(p is not k for k in known)]
+        del known, patchers
         try:
             session = ComfySession(*_load(candidate), candidate.title)
             yield session
         finally:
             if session is not None:
                 session.close()
-            _free_memory()
+            _free_memory(others)
+
+    def put_back(self) -> None:
+        """Load again what others had loaded before our checkpoints needed the memory."""
+        import comfy.model_management as memory
+
+        models = [model for reference in self._others if (model := reference()) is not None]
+        self._others.clear()
+        try:
+            if models:
+                memory.load_models_gpu(models)
+        except Exception:  # a courtesy: the next prompt loads what it needs
+            logging.exception("Find Best Model: models could not be loaded again")
+
+    def has_room(self, name: str) -> bool:
+        """Whether a checkpoint can be loaded into this machine's memory beside all that is there.
+
+        Not a promise: weights may be stored smaller than they are used.
+        """
+        import comfy.model_management as memory
+        import folder_paths
+        import torch
+
+        path = folder_paths.get_full_path("checkpoints", name)
+        if path is None:
+            return False
+        try:
+            size = Path(path).stat().st_size
+        except OSError:
+            return False
+        return bool(memory.get_free_memory(torch.device("cpu")) >= _ROOM * size)
 
     def switch(self, candidate: Candidate) -> None:
         """Raises:
@@ -290,13 +335,27 @@ def _with_sampling(model: Any, extra: Mapping[str, Any]) -> Any:
     return model
 
 
-def _free_memory() -> None:
-    """Unload everything; the next prompt loads what it needs."""
+def _loaded() -> list[Any]:
+    """ComfyUI's entries for the models that are in the accelerator's memory."""
     import comfy.model_management as memory
 
-    memory.unload_all_models()
+    return list(memory.current_loaded_models)
+
+
+def _free_memory(others: Sequence[Any]) -> None:
+    """Unload everything but what others had loaded."""
+    import comfy.model_management as memory
+
+    # a model of ours that has been unloaded to make room is in neither list
+    for device in {loaded.device for loaded in memory.current_loaded_models}:
+        memory.free_memory(1e30, device, [m for m in _loaded() if _is_among(m, others)])
     gc.collect()  # models and their patchers refer to each other
     memory.soft_empty_cache()
+
+
+def _is_among(loaded: Any, others: Sequence[Any]) -> bool:
+    model = loaded.model
+    return model is not None and any(model is other.model for other in others)
 
 
 def _load(candidate: Candidate) -> tuple[Any, Any, Any]:

@@ -9,8 +9,13 @@ from pathlib import Path, PurePath
 
 from ..errors import HostError
 from ..file_index import FileIndex
+from ..natural_order import natural
 from ..presets import find
 from ..protocols import Candidate
+
+_EMPTY = "the file is empty (0 bytes); download it again"
+#: What errors mean that come without a message.
+_MEANINGS = {EOFError: "the file ends too early", MemoryError: "out of memory"}
 
 
 def file_candidate(
@@ -32,7 +37,10 @@ def file_candidate(
     if path is None:
         return Candidate(title, f"missing:{name}", name, unsupported="the file is gone")
     try:
-        identity, size = files.identity(path), path.stat().st_size
+        size = path.stat().st_size
+        if size == 0:
+            return Candidate(title, f"missing:{name}", name, path, unsupported=_EMPTY)
+        identity = files.identity(path)
     except (HostError, OSError) as error:
         return Candidate(title, f"missing:{name}", name, path, unsupported=str(error))
     facts = files.facts(path)
@@ -43,12 +51,16 @@ def file_candidate(
 
 
 def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The same with the ending in titles that would repeat: it tells x.ckpt from x.safetensors."""
+    """Candidates as people see them listed: by name, in natural order.
+
+    Titles that would repeat get the ending, which tells x.ckpt from x.safetensors.
+    """
     titles = Counter(candidate.title for candidate in candidates)
-    return [
+    listed = [
         replace(candidate, title=candidate.name) if titles[candidate.title] > 1 else candidate
         for candidate in candidates
     ]
+    return sorted(listed, key=lambda candidate: natural(candidate.title))
 
 
 def unusable(title: str, error: Exception, program: str) -> HostError:
@@ -61,6 +73,7 @@ def unusable(title: str, error: Exception, program: str) -> HostError:
 
 
 def first_line(error: BaseException) -> str:
-    """Of an error's message, cut; the name of its kind if it has none."""
+    """Of an error's message, cut; what its kind means, or is called, if it has none."""
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+    meanings = (text for kind, text in _MEANINGS.items() if isinstance(error, kind))
+    return (lines[0] if lines else next(meanings, type(error).__name__))[:200]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..encoders import DEFAULT, registry
 from ..errors import EncoderError, GMIError, HostError, RankingError
 from ..hosts.folder import FolderHost
+from ..natural_order import natural
 from ..presets import CODEC, Overrides, Preset
 from ..prompts import Prompt, PromptSet, default_prompt_set
 from ..protocols import Candidate, GenerationRequest, GenerationSettings, Session
@@ -198,7 +199,7 @@ class ListedLibrary:
                     architecture=described.get("architecture"),
                     popularity=described.get("popularity"),
                 )
-        return sorted(found.values(), key=lambda candidate: candidate.title.lower())
+        return sorted(found.values(), key=lambda candidate: natural(candidate.title))
 
     def _entries(self) -> list[Entry]:
         wanted = (registry.info(self.encoder).id, self.prompt_set.hash)

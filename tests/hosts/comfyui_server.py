@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.error
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -42,6 +43,10 @@ class ComfyServer(HostServer):
         arguments = ["main.py", "--cpu", "--port", str(port)]
         arguments += ["--base-directory", str(self.folder)]
         return [*arguments, "--database-url", "sqlite:///:memory:", "--disable-api-nodes"]
+
+    def environment(self) -> dict[str, str]:
+        """Builds wait for nobody, unless a test says otherwise by its ``variables``."""
+        return super().environment() | {"GMI_IDLE_MINUTES": "0"}
 
     def wait_until_started(self) -> None:
         """Wait until it answers."""
@@ -95,6 +100,25 @@ class ComfyServer(HostServer):
         queue = self.get("/queue")
         rows = queue["queue_running"] + queue["queue_pending"]
         return [row for row in rows if "gmi_build" in row[2]]
+
+    def has_jobs(self) -> bool:
+        """Whether this ComfyUI has routes for jobs, which its newer queue panel asks."""
+        try:
+            self.get("/api/jobs?limit=1")
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    def cancel(self, prompt_id: str) -> None:
+        """Cancel one job, queued or running, as this ComfyUI's queue panel does."""
+        if self.has_jobs():
+            assert self.post(f"/api/jobs/{prompt_id}/cancel", {}) == (200, {"cancelled": True})
+            return
+        running = [row[1] for row in self.get("/queue")["queue_running"]]
+        if prompt_id in running:
+            self.post("/interrupt", {"prompt_id": prompt_id})
+        else:
+            self.post("/queue", {"delete": [prompt_id]})
 
     def upload(self, image: bytes, name: str) -> str:
         """Put an image where Load Image finds it."""

@@ -141,7 +141,7 @@ export function buildPanel({ selected, clearSelection }) {
     element.classList.toggle("gmi-paused", paused);
     setText(title, current?.title ?? t(paused ? "strip.paused" : "build.starting"));
     setText(step, current ? t("build.sampleOf", current) : "");
-    setText(prompt, (paused && build.message) || current?.prompt || "");
+    setText(prompt, (paused && build.message) || build.waiting || current?.prompt || "");
     setText(line, buildLine(build));
     bar.set(buildShare(build));
     drawPreview(build.preview, current?.prompt ?? "");

@@ -2,6 +2,8 @@
 import { app } from "../../../scripts/app.js";
 
 const BLUR = "FindBestModel.BlurThumbnails";
+/** Read by lib_gmi/comfyui/idle.py. */
+const IDLE = "FindBestModel.IdleMinutes";
 const FILTERS = "FindBestModel.filters";
 
 const setBlur = (on) => document.documentElement.classList.toggle("gmi-blur", on !== false);
@@ -16,6 +18,15 @@ export const preferences = [
     type: "boolean",
     defaultValue: true,
     onChange: setBlur,
+  },
+  {
+    id: IDLE,
+    category: ["Find Best Model", "Builds", "Idle"],
+    name: "Find Best Model: minutes without a generation before a build goes on",
+    tooltip: "How long nobody has to have generated anything before a build goes on. 0: a build only lets you go first. The environment variable GMI_IDLE_MINUTES comes before this setting.",
+    type: "number",
+    defaultValue: 3,
+    attrs: { min: 0, max: 1440 },
   },
 ];
 

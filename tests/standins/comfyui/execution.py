@@ -44,6 +44,14 @@ class PromptQueue:
             self.history[prompt[1]] = {"prompt": prompt, "status": status, **history_result}
             self.server.queue_updated()
 
+    def get_history(self, prompt_id=None, max_items=None, offset=-1, map_function=None):
+        with self.mutex:
+            return dict(self.history)
+
+    def delete_history_item(self, id_to_delete):
+        with self.mutex:
+            self.history.pop(id_to_delete, None)
+
     def get_current_queue(self):
         with self.mutex:
             return list(self.currently_running.values()), copy.deepcopy(self.queue)

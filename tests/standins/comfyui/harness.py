@@ -48,6 +48,7 @@ class Comfy:
         queue: the prompt queue.
         memory: ``comfy.model_management``.
         outputs: what nodes returned, by id of the prompt that ran them.
+        errors: messages of what they raised, by the same ids.
     """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +71,7 @@ class Comfy:
         self.server = self.module("server").PromptServer(None)
         self.queue = self.server.prompt_queue
         self.outputs: dict[str, Any] = {}
+        self.errors: dict[str, str] = {}
 
     def module(self, name: str) -> ModuleType:
         """One of the stand-ins."""
@@ -120,9 +122,9 @@ class Comfy:
         self.work()
         return self.runtime.builds.state()
 
-    def put(self, number: float, prompt_id: str) -> None:
+    def put(self, number: float, prompt_id: str, prompt: dict[str, Any] | None = None) -> None:
         """Queue a prompt of somebody's, as the server does."""
-        prompt = {"1": {"class_type": "SaveImage", "inputs": {}}}
+        prompt = prompt or {"1": {"class_type": "SaveImage", "inputs": {}}}
         self.queue.put((number, prompt_id, prompt, {"client_id": "somebody"}, ["1"]))
 
     def work(self, jobs: int | None = None) -> list[str]:
@@ -158,6 +160,7 @@ class Comfy:
                 self.outputs[prompt_id] = getattr(found(), found.FUNCTION)(**node["inputs"])
             except Exception as error:
                 self.outputs[prompt_id] = type(error).__name__
+                self.errors[prompt_id] = str(error)
         return name
 
     # -- pictures ---------------------------------------------------------------------------------
@@ -203,7 +206,7 @@ class Comfy:
 @pytest.fixture
 def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     """An imitated ComfyUI without checkpoints, and this extension's runtime with tiny encoders."""
-    from lib_gmi.comfyui import runtime
+    from lib_gmi.comfyui import idle, runtime
     from lib_gmi.service import Service
 
     ours = {name.partition(".")[0] for name in standin_modules()} | {"standin"}
@@ -220,6 +223,8 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     monkeypatch.setattr(runtime, "Service", tiny)
     monkeypatch.setattr(runtime, "_runtime", None)
     monkeypatch.setattr(runtime, "Background", lambda work: work)  # in the test's own thread
+    monkeypatch.setattr(runtime, "Watch", lambda look: lambda: None)  # tests look themselves
+    monkeypatch.setenv(idle.VARIABLE, "0")
     for module in ("service", "harvests"):
         monkeypatch.setattr(f"lib_gmi.{module}.optional_text_encoder", words_encoder)
     gc.freeze()  # else every session that ends goes through all of torch

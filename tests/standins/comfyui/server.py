@@ -18,6 +18,10 @@ class PromptServer:
         self.loop = loop
         self.routes = web.RouteTableDef()
         self.prompt_queue = execution.PromptQueue(self)
+        self.on_prompt_handlers = []
+
+    def add_on_prompt_handler(self, handler):
+        self.on_prompt_handlers.append(handler)
 
     def send_sync(self, event, data, sid=None):
         seen.sent.append((event, json.loads(json.dumps(data))))

@@ -29,6 +29,7 @@ class Seen:
         most_models: how many diffusion models there were at once, at most.
         emptied: for each time that the cache was emptied, what was alive then.
         progress: (value, total) of each report of a progress bar.
+        free: bytes of memory that nobody uses.
     """
 
     draw: Callable[[int, int, int], Any] | None = None
@@ -41,6 +42,7 @@ class Seen:
     most_models: int = 0
     emptied: list[int] = field(default_factory=list)
     progress: list[tuple[int, int]] = field(default_factory=list)
+    free: int = 1 << 40
 
 
 seen = Seen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 from standin import seen
 
@@ -42,14 +43,36 @@ def intermediate_device():
     return torch.device("cpu")
 
 
+class LoadedModel:
+    """An entry of :data:`current_loaded_models`."""
+
+    def __init__(self, model):
+        self._model = weakref.ref(model)
+        self.device = "the device"
+
+    @property
+    def model(self):
+        return self._model()
+
+
 def load_models_gpu(models, memory_required=0):
     for model in models:
-        if model not in current_loaded_models:
-            current_loaded_models.append(model)
+        if all(loaded.model is not model for loaded in current_loaded_models):
+            current_loaded_models.append(LoadedModel(model))
+
+
+def get_free_memory(dev=None, torch_free_too=False):
+    return seen.free
+
+
+def free_memory(memory_required, device, keep_loaded=[]):  # noqa: B006  as in ComfyUI
+    unloaded = [m for m in current_loaded_models if m.device == device and m not in keep_loaded]
+    current_loaded_models[:] = [m for m in current_loaded_models if m not in unloaded]
+    return unloaded
 
 
 def unload_all_models():
-    current_loaded_models.clear()
+    free_memory(1e30, "the device")
 
 
 def soft_empty_cache(force=False):

@@ -1,8 +1,8 @@
 """Builds that stay out of the way of people.
 
-Between two images a build looks whether somebody else uses the web UI. If so, it waits until
-nobody has for some minutes: a checkpoint that is loaded and unloaded between two images of the
-user's own costs them more time than the image.
+Between two images a build looks whether somebody else uses the host. If so, it waits until nobody
+has for some minutes: a checkpoint that is loaded and unloaded between two images of the user's own
+costs them more time than the image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Politeness:
     """See the module's docstring. All methods may be called from any thread.
 
     Args:
-        busy: whether somebody else uses the web UI right now.
+        busy: whether somebody else uses the host right now.
         patience: seconds without anybody that a build waits for; 0 for never wait.
         clock: seconds, for tests.
     """
@@ -38,13 +38,13 @@ class Politeness:
         self._changed = threading.Condition()
 
     def seen(self) -> None:
-        """Somebody has just used the web UI."""
+        """Somebody has just used the host."""
         with self._changed:
             self._last = self._clock()
             self._hurried = False
 
     def hurry(self) -> None:
-        """Go on now; until somebody uses the web UI again."""
+        """Go on now; until somebody uses the host again."""
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
