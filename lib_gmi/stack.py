@@ -135,7 +135,9 @@ class Stack:
 
 
 def stack(
-    specifications: Sequence[Specification], encoder_id: str | None = None
+    specifications: Sequence[Specification],
+    encoder_id: str | None = None,
+    joining: Sequence[Specification] = (),
 ) -> tuple[Stack | None, list[Exclusion]]:
     """Stack the specifications that can be ranked together.
 
@@ -145,10 +147,35 @@ def stack(
     Args:
         specifications: any; the one with most samples wins where two describe the same candidate.
         encoder_id: only those of this encoder.
+        joining: other people's. They may join what the specifications above decide, and decide
+            only where none of those can be ranked; of a candidate that is there already they say
+            nothing.
 
     Returns:
         The stack (``None`` if nothing can be ranked), and who is left out and why.
     """
+    ready, excluded = _ready(specifications, encoder_id)
+    others, unfit = _ready(joining, encoder_id)
+    excluded += unfit
+    if not ready and not others:
+        return None, excluded
+    best = _joined_group(_largest_group(ready), others) if ready else _largest_group(others)
+    chosen: dict[tuple[str, bool], Specification] = {}
+    excluded += _choose(ready, best, chosen)
+    own = {specification.candidate.identity for specification in ready}
+    reason = "you have a specification of your own, and that one counts"
+    excluded += [
+        Exclusion(s.candidate.title, reason) for s in others if s.candidate.identity in own
+    ]
+    excluded += _choose([s for s in others if s.candidate.identity not in own], best, chosen)
+    ordered = sorted(chosen.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
+    return _stacked(ordered), excluded
+
+
+def _ready(
+    specifications: Sequence[Specification], encoder_id: str | None
+) -> tuple[list[Specification], list[Exclusion]]:
+    """Those that could be ranked, each by itself, and the others with the reason."""
     excluded: list[Exclusion] = []
     ready: list[Specification] = []
     for specification in specifications:
@@ -167,22 +194,35 @@ def stack(
             ready.append(specification)
             continue
         excluded.append(Exclusion(title, reason))
-    if not ready:
-        return None, excluded
-    best = _largest_group(ready)
-    chosen: dict[tuple[str, bool], Specification] = {}
-    for specification in sorted(ready, key=lambda s: (len(s), s.updated), reverse=True):
+    return ready, excluded
+
+
+def _choose(
+    specifications: Sequence[Specification],
+    group: tuple[str, ...],
+    chosen: dict[tuple[str, bool], Specification],
+) -> list[Exclusion]:
+    """Add those that were built like the group; returns the others, with the reason."""
+    excluded = []
+    for specification in sorted(specifications, key=lambda s: (len(s), s.updated), reverse=True):
         kind = (specification.candidate.identity, specification.own_prompts)
-        if not _comparable(best, specification.comparability):
-            reason = _difference(best, specification.comparability)
+        if not _comparable(group, specification.comparability):
+            reason = _difference(group, specification.comparability)
         elif kind in chosen:
             reason = "built twice with other settings; the one with more samples is ranked"
         else:
             chosen[kind] = specification
             continue
         excluded.append(Exclusion(specification.candidate.title, reason))
-    ordered = sorted(chosen.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
-    return _stacked(ordered), excluded
+    return excluded
+
+
+def _joined_group(group: tuple[str, ...], others: Sequence[Specification]) -> tuple[str, ...]:
+    """Where the user's are all of own prompts, one prompt set of the others' may join them."""
+    if group[1] != OWN_PROMPTS:
+        return group
+    alike = [s for s in others if _comparable(group, s.comparability)]
+    return _largest_group(alike) if alike else group
 
 
 def _comparable(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
