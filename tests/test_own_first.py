@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 from conftest import OTHER, make_specification
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,13 +36,13 @@ def specifications(draw: st.DrawFn) -> list[Specification]:
     return found
 
 
-def rows(data: Stack | None) -> dict[str, tuple[int, float]]:
-    """Samples, and the sum of their features, by identity."""
+def rows(data: Stack | None) -> dict[str, list[bytes]]:
+    """Every sample's features, by identity."""
     if data is None:
         return {}
-    sums = np.abs(data.features).sum(axis=(1, 2))
-    counts = zip(data.counts.tolist(), sums.tolist(), strict=True)
-    return dict(zip((c.identity for c in data.candidates), counts, strict=True))
+    samples = (data.features[row][data.mask[row]] for row in range(len(data.candidates)))
+    found = [sorted(features.tobytes() for features in some) for some in samples]
+    return dict(zip((c.identity for c in data.candidates), found, strict=True))
 
 
 @settings(max_examples=300, deadline=None)
