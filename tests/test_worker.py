@@ -202,7 +202,7 @@ def test_a_gate_that_fails_is_asked_again(caplog: pytest.LogCaptureFixture) -> N
 
     bench = Bench(WorkerQueue(gate=gate))
     bench.queue.submit(jobs("a", "b"))
-    bench.finish()
+    bench.finish(2)
     assert bench.done == ["a", "b"]
     assert "'NoneType' has no attribute 'job'" in caplog.text
 
