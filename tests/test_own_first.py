@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from conftest import OTHER, make_specification
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib_gmi import stack as stack_module
+from lib_gmi.prompts import default_prompt_set
 from lib_gmi.protocols import GenerationSettings
 from lib_gmi.specification import OWN_PROMPTS, PromptSetRef, Specification
 from lib_gmi.stack import Stack, stack
@@ -93,3 +96,46 @@ def test_packs_alone_are_ranked_where_the_user_has_nothing() -> None:
     data, _ = stack([make_specification("a", prompts=2)], joining=[make_specification("b")])
     assert data is not None
     assert [c.title for c in data.candidates] == ["b"]
+
+
+def test_a_pack_that_names_other_prompts_than_its_set_has_is_left_out() -> None:
+    many = make_specification("many", prompts=21)
+    data, excluded = stack([make_specification("a")], joining=[many])
+    assert data is not None
+    assert [c.title for c in data.candidates] == ["a"]
+    assert excluded[0].reason == "names 21 prompts of a prompt set of 20"
+    known = default_prompt_set()
+    reference = PromptSetRef(known.name, "1", known.hash, len(known))
+    strange = replace(make_specification("strange"), prompt_set=reference)
+    _, excluded = stack([strange])
+    assert excluded[0].reason == f"names prompts that the prompt set '{known.name}' does not have"
+
+
+def test_entries_of_a_set_that_agree_on_none_of_its_prompts_do_not_widen_it() -> None:
+    theirs = [make_specification(t, 20, first_prompt=20 * n) for n, t in enumerate("bcd")]
+    data, excluded = stack([make_specification("a")], joining=theirs)
+    assert data is not None
+    assert [c.title for c in data.candidates] == ["a", "b"]
+    assert len(data.prompt_ids) == 20
+    assert {e.reason for e in excluded} == {
+        "names prompts that others of its prompt set do not have"
+    }
+
+
+def test_what_others_bring_stays_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One entry of a thousand prompts makes every row as long."""
+    own = make_specification("a")
+    monkeypatch.setattr(stack_module, "BUDGET", 4 * own.features.shape[1] * 5 * 30)
+    reference = PromptSetRef("test", "1", OWN_PROMPTS, 0)
+    wide = make_specification("b", prompts=1000)
+    wide = replace(wide, prompt_set=reference, texts=dict.fromkeys(wide.prompt_ids, "x"))
+    others = [make_specification(title) for title in "cde"]
+    data, excluded = stack([own], joining=[wide, *others])
+    assert data is not None
+    assert [c.title for c in data.candidates] == ["a", "c", "d", "e"]
+    assert [e.title for e in excluded] == ["b"]
+    assert excluded[0].reason.startswith("too much to be ranked at once")
+    monkeypatch.setattr(stack_module, "BUDGET", 0)
+    data, _ = stack([own], joining=others)
+    assert data is not None
+    assert [c.title for c in data.candidates] == ["a"], "the user's own cost nobody's leave"
