@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -24,6 +25,7 @@ from .interrogators import parse_order
 from .metadata import making_in
 from .natural_order import natural
 from .packs import SUFFIX as PACK_SUFFIX
+from .presets import PresetError
 from .searches import Searches
 from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from .identify import RankedCandidate, Ranking
     from .metadata import Making
+    from .presets import Overrides
     from .protocols import GenerationSettings
 
 PREFIX = "/gmi/v1"
@@ -40,6 +43,8 @@ MAX_UPLOAD = 64 << 20
 MAX_IMAGES = 8
 MAX_PROMPT = 5000
 _PREVIEWS = 4
+#: Settings that no form shows; null takes one back.
+_UNSHOWN = ("guidance", "shift")
 
 
 class Api:
@@ -420,7 +425,10 @@ class Api:
         dialect = (changes or {}).get("dialect", next(iter(dialects)))
         if not isinstance(dialect, str) or dialect not in dialects:
             raise RequestError(f"Unknown dialect '{dialect}'. Known: {', '.join(dialects)}.")
-        self.service.host.overrides.set(candidate.identity, changes)
+        overrides = self.service.host.overrides
+        if changes:
+            changes = _with_unshown(overrides, candidate.identity, changes)
+        overrides.set(candidate.identity, changes)
         self.service.failed.pop(candidate.identity, None)  # it may work now
         return self._row(self.service.state(candidate), {})
 
@@ -585,6 +593,18 @@ class Api:
             groups.append({"titles": [c.title for c in found], "bytes": sum(c.size for c in found)})
             group_of.update({c.identity: len(groups) for c in found})
         return groups, group_of
+
+
+def _with_unshown(
+    overrides: Overrides, identity: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a form sends, and of the settings before those that no form shows."""
+    known: Mapping[str, Any] = {}
+    with contextlib.suppress(PresetError):  # what cannot be read is replaced
+        known = overrides.get(identity)
+    kept = {key: known[key] for key in _UNSHOWN if key in known}
+    merged = {**kept, **changes}
+    return {key: v for key, v in merged.items() if key not in _UNSHOWN or v is not None}
 
 
 def build_json(state: BuildState, waiting: str | None = None) -> dict[str, Any]:

@@ -331,14 +331,18 @@ def fit(
     """
     snapshot = library.snapshot()
     selection, lent = selection or Selection(), lent or Lent()
-    everything = (*snapshot.specifications, *lent.specifications)
-    chosen = [s for s in everything if selection.accepts(s)]
-    data, found_unfit = stack(chosen, encoder_id)
+    chosen, others = (
+        [s for s in some if selection.accepts(s)]
+        for some in (snapshot.specifications, lent.specifications)
+    )
+    data, found_unfit = stack(chosen, encoder_id, others)
     excluded = (*snapshot.excluded, *found_unfit)
     if data is None:
-        raise RankingError(_nothing_to_rank(library, len(chosen), excluded))
+        raise RankingError(_nothing_to_rank(library, len(chosen) + len(others), excluded))
     steady = None if prior is None else prior(data.encoder_id)
-    key = f"{snapshot.fingerprint} {selection.key} {lent.fingerprint}".rstrip()
+    # v2: before, the user's own did not decide alone what is ranked
+    theirs = f"v2 {lent.fingerprint}" if lent.fingerprint else ""
+    key = f"{snapshot.fingerprint} {selection.key} {theirs}".rstrip()
     name = _file_name(key, data.encoder_id, steady is not None)
     found = _read_findings(library.read_fitted(name), len(data.candidates))
     if found is None:

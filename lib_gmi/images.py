@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -200,15 +201,14 @@ def check_codec(codec: str) -> None:
 
 
 def _parse_codec(codec: str) -> tuple[int, int]:
-    name, _, side = codec.partition("-")
-    quality = name.removeprefix("webp")
-    numbers = quality.isdecimal() and side.isdecimal()
-    if name == quality or not numbers or not 1 <= int(quality) <= 100 or int(side) < 1:
+    # a text from a stranger's file: no other digits than ASCII's, and no more than make sense
+    known = re.fullmatch(r"webp([1-9][0-9]?|100)-([1-9][0-9]{0,4})", codec, re.ASCII)
+    if known is None:
         raise ImageError(
-            f"Unknown codec '{codec}': known are 'source' and 'webp<quality>-<side>', "
+            f"Unknown codec '{codec[:48]}': known are 'source' and 'webp<quality>-<side>', "
             "for instance 'webp90-512'."
         )
-    return int(quality), int(side)
+    return int(known[1]), int(known[2])
 
 
 def _over_background(image: Image.Image) -> Image.Image:

@@ -299,6 +299,7 @@ class LearnedKernel:
         return {
             "mean": self.normalizer.mean,
             "deviation": self.normalizer.deviation,
+            "balance": np.asarray(self.normalizer.balance, dtype=np.float32),
             "centre": self.space.additive.centre,
             "projection": self.space.projection,
             "candidates": self._drawn,
@@ -333,7 +334,8 @@ def scores_from_tensors(
     tensors: Mapping[str, FloatArray], blocks: tuple[Block, ...], features: FloatArray
 ) -> FloatArray:
     """:meth:`LearnedKernel.scores` from saved state: ``[n, d] → [n, M]``."""
-    normalizer = Normalizer(tensors["mean"], tensors["deviation"], blocks)
+    balance = tuple(tensors.get("balance", np.empty(0)).tolist())  # older files have none
+    normalizer = Normalizer(tensors["mean"], tensors["deviation"], blocks, balance)
     centred = normalizer.transform(features) - tensors["centre"]
     projected = centred @ tensors["projection"].T
     squares = np.einsum("nr,nr->n", projected, projected)[:, None]

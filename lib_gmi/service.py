@@ -224,6 +224,7 @@ class Service:
         self._name: str | None = None
         self._settled: set[tuple[str, str]] = set()
         self._outdated = False  # the snapshot knows candidates by identities that they had before
+        self._settling = threading.Lock()
         self._fitting = threading.Lock()
 
     # -- candidates -------------------------------------------------------------------------------
@@ -482,16 +483,16 @@ class Service:
             LibraryError: a file cannot be written; nothing is lost.
             PresetError: the user's settings cannot be read.
         """
-        hashed = self.host.hashed()
-        new_ones = hashed.items() - self._settled
-        if not new_ones:
-            return
-        begun = {entry.identity for entry in self.library.entries()}
-        for old, new in new_ones:
-            self.host.overrides.move(old, new)
-            if old in begun:
-                self._outdated |= self.library.reidentify(old, new) > 0
-        self._settled |= new_ones
+        with self._settling:  # who comes second finds it done, and not half done
+            new_ones = self.host.hashed().items() - self._settled
+            if not new_ones:
+                return
+            begun = {entry.identity for entry in self.library.entries()}
+            for old, new in new_ones:
+                self.host.overrides.move(old, new)
+                if old in begun and self.library.reidentify(old, new) > 0:
+                    self._outdated = True
+            self._settled |= new_ones
 
     def advance(self) -> None:
         """Let answers follow the library as it is now. Takes a fit, so never inside a query."""

@@ -16,6 +16,7 @@ import numpy as np
 from .encoders import registry
 from .errors import EncoderError, ImageError
 from .images import check_codec
+from .prompts import default_prompt_set
 from .specification import OWN_PROMPTS, CandidateRef, Specification
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: With fewer prompts a candidate is listed, not ranked.
 MIN_PROMPTS = 4
+#: Bytes of the features ``[M, N, d]`` that other people's specifications may bring a stack to.
+BUDGET = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,9 @@ class Stack:
 
 
 def stack(
-    specifications: Sequence[Specification], encoder_id: str | None = None
+    specifications: Sequence[Specification],
+    encoder_id: str | None = None,
+    joining: Sequence[Specification] = (),
 ) -> tuple[Stack | None, list[Exclusion]]:
     """Stack the specifications that can be ranked together.
 
@@ -145,10 +150,37 @@ def stack(
     Args:
         specifications: any; the one with most samples wins where two describe the same candidate.
         encoder_id: only those of this encoder.
+        joining: other people's. They may join what the specifications above decide, and decide
+            only where none of those can be ranked; of a candidate that is there already they say
+            nothing.
 
     Returns:
         The stack (``None`` if nothing can be ranked), and who is left out and why.
     """
+    ready, excluded = _ready(specifications, encoder_id)
+    others, unfit = _ready(joining, encoder_id)
+    excluded += unfit
+    if not ready and not others:
+        return None, excluded
+    best = _joined_group(_largest_group(ready), others) if ready else _largest_group(others)
+    chosen: dict[tuple[str, bool], Specification] = {}
+    excluded += _choose(ready, best, chosen)
+    own = {specification.candidate.identity for specification in ready}
+    reason = "you have a specification of your own, and that one counts"
+    excluded += [
+        Exclusion(s.candidate.title, reason) for s in others if s.candidate.identity in own
+    ]
+    fitting: dict[tuple[str, bool], Specification] = {}
+    excluded += _choose([s for s in others if s.candidate.identity not in own], best, fitting)
+    excluded += _add_affordable(list(fitting.values()), chosen)
+    ordered = sorted(chosen.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
+    return _stacked(ordered), excluded
+
+
+def _ready(
+    specifications: Sequence[Specification], encoder_id: str | None
+) -> tuple[list[Specification], list[Exclusion]]:
+    """Those that could be ranked, each by itself, and the others with the reason."""
     excluded: list[Exclusion] = []
     ready: list[Specification] = []
     for specification in specifications:
@@ -167,22 +199,65 @@ def stack(
             ready.append(specification)
             continue
         excluded.append(Exclusion(title, reason))
-    if not ready:
-        return None, excluded
-    best = _largest_group(ready)
-    chosen: dict[tuple[str, bool], Specification] = {}
-    for specification in sorted(ready, key=lambda s: (len(s), s.updated), reverse=True):
+    return ready, excluded
+
+
+def _choose(
+    specifications: Sequence[Specification],
+    group: tuple[str, ...],
+    chosen: dict[tuple[str, bool], Specification],
+) -> list[Exclusion]:
+    """Add those that were built like the group; returns the others, with the reason."""
+    excluded = []
+    for specification in sorted(specifications, key=lambda s: (len(s), s.updated), reverse=True):
         kind = (specification.candidate.identity, specification.own_prompts)
-        if not _comparable(best, specification.comparability):
-            reason = _difference(best, specification.comparability)
+        if not _comparable(group, specification.comparability):
+            reason = _difference(group, specification.comparability)
         elif kind in chosen:
             reason = "built twice with other settings; the one with more samples is ranked"
         else:
             chosen[kind] = specification
             continue
         excluded.append(Exclusion(specification.candidate.title, reason))
-    ordered = sorted(chosen.values(), key=lambda s: (s.candidate.title.casefold(), s.key))
-    return _stacked(ordered), excluded
+    return excluded
+
+
+def _add_affordable(
+    others: Sequence[Specification], chosen: dict[tuple[str, bool], Specification]
+) -> list[Exclusion]:
+    """Add what leaves the stack within its budget; returns the rest, with the reason.
+
+    Those of few prompts go first: a single one of ten thousand makes every row as long. Prompts of
+    a set are no more than the set has, whatever ids the specifications name.
+    """
+    excluded = []
+    shared = {p for s in chosen.values() if not s.own_prompts for p in s.prompt_ids}
+    width = max((_prompts(s) for s in chosen.values() if s.own_prompts), default=0)
+    rows = {identity for identity, _ in chosen}
+    for specification in sorted(others, key=lambda s: (_prompts(s), -s.updated, s.key)):
+        ids = set(specification.prompt_ids)
+        named = shared if specification.own_prompts else shared | ids
+        longest = max(width, len(ids)) if specification.own_prompts else width
+        more = rows | {specification.candidate.identity}
+        size = len(more) * (len(named) + longest) * specification.features.shape[1] * 4
+        if not specification.own_prompts and len(named) > specification.prompt_set.size:
+            reason = "names prompts that others of its prompt set do not have"
+        elif size > BUDGET:
+            reason = f"too much to be ranked at once ({size / 1e9:.1f} GB with what goes before)"
+        else:
+            shared, width, rows = named, longest, more
+            chosen[specification.candidate.identity, specification.own_prompts] = specification
+            continue
+        excluded.append(Exclusion(specification.candidate.title, reason))
+    return excluded
+
+
+def _joined_group(group: tuple[str, ...], others: Sequence[Specification]) -> tuple[str, ...]:
+    """Where the user's are all of own prompts, one prompt set of the others' may join them."""
+    if group[1] != OWN_PROMPTS:
+        return group
+    alike = [s for s in others if _comparable(group, s.comparability)]
+    return _largest_group(alike) if alike else group
 
 
 def _comparable(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
@@ -201,7 +276,18 @@ def _misfit(specification: Specification) -> str | None:
     width = specification.features.shape[1]
     if width != info.dim:
         return f"holds {width} numbers per image, but {info.id} makes {info.dim}; build it again"
-    return None
+    return unknown_prompts(specification)
+
+
+def unknown_prompts(specification: Specification) -> str | None:
+    """What is wrong with the ids of a specification's prompts, or ``None``."""
+    if specification.own_prompts:
+        return None
+    ids, known = set(specification.prompt_ids), default_prompt_set()
+    if specification.prompt_set.hash == known.hash and not ids <= set(known.ids):
+        return f"names prompts that the prompt set '{known.name}' does not have"
+    size = specification.prompt_set.size
+    return None if len(ids) <= size else f"names {len(ids)} prompts of a prompt set of {size}"
 
 
 def _largest_group(specifications: Sequence[Specification]) -> tuple[str, ...]:

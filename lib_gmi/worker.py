@@ -111,7 +111,7 @@ class WorkerQueue:
                     idle = True
                 else:
                     idle = False
-                    self._waiting_for = self._gate()
+                    self._waiting_for = self._asked()
                     if self._waiting_for is None:
                         self._running = self._jobs.popleft()
                         return self._running
@@ -122,6 +122,14 @@ class WorkerQueue:
                     if not self._jobs:
                         self._thread = None
                         return None
+
+    def _asked(self) -> str | None:
+        """What the gate says; one that fails, as while a host reloads, is asked again."""
+        try:
+            return self._gate()
+        except Exception:
+            logging.exception("Find Best Model: whether a build may go on is not known")
+            return "Waiting until the program answers."
 
     def _rest(self) -> None:
         try:

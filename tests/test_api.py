@@ -561,6 +561,21 @@ def test_settings_are_changed_and_put_back(running: Running) -> None:
     assert strict(running.api.set_settings({"name": ALPHA, "settings": None})) == before
 
 
+def test_a_form_keeps_the_settings_that_it_does_not_show(running: Running) -> None:
+    def extra() -> dict[str, Any]:
+        return dict(running.service.settings(running.service.installed(ALPHA)).extra)
+
+    first = {"steps": 7, "guidance": 4.5, "shift": 3.0}
+    row = running.api.set_settings({"name": ALPHA, "settings": first})
+    running.api.set_settings({"name": ALPHA, "settings": {"steps": row["settings"]["steps"]}})
+    assert (extra()["guidance"], extra()["shift"]) == (4.5, 3.0)
+    running.api.set_settings({"name": ALPHA, "settings": {"steps": 7, "shift": None}})
+    assert extra()["guidance"] == 4.5
+    assert "shift" not in extra()
+    running.api.set_settings({"name": ALPHA, "settings": None})
+    assert "guidance" not in extra()
+
+
 def test_settings_replace_those_before(running: Running) -> None:
     running.api.set_settings({"name": ALPHA, "settings": {"steps": 7}})
     row = running.api.set_settings({"name": ALPHA, "settings": {"cfg": 2.0}})

@@ -371,7 +371,17 @@ def test_a_codec_gives_the_same_pixels_every_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "codec", ["", "png", "webp", "webp90", "webp-512", "webp90-0", "webpx-1", "webp101-8"]
+    "codec",
+    [
+        *("", "png", "webp", "webp90", "webp-512", "webp90-0", "webpx-1", "webp101-8", "webp0-8"),
+        *(
+            "webp90-" + "9" * 400,
+            "webp90-" + "9" * 5000,
+            "webp9٠-512",
+            "webp90-512\n",
+            "webp090-512",
+        ),
+    ],
 )
 def test_an_unknown_codec_is_refused_with_an_example(codec: str) -> None:
     with pytest.raises(ImageError, match="webp90-512"):

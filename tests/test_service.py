@@ -889,6 +889,32 @@ def test_a_hash_is_followed_once(running: Running, monkeypatch: pytest.MonkeyPat
     assert running.samples()[BETA] == 4
 
 
+def test_a_hash_that_two_threads_follow_at_once_is_followed(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that finds nothing left to move must not undo what the other has found out."""
+    running.build(limit=4)
+    running.service.rank([drawn(1, 7)])
+    known_hash(running, BETA)
+    reidentify, moves = running.library.reidentify, []
+
+    def slowly(old: str, new: str) -> int:
+        moved = reidentify(old, new)
+        moves.append(moved)
+        threading.Event().wait(0.1 if moved else 0.3)  # the one that moved nothing ends last
+        return moved
+
+    monkeypatch.setattr(running.library, "reidentify", slowly)
+    threads = [threading.Thread(target=running.service.settle) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ranked = {row.candidate.title for row in running.service.rank([drawn(1, 7)]).candidates}
+    assert ranked == {"alpha", "anime/beta", "gamma"}
+    assert sum(moves) == 1
+
+
 def test_a_hash_without_samples_touches_nothing(running: Running) -> None:
     running.build([ALPHA], limit=4)
     files = sorted(running.library.folder.rglob("*.safetensors"))

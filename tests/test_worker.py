@@ -191,6 +191,22 @@ def test_jobs_wait_at_a_gate_that_is_shut() -> None:
     assert bench.queue.waiting_for is None
 
 
+def test_a_gate_that_fails_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    """As while a host reloads; the thread of the jobs must outlive that."""
+    failures = ["'NoneType' has no attribute 'job'"]
+
+    def gate() -> str | None:
+        if failures:
+            raise AttributeError(failures.pop())
+        return None
+
+    bench = Bench(WorkerQueue(gate=gate))
+    bench.queue.submit(jobs("a", "b"))
+    bench.finish(2)
+    assert bench.done == ["a", "b"]
+    assert "'NoneType' has no attribute 'job'" in caplog.text
+
+
 def test_jobs_that_arrive_while_it_tidies_up_are_not_lost() -> None:
     bench = Bench()
     again = jobs("b")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import PackError
-from ..specification import OWN_PROMPTS, Specification
+from ..specification import Specification
 from ..stack import Exclusion
 from .folder import PackInfo, read_specification
 from .texts import page_link
@@ -60,8 +60,8 @@ def visible(
 ) -> list[PackedSpecification]:
     """The packed specifications that add something to the user's own.
 
-    What the user has built of a candidate always wins over what a pack says of it. Of several
-    packs, the one with the most samples of a candidate counts.
+    What the user has of a candidate always wins over what a pack says of it, however either was
+    built. Of several packs, the one with the most samples of a candidate counts.
 
     Args:
         own: the user's.
@@ -69,26 +69,15 @@ def visible(
         hashed: better identities of files that the user's are known by another one of, old → new.
     """
     names = hashed or {}
-    built: dict[str, list[tuple[str, ...]]] = {}
-    for specification in own:
-        identity = specification.candidate.identity
-        built.setdefault(names.get(identity, identity), []).append(specification.comparability)
+    # one encoder's features say nothing to another
+    known = {(s.encoder_id, names.get(s.candidate.identity, s.candidate.identity)) for s in own}
     chosen = []
     for candidate in sorted(packed, key=_preference):
-        ways = built.setdefault(candidate.identity, [])
-        way = candidate.specification.comparability
-        if not any(_comparable(way, known) for known in ways):
-            ways.append(way)
+        of = (candidate.specification.encoder_id, candidate.identity)
+        if of not in known:
+            known.add(of)
             chosen.append(candidate)
     return chosen
-
-
-def _comparable(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether both would be ranked at once; prompts of one's own are ranked beside any others."""
-    prompts = {one[1], other[1]}
-    return (one[0], one[2]) == (other[0], other[2]) and (
-        len(prompts) == 1 or OWN_PROMPTS in prompts
-    )
 
 
 def _preference(packed: PackedSpecification) -> tuple[bool, int, float, str]:
