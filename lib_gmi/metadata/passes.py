@@ -209,7 +209,7 @@ def _begins_anew(graph: Graph, sampler: Node) -> bool:
     if continues(graph, sampler):
         return False
     if "start_at_step" in inputs:
-        return inputs["start_at_step"] == 0
+        return bool(inputs["start_at_step"] == 0)
     strength = graph.number(inputs.get("denoise"), strict=True)
     sigmas = graph.source(sampler, "sigmas")
     if strength is None and sigmas is not None:
