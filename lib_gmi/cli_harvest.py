@@ -129,6 +129,7 @@ def _print(found: Survey, built: dict[str, int], left_out: Counter[str], rules: 
     for title, counted in (
         ("Not used", found.left_out + left_out),
         ("Of checkpoints that are not in the folder", found.foreign),
+        ("Ambiguous: several checkpoints in the folder have this name", found.ambiguous),
     ):
         _lines(title, counted)
     if not found.enough:
@@ -162,5 +163,6 @@ def _as_json(found: Survey, built: dict[str, int], left_out: Counter[str]) -> di
         "checkpoints": crops,
         "left_out": dict(found.left_out + left_out),
         "not_installed": dict(found.foreign),
+        "ambiguous": dict(found.ambiguous),
         "cut_short": found.cut_short,
     }

@@ -118,6 +118,7 @@ class Survey:
         silent: files that do not say which checkpoint made them.
         left_out: images of installed checkpoints that are not used, by reason.
         foreign: images of checkpoints that are not installed, by the name that they give.
+        ambiguous: images that give a name which several installed checkpoints have.
         cut_short: there were more files than :data:`MOST_FILES`, or somebody cancelled.
     """
 
@@ -126,6 +127,7 @@ class Survey:
     silent: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     foreign: Counter[str] = field(default_factory=Counter)
+    ambiguous: Counter[str] = field(default_factory=Counter)
     cut_short: bool = False
 
     @property
@@ -164,11 +166,12 @@ def survey(
         if making is None or making.checkpoint is None:
             found.silent += 1
             continue
-        candidate = installed.find(making.checkpoint)
-        if candidate is None:
-            name = making.checkpoint.name or next(iter(making.checkpoint.hashes), "")
-            found.foreign[name] += 1
+        meant = installed.meant(making.checkpoint)
+        if len(meant) != 1:
+            told = found.ambiguous if meant else found.foreign
+            told[making.checkpoint.label] += 1
             continue
+        candidate = meant[0]
         reason = unfit(path, making, rules)
         if reason is not None:
             found.left_out[reason] += 1

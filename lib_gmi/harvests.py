@@ -200,11 +200,16 @@ def harvest_json(state: HarvestState) -> dict[str, Any]:
             for crop in found.crops
         ],
         "silent": found.silent,
-        "left_out": _lines(found.left_out + state.left_out),
+        "left_out": _lines(found.left_out + state.left_out + _ambiguous(found)),
         "foreign": _lines(found.foreign),
         "cut_short": found.cut_short,
         "built": [{"title": title, "images": n} for title, n in state.built.items()],
     }
+
+
+def _ambiguous(found: Survey) -> Counter[str]:
+    images = found.ambiguous.total()
+    return +Counter({"several checkpoints have the name that it gives": images})
 
 
 def _lines(counted: Counter[str]) -> list[dict[str, Any]]:

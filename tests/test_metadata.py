@@ -88,7 +88,7 @@ def test_an_image_without_a_word() -> None:
 
 
 @pytest.mark.parametrize(
-    "comment", [b"", b"UNICODE\0", b"UNICODE\0\xd8", b"JIS\0\0\0\0\0abc", b"\xff" * 40]
+    "comment", [b"", b"UNICODE\0", b"UNICODE\0\xd8", b"EBCDIC\0\0abc", b"\xff" * 40]
 )
 def test_comments_that_say_nothing(comment: bytes) -> None:
     assert prompt_of(commented(comment)) is None

@@ -7,6 +7,7 @@ the making of an image can need. Nothing here raises because of a file. See ``do
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -48,10 +49,12 @@ def making_of(image: Image.Image) -> Making | None:
     Returns:
         The making, or ``None`` if nothing is said. Never raises because of the image.
     """
+    from . import provenance
     from .reading import texts_of
 
     try:
-        return _told(texts_of(image)) or _hidden(image)
+        texts = texts_of(image)
+        return _told(texts) or _hidden(image) or provenance.read(texts, image, None)
     except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
         return None
 
@@ -128,43 +131,46 @@ def prompt_in(infotext: str) -> str | None:
     """The prompt in such a text, or ``None``."""
     from .infotext import MAX_INFOTEXT, parse
 
-    text = infotext[:MAX_INFOTEXT]
-    if text.lstrip()[:1] == "{" and isinstance(loads(infotext), dict):
-        return None  # a program's JSON that nothing here knows
-    return prompt_text(parse(text).prompt)
+    if _is_json(infotext):
+        return None
+    return prompt_text(parse(infotext[:MAX_INFOTEXT]).prompt)
 
 
 def _read(file: BinaryIO) -> Making | None:
     """What an opened file says."""
     from PIL import Image
 
+    from . import provenance
     from .reading import late_texts_of, texts_of
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(file) as image:
-            making = _told(texts_of(image))
+            texts = texts_of(image)
+            making = _told(texts)
             if making is None and image.format == "PNG":
                 at = file.tell()  # Pillow goes on from here if pixels are needed
                 making = _told(late_texts_of(file))
                 file.seek(at)
-            return making or _hidden(image)
+            if making is None:
+                making = _hidden(image) or provenance.read(texts, image, file)
+            return making
 
 
 def _told(texts: Texts) -> Making | None:
     """What the texts of a file say, by the first of the formats that says anything."""
-    from . import a1111, comfyui, fooocus, invokeai, novelai
+    from . import a1111, comfyui, flat, fooocus, invokeai, novelai
 
     if not texts:
         return None
-    making = novelai.read(texts) or invokeai.read(texts) or fooocus.read(texts)
+    making = novelai.read(texts) or invokeai.read(texts) or fooocus.read(texts) or flat.read(texts)
     if making is not None:
         return making
     making = comfyui.read(texts)
     written = None
     candidates = ("parameters", "Parameters", "comment", "Comment")
     for text in (*map(texts.named.get, candidates), texts.exif.comment, texts.exif.description):
-        if text is not None and not text.lstrip().startswith("{"):
+        if text is not None and not _is_json(text):
             written = a1111.read(text)
             if written is not None:
                 break
@@ -175,11 +181,19 @@ def _told(texts: Texts) -> Making | None:
     return making
 
 
+def _is_json(text: str) -> bool:
+    """Whether a text is a program's object, and not a prompt that begins like one."""
+    start = text.lstrip("\ufeff \t\r\n")[:40]
+    return start[:1] == "{" and (isinstance(loads(text), dict) or _GRAPH.match(start) is not None)
+
+
 def _filled(graph: Making, written: Making | None) -> Making:
     """A graph and the infotext that one of its nodes wrote: the graph says what was done, the text
     knows hashes, and values that were only known when the graph ran."""
-    if written is None:
-        return graph
+    from .comfyui import CONTESTED
+
+    if written is None or graph.processes & CONTESTED:
+        return graph  # the nodes that write such texts take the first checkpoint of the graph
     told, settings = written.checkpoint, graph.settings
     checkpoint = graph.checkpoint or told
     if graph.checkpoint is not None and told is not None and _same(graph.checkpoint, told):
@@ -210,16 +224,20 @@ def _same(one: CheckpointMention, other: CheckpointMention) -> bool:
     return bool(stems[0]) and stems[0] == stems[1]
 
 
+#: A graph that is too large to be read is still no prompt.
+_GRAPH = re.compile(r'\{\s{0,9}"[^"]{1,20}": ?\{\s{0,9}"(?:inputs|class_type)')
 _SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 
 
 def _hidden(image: Image.Image) -> Making | None:
     """What the alpha channel hides."""
-    from . import a1111, novelai
+    from . import a1111, flat, novelai
     from .stealth import stealth_text
 
     text = stealth_text(image)
     if not text:
         return None
     data = loads(text)
-    return novelai.from_hidden(data) if isinstance(data, dict) else a1111.read(text)
+    if not isinstance(data, dict):
+        return a1111.read(text)
+    return flat.of_json(data) or novelai.from_hidden(data)

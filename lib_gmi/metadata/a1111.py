@@ -64,6 +64,13 @@ _OWN = re.compile(
     # SD.Next
     |app|parser|backend|pipeline|comment|te|unet|operations|batch|index|embeddings|refine
     |resize\ .*|sampler\ .*|mask\ weight|tome|todo|llm|original\ (?:prompt|negative)
+    # stable-diffusion.cpp
+    |sampler\ rng|custom\ sigmas|slg\ scale|skip\ layers?(?:\ start|\ end)?|uncond\ unet
+    |extra\ sample\ args|sdcpp
+    # Dynamic Prompts: where the prompt came from
+    |(?:negative\ )?template(?:\ \w+)?|wildcard\ .*
+    # savers of ComfyUI
+    |(?:lora|embedding)_\d+\ [\w ]+
     # Fooocus
     |performance|sharpness|adm\ guidance|adaptive\ cfg|overwrite\ switch|metadata\ scheme
     |raw\ (?:negative\ )?prompt
@@ -71,6 +78,12 @@ _OWN = re.compile(
     |created\ date|aspect\ ratio|base\ model|civitai\ .*|workflow|quantity|draft|process
     |clip\ \w+|guidance|fluxmode|experimental|disablepoi|engine""",
     re.VERBOSE,
+)
+_BY_VERSION = (
+    (re.compile("stable-diffusion.cpp"), "sd.cpp"),
+    (re.compile("ComfyUI"), "comfyui"),
+    (re.compile("Fooocus"), "fooocus"),
+    (re.compile(r"f\d|neo|forge"), "forge"),
 )
 _TITLE = re.compile(r"(.{1,300}?) ?[\[(]([0-9a-fA-F]{6,64})[\])]")
 _TI_KINDS = {"LoRA": "lora", "LyCORIS": "lycoris"}
@@ -86,10 +99,17 @@ def read(text: str) -> Making | None:
     hashes = hashes_in(infotext)
     resources = civitai.resources(infotext.objects.get("Civitai resources"))
     processes = _processes(infotext, program) | resources.processes
+    named = [key.partition(":")[2] for key in hashes if key.startswith("model:")]
     checkpoint = mention(
-        first(facts.get("Model"), resources.checkpoint and resources.checkpoint.name),
+        # stable-diffusion.cpp takes the network that draws from another file, and loads nothing of
+        # that kind from the first then; others write Unet for what they do not use
+        (program == "sd.cpp" and facts.get("Unet"))
+        or facts.get("Model")
+        or (resources.checkpoint and resources.checkpoint.name)
+        or (named[0] if len(named) == 1 else None),
         facts.get("Model hash"),
         hashes.get("model"),
+        hashes.get(f"model:{named[0]}") if len(named) == 1 else None,
         version_id=resources.checkpoint and resources.checkpoint.version_id,
     )
     refiner = _title(facts.get("Refiner"), facts.get("Refiner hash"))
@@ -133,12 +153,11 @@ def _program(infotext: Infotext) -> str:
     version, app = infotext.facts.get("Version", ""), infotext.facts.get("App", "")
     if "sd.next" in app.lower():
         return "sdnext"
-    if version.startswith("ComfyUI"):
-        return "comfyui"
-    if version.startswith("Fooocus") or "ADM Guidance" in infotext.facts:
+    for begin, program in _BY_VERSION:
+        if begin.match(version):
+            return program
+    if "ADM Guidance" in infotext.facts:
         return "fooocus"
-    if re.match(r"f\d|neo|forge", version):
-        return "forge"
     if "Civitai resources" in infotext.objects or "Created Date" in infotext.facts:
         return "civitai"
     return "a1111"
@@ -207,6 +226,7 @@ def _networks(infotext: Infotext, hashes: dict[str, str]) -> list[Network | None
             )
             if titled:
                 found.append(network(kind, titled[1], weight, titled[2]))
+    found += _numbered(facts)
     for key, sha in hashes.items():
         kind, _, name = key.partition(":")
         if kind in ("lora", "lyco"):
@@ -214,6 +234,19 @@ def _networks(infotext: Infotext, hashes: dict[str, str]) -> list[Network | None
         elif kind in ("embed", "embedding"):
             found.append(network("embedding", name, None, sha))
     return found
+
+
+def _numbered(facts: dict[str, str]) -> list[Network | None]:
+    """``Lora_0 Model name: …, Lora_0 Strength model: …``, as savers of ComfyUI write it."""
+    return [
+        network(
+            "lora",
+            facts.get(f"Lora_{number} Model name"),
+            facts.get(f"Lora_{number} Strength model"),
+            facts.get(f"Lora_{number} Model hash"),
+        )
+        for number in range(20)
+    ]
 
 
 def _listed(text: str | None) -> list[tuple[str, str]]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .conditioning import Conditioning
-from .graph import Graph, Node, api_graph
-from .making import Making, MakingSettings, Network, distinct, making_settings
-from .models import Model, model_of
-from .passes import MAX_PASSES, continues, latent_of, origin_of, pictured, settings_of
+from .graph import api_graph
+from .making import Making
+from .outputs import making_of_graph
 from .reading import Texts
 from .text import prompt_text
-from .values import first, loads, mapping
+from .values import loads, mapping
 
-#: Output nodes of one graph that are compared.
-_MAX_OUTPUTS = 50
+#: Of these processes a graph says by itself that no checkpoint can be claimed.
+CONTESTED = frozenset({"service", "several", "merge"})
 
 
 def read(texts: Texts) -> Making | None:
@@ -26,8 +24,10 @@ def read(texts: Texts) -> Making | None:
         for name in ("prompt", "workflow"):
             if text[:40].lower().startswith(f"{name}:"):
                 graphs.setdefault(name, text[len(name) + 1 :])
-    making = of_json(loads(graphs.get("prompt")), texts.size)
-    if making is None and "workflow" in graphs:
+    prompt = loads(graphs.get("prompt"))
+    making = of_json(prompt, texts.size)
+    # what the editor shows says no more than what was run
+    if making is None and "workflow" in graphs and api_graph(prompt) is None:
         making = of_json(loads(graphs["workflow"]), texts.size)
     comment = texts.exif.comment or ""
     if making is None and comment.lstrip().startswith("{") and "class_type" in comment:
@@ -52,7 +52,7 @@ def of_json(data: Any, size: tuple[int, int] | None = None) -> Making | None:
     graph = api_graph(data)
     if graph is None:
         return None
-    making = _agreed(graph, size)
+    making = making_of_graph(graph, size)
     if making is not None and ("extraMetadata" in data or "resource-stack" in data):
         making = _with_extra(making, loads(data.get("extraMetadata")))
     return making
@@ -64,129 +64,11 @@ def _with_extra(making: Making, extra: Any) -> Making:
 
     listed = resources(mapping(extra).get("resources"))
     prompt = mapping(extra).get("prompt")
+    contested = bool(making.processes & CONTESTED)
     return replace(
         making,
         program="civitai",
         prompt=prompt_text(prompt) if isinstance(prompt, str) else making.prompt,
-        checkpoint=making.checkpoint or listed.checkpoint,
+        checkpoint=making.checkpoint or (None if contested else listed.checkpoint),
         networks=making.networks or listed.networks,
-    )
-
-
-def _agreed(graph: Graph, size: tuple[int, int] | None) -> Making | None:
-    """What the outputs say that may have written this file, as far as they agree."""
-    ends = [node for node in graph.nodes.values() if node.id not in graph.consumed]
-    ends = [node for node in ends if graph.links(node)]
-    saving = [node for node in ends if "save" in node.words]
-    makings: list[Making] = []
-    for group in (saving, ends):
-        outcomes = (_made_by(graph, node) for node in group[:_MAX_OUTPUTS])
-        makings = makings or list(dict.fromkeys(filter(None, outcomes)))
-    if graph.exhausted:
-        return None
-    if size is not None and len(makings) > 1:
-        makings = [making for making in makings if _fits(making, size)] or makings
-    if not makings:
-        return None
-    chosen, *others = makings
-    for other in others:
-        chosen = Making(
-            program="comfyui",
-            prompt=chosen.prompt if chosen.prompt == other.prompt else None,
-            negative=chosen.negative if chosen.negative == other.negative else None,
-            checkpoint=chosen.checkpoint if chosen.checkpoint == other.checkpoint else None,
-            networks=distinct([*chosen.networks, *other.networks]),
-            settings=_common(chosen.settings, other.settings),
-            processes=chosen.processes | other.processes,
-            refiner=chosen.refiner if chosen.refiner == other.refiner else None,
-        )
-    return chosen
-
-
-def _fits(making: Making, size: tuple[int, int]) -> bool:
-    """Whether an image of this size can have been made so."""
-    planned = (making.settings.width, making.settings.height)
-    enlarged = bool(making.processes & {"hires", "upscale"})
-    return None in planned or (planned == size) != enlarged
-
-
-def _common(one: MakingSettings, other: MakingSettings) -> MakingSettings:
-    return MakingSettings(
-        **{key: value for key, value in vars(one).items() if vars(other)[key] == value}
-    )
-
-
-def _made_by(graph: Graph, end: Node) -> Making | None:
-    """The making of what reaches one output."""
-    picture = origin_of(graph, pictured(graph, end))
-    if not picture.samplers:
-        return None
-    passes, processes = [picture.samplers[0]], set(picture.processes)
-    if picture.loaded:
-        processes.add("extension")  # another picture was put into this one
-    origin = picture
-    while len(passes) < MAX_PASSES:
-        origin = origin_of(graph, latent_of(graph, passes[-1]))
-        processes |= origin.processes
-        if not origin.samplers or origin.samplers[0] in passes:
-            break
-        if not continues(graph, passes[-1]):
-            processes.add("hires")
-        passes.append(origin.samplers[0])
-    if origin.loaded:
-        processes.add("img2img")
-    models = [model_of(graph, sampler) for sampler in passes]
-    for model in models:
-        processes |= model.processes
-    parallel = [model_of(graph, sampler) for sampler in picture.samplers[1:]]
-    return _put_together(graph, passes, models, parallel, (picture.vae, origin.size, processes))
-
-
-def _put_together(
-    graph: Graph,
-    passes: list[Node],
-    models: list[Model],
-    parallel: list[Model],
-    known: tuple[str | None, tuple[Any, Any], set[str]],
-) -> Making:
-    vae, size, processes = known
-    # the first pass decides what is seen, as AUTOMATIC1111 counts as well
-    base, last = models[-1].checkpoint, models[0].checkpoint
-    refiner = last if base is not None and last != base else None
-    if len(models) > 1 and models[0].found != models[-1].found:
-        processes.add("refiner")
-    if any(model.checkpoint != base for model in parallel):
-        base = None
-    networks: list[Network | None] = []
-    for model in (*models, *parallel):
-        networks += model.networks
-    prompts: dict[str, str] = {}
-    skip = None
-    for sampler in passes:
-        for role in ("positive", "negative"):
-            words = Conditioning(graph, role)
-            text = words.of(sampler)
-            prompts[role] = prompts.get(role) or text
-            processes |= words.processes
-            networks += words.networks
-            skip = first(skip, words.skip)
-    first_pass, last_pass = settings_of(graph, passes[-1]), settings_of(graph, passes[0])
-    denoise = (last_pass if len(passes) > 1 else first_pass).get("denoise")
-    if denoise == 1 and not processes & {"img2img", "hires"}:
-        denoise = None
-    return Making(
-        program="comfyui",
-        prompt=prompt_text(prompts.get("positive")),
-        negative=prompt_text(prompts.get("negative")),
-        checkpoint=base,
-        networks=distinct(networks),
-        settings=making_settings(
-            **{**first_pass, "denoise": denoise},
-            width=graph.number(size[0]),
-            height=graph.number(size[1]),
-            clip_skip=skip,
-            vae=vae,
-        ),
-        processes=frozenset(processes),
-        refiner=refiner,
     )

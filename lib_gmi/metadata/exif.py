@@ -9,18 +9,25 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from .encodings import comment_text
+from .values import word
+
 #: Bytes of a block; ComfyUI writes whole graphs into those of WebP files.
 MAX_BLOCK = 12_000_000
 _MAX_ENTRIES = 2000
 #: Bytes of one value that are decoded: four for each character of a long text.
 _MAX_VALUE = 8_000_000
 
-_DESCRIPTION, _MODEL, _SOFTWARE, _EXIF_IFD = 0x010E, 0x0110, 0x0131, 0x8769
+_DESCRIPTION, _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD = 0x010E, 0x010F, 0x0110, 0x0131, 0x8769
 _MAKER_NOTE, _USER_COMMENT = 0x927C, 0x9286
 #: ComfyUI begins at Model, or at Make, and counts downwards for each further text.
 _COUNTED_DOWN = range(0x0100, _MODEL + 1)
 #: Types whose values are bytes: byte, ASCII, undefined.
 _BYTES = (1, 2, 7)
+#: Exposure time, aperture, sensitivity, shutter speed, aperture value, focal length: cameras write
+#: most of them, and programs that draw write none.
+_EXPOSURE = {0x829A, 0x829D, 0x8827, 0x9201, 0x9202, 0x920A}
+_ENOUGH_EXPOSURE = 2
 
 
 @dataclass
@@ -29,6 +36,7 @@ class Exif:
 
     Attributes:
         comment: the user comment.
+        camera: maker and model, if the block says how a camera exposed the picture.
         numbered: ComfyUI's, each with the name of what it holds before a colon.
     """
 
@@ -36,6 +44,7 @@ class Exif:
     description: str | None = None
     software: str | None = None
     maker_note: str | None = None
+    camera: str | None = None
     numbered: list[str] = field(default_factory=list)
 
 
@@ -54,7 +63,7 @@ def read_exif(block: bytes) -> Exif:
         return found
     # Fooocus writes into the main directory what belongs into the nested one
     values = {**main, **nested}
-    found.comment = _comment(_value(block, values.get(_USER_COMMENT)))
+    found.comment = comment_text(_value(block, values.get(_USER_COMMENT)))
     found.maker_note = _plain(_value(block, values.get(_MAKER_NOTE)))
     found.description = _plain(_value(block, main.get(_DESCRIPTION)))
     found.software = _plain(_value(block, main.get(_SOFTWARE)))
@@ -62,6 +71,7 @@ def read_exif(block: bytes) -> Exif:
         text = _plain(_value(block, main.get(tag)))
         if text and ":" in text[:40]:
             found.numbered.append(text)
+    found.camera = _photographed(main, nested, block)
     return found
 
 
@@ -69,7 +79,8 @@ _Entry = tuple[int, int, int]  # bytes, where they are or a number, type
 
 
 def _directory(block: bytes, order: str, start: int) -> dict[int, _Entry]:
-    """The entries whose values are bytes, and the one that leads to the nested directory."""
+    """The entries whose values are bytes, the one that leads to the nested directory, and which
+    of :data:`_EXPOSURE` are there."""
     (count,) = struct.unpack_from(order + "H", block, start)
     entries: dict[int, _Entry] = {}
     for number in range(min(count, _MAX_ENTRIES)):
@@ -81,6 +92,8 @@ def _directory(block: bytes, order: str, start: int) -> dict[int, _Entry]:
             entries.setdefault(tag, (size, where if size > 4 else at + 8, kind))
         elif tag == _EXIF_IFD:
             entries.setdefault(tag, (4, where, kind))
+        elif tag in _EXPOSURE:
+            entries.setdefault(tag, (0, 0, kind))
     return entries
 
 
@@ -95,19 +108,14 @@ def _plain(value: bytes) -> str | None:
     return value.rstrip(b"\0").decode("utf-8", "replace").strip() or None
 
 
-def _comment(value: bytes) -> str | None:
-    """EXIF names the encoding in eight bytes; of UTF-16, both orders are out there."""
-    head, text = value[:8], value[8:]
-    if head == b"UNICODE\0":
-        # most letters of a prompt are ASCII: their zeros tell where the high byte is
-        start = text[:20_000]
-        big = start[0::2].count(0) >= start[1::2].count(0)
-        decoded = text.decode("utf-16-be" if big else "utf-16-le", "ignore")
-    elif head in (b"ASCII\0\0\0", bytes(8)):
-        decoded = text.decode("utf-8", "ignore")
-    elif value[:1] == b"{" or b"Steps: " in value[:100_000]:
-        # Fooocus and some others leave the encoding out
-        decoded = value.decode("utf-8", "ignore")
-    else:
+def _photographed(main: dict[int, _Entry], nested: dict[int, _Entry], block: bytes) -> str | None:
+    """Maker and model of a camera, where the block also says how the picture was exposed."""
+    if len(_EXPOSURE & nested.keys()) < _ENOUGH_EXPOSURE:
         return None
-    return decoded.lstrip("\ufeff").strip("\0") or None
+    names = [word(_plain(_value(block, main.get(tag))), 100) for tag in (_MAKE, _MODEL)]
+    if any(name is not None and "{" in name for name in names):
+        return None  # ComfyUI's texts stand under the same numbers
+    maker, model = names
+    if maker and model and model.lower().startswith(maker.lower().split()[0]):
+        maker = None
+    return " ".join(filter(None, (maker, model))) or None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import names
+from .contexts import is_part, part_of
+from .switches import branches
 from .text import MAX_PROMPT
 from .values import first, mapping, word
 
@@ -23,14 +25,6 @@ _MAX_TEXT = 4 * MAX_PROMPT
 #: Node and number of the output.
 Link = tuple[str, int]
 
-_TEXT = re.compile(
-    r"(?:text|string|str|prompt|value|wildcard|populated|positive|negative|input|any|source"
-    r"|concat|part|prefix|suffix|opt|on_true|on_false|clip_[lg]|t5xxl|llama)[\w +]{0,40}"
-)
-_NO_TEXT = re.compile(
-    r"find|replace.*|delimiter|separator|.*mode|.*pattern|substring|filename.*|.*format"
-    r"|string_length|text_\d+|.*_style|.*size|.*strength|.*path|.*type|.*folder.*"
-)
 _NUMBERS = ("value", "seed", "noise_seed", "int", "float", "number", "num", "a", "input", "any")
 
 
@@ -59,7 +53,9 @@ class Graph:
     def __init__(self, nodes: Mapping[str, Node]) -> None:
         self.nodes = nodes
         self._links: dict[str, list[tuple[str, Link]]] = {}
-        self.consumed = {link[0] for node in nodes.values() for _, link in self.links(node)}
+        self._branches: dict[str, list[Any] | None] = {}
+        raw = (self._raw(value) for node in nodes.values() for value in node.inputs.values())
+        self.consumed = {link[0] for link in raw if link is not None}
         self._texts: dict[Link, str] = {}
         self._looks = MAX_LOOKS
 
@@ -69,7 +65,15 @@ class Graph:
         return self._looks < 0
 
     def link(self, value: Any) -> Link | None:
-        """The link that a value is, or ``None``."""
+        """The link that a value is, or ``None``; through a context, to what is in it."""
+        link = self._raw(value)
+        for _ in range(_DEEPEST):
+            if link is None or not is_part(self.nodes[link[0]], link[1]):
+                return link
+            link = self._raw(part_of(self.nodes, self.nodes[link[0]], link[1]))
+        return None
+
+    def _raw(self, value: Any) -> Link | None:
         if not isinstance(value, list) or len(value) != 2:
             return None
         source, output = value
@@ -90,21 +94,28 @@ class Graph:
         """The first of these inputs that is linked."""
         return first(*(self.link(node.inputs.get(name)) for name in names))  # type: ignore[no-any-return]
 
-    def chosen(self, node: Node) -> Link | None:
-        """What a switch passes on, where the graph says which of its inputs that is."""
-        select = first(*(node.inputs.get(name) for name in ("select", "index", "selected_index")))
-        number = self.number(select)
-        if isinstance(number, bool):
-            return self.source(node, "on_true" if number else "on_false")
-        if isinstance(number, int):
-            return self.source(node, f"input{number}", f"input_{number}", f"value{number}")
-        flag = node.inputs.get("boolean", node.inputs.get("switch"))
-        if isinstance(flag, bool):
-            return self.source(node, "on_true" if flag else "on_false")
-        return None
+    def branches(self, node: Node) -> list[Any] | None:
+        """What a switch may pass on; ``None`` for other nodes. See :func:`.switches.branches`."""
+        if node.id not in self._branches:
+            self._branches[node.id] = []  # while it is looked for: a circle ends here
+            self._branches[node.id] = branches(self, node)
+        return self._branches[node.id]
 
-    def number(self, value: Any) -> Any:
-        """A number (or a boolean) that stands here or that links lead to; else ``None``."""
+    def ways(self, node: Node) -> list[Link] | None:
+        """The links among them."""
+        found = self.branches(node)
+        if found is None:
+            return None
+        links = (self.link(value) for value in found)
+        return list(dict.fromkeys(link for link in links if link is not None))
+
+    def number(self, value: Any, strict: bool = False) -> Any:
+        """A number (or a boolean) that stands here or that links lead to; else ``None``.
+
+        Args:
+            value: of an input.
+            strict: only through nodes that are known to hand on what they are given.
+        """
         for _ in range(_DEEPEST):
             if isinstance(value, int | float):
                 return value
@@ -112,6 +123,13 @@ class Graph:
             if link is None:
                 return None
             node = self.nodes[link[0]]
+            ways = self.branches(node)
+            if ways is not None:
+                value = ways[0] if len(ways) == 1 else None
+                continue
+            unsure = strict and not names.HANDS_ON.search(node.words)
+            if unsure or names.COMPUTES.search(node.words):
+                return None
             named = (node.inputs.get(name) for name in _NUMBERS if name in node.inputs)
             value = first(*named)
             if value is None:
@@ -143,9 +161,12 @@ class Graph:
         node = self.nodes[link[0]]
         if node.kind.startswith("GMI_"):
             return _own_text(node, link[1], self.text(node.inputs.get("prompt"), depth + 1))
-        chosen = self.chosen(node)
-        if chosen is not None:
-            return self.text(list(chosen), depth + 1)
+        ways = self.branches(node)
+        if ways is not None:
+            texts = {self.text(way, depth + 1) for way in ways}
+            return texts.pop() if len(texts) == 1 else ""
+        if names.FROM_FILE.search(node.words):
+            return ""
         inputs = node.inputs
         if "populated_text" in inputs:  # what a wildcard was replaced by
             return self.text(inputs["populated_text"], depth + 1)
@@ -155,8 +176,8 @@ class Graph:
             if isinstance(old, str) and isinstance(new, str) and old:
                 text = text.replace(old, new[:200])
             return text
-        names = self.text_inputs(node, "negative" if link[1] == 1 else "positive")
-        parts = self._texts_of([inputs[name] for name in names], depth)
+        held = self.text_inputs(node, "negative" if link[1] == 1 else "positive")
+        parts = self._texts_of([inputs[name] for name in held], depth)
         if not any(parts):
             parts = self._texts_of([list(further) for _, further in self.links(node)], depth)
         delimiter = first(inputs.get("delimiter"), inputs.get("separator"))
@@ -177,15 +198,15 @@ class Graph:
     def text_inputs(self, node: Node, role: str) -> list[str]:
         """The inputs of a node that hold its text; where it has two prompts, those of one."""
         other = "negative" if role == "positive" else "positive"
-        names = [
+        held = [
             name
             for name in node.inputs
-            if _TEXT.fullmatch(name.lower()) and not _NO_TEXT.fullmatch(name.lower())
+            if names.TEXT.match(name.lower()) and not names.NO_TEXT.search(name.lower())
         ]
-        mine = [name for name in names if role in name.lower()]
-        if mine and any(other in name.lower() for name in names):
+        mine = [name for name in held if role in name.lower()]
+        if mine and any(other in name.lower() for name in held):
             return mine
-        return [name for name in names if other not in name.lower()] or names
+        return [name for name in held if other not in name.lower()] or held
 
     def walk(self, start: list[Link]) -> Iterator[tuple[Node, list[Link]]]:
         """Every node that is reached, once; the caller adds to the list where to go on."""
@@ -221,8 +242,8 @@ def api_graph(data: Any) -> Graph | None:
         entry = mapping(value)
         kind, inputs = entry.get("class_type"), entry.get("inputs")
         if isinstance(kind, str) and isinstance(inputs, dict) and len(kind) < 200:
-            kept = dict(list(inputs.items())[:_MAX_INPUTS])
-            nodes[key] = Node(key, kind, {name: _unwrapped(kept[name]) for name in kept})
+            kept = [name for name in inputs if len(name) <= names.MAX_INPUT_NAME][:_MAX_INPUTS]
+            nodes[key] = Node(key, kind, {name: _unwrapped(inputs[name]) for name in kept})
     return Graph(nodes) if 0 < len(nodes) <= MAX_NODES else None
 
 

@@ -25,7 +25,26 @@ _INLINE = re.compile(r"(?:(?<=\s)|(?<=:))Steps: \d{1,5}, [A-Z]")
 _TEMPLATE = ("Template:", "Negative Template:", "Wildcard ")
 _MAX_SETTINGS = 500
 #: Values that are JSON and not quoted.
-_OBJECTS = ("Civitai resources", "Civitai metadata", "Hashes")
+_OBJECTS = ("Civitai resources", "Civitai metadata", "Hashes", "SDCPP")
+#: Settings that some programs write in another case: "CFG Scale", "model".
+_NAMES = {
+    name.lower(): name
+    for name in (
+        "Steps",
+        "Sampler",
+        "Scheduler",
+        "Schedule type",
+        "CFG scale",
+        "Seed",
+        "Size",
+        "Model",
+        "Model hash",
+        "VAE",
+        "Clip skip",
+        "Denoising strength",
+        "Version",
+    )
+}
 
 
 @dataclass
@@ -133,6 +152,7 @@ def _pairs(line: str) -> list[tuple[str, str]]:
             comma = line.find(",", at)
             value = line[at : comma if comma >= 0 else len(line)].strip()
         at = comma + 1 if comma >= 0 else len(line)
+        key = _NAMES.get(key.lower(), key)
         if _KEY.fullmatch(key):
             found.append((key, value))
     return found

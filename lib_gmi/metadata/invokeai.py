@@ -9,7 +9,7 @@ from typing import Any
 from .making import CheckpointMention, Making, Network, distinct, making_settings, mention, network
 from .reading import Texts
 from .text import prompt_text
-from .values import first, items, loads, mapping, prose, whole
+from .values import MAX_JSON, first, items, loads, mapping, prose, whole
 
 #: Lists that are there when something steered the image.
 _LISTS = {
@@ -20,8 +20,11 @@ _LISTS = {
     "ref_images": "extension",
     "regions": "regional",
 }
-_DREAM = re.compile(r'^"([^"]{0,20000})"(.{0,5000})$', re.DOTALL)
-_OPTION = re.compile(r"\s-([A-Za-z])\s?([^\s]{1,60})")
+#: Characters of a command line. The picture that was begun with may stand in it, in base 64.
+_MAX_DREAM = MAX_JSON
+_MAX_WORDS = 2000
+_DREAM = re.compile(r'"([^"]{0,20000})"')
+_OPTION = re.compile(r"-([A-Za-z])(.*)", re.DOTALL)
 _BRACKETED = re.compile(r"\[([^\[\]]{0,20000})\]")
 
 
@@ -33,7 +36,7 @@ def read(texts: Texts) -> Making | None:
     older = loads(texts.named.get("sd-metadata"))
     if isinstance(older, dict):
         return _older(older)
-    return _oldest(texts.named.get("Dream", ""))
+    return _oldest(texts.named.get("Dream", "").strip())
 
 
 def _newest(data: Mapping[str, Any]) -> Making | None:
@@ -93,7 +96,9 @@ def _model(value: Any) -> CheckpointMention | None:
 
 def _older(data: Mapping[str, Any]) -> Making | None:
     """Of version 2: an ``image`` in an object about the model."""
-    image = mapping(data.get("image"))
+    # forks of version 1 keep a list, for grids
+    images = [mapping(entry) for entry in items(data.get("images")) or [data.get("image")]]
+    image = images[0]
     if not image:
         return None
     prompts = image.get("prompt")
@@ -107,10 +112,11 @@ def _older(data: Mapping[str, Any]) -> Making | None:
             "img2img": kind == "img2img" or bool(image.get("init_image_path")),
             "inpaint": kind in ("inpaint", "outpaint"),
             "hires": image.get("hires_fix") is True,
+            "grid": len(images) > 1,
             "faces": "gfpgan" in str(image.get("postprocessing"))[:2000],
             "upscale": "esrgan" in str(image.get("postprocessing"))[:2000],
         },
-        mention(data.get("model_weights"), data.get("model_hash")),
+        mention(first(data.get("model_weights"), data.get("model_id")), data.get("model_hash")),
         {
             "seed": image.get("seed"),
             "steps": image.get("steps"),
@@ -125,10 +131,18 @@ def _older(data: Mapping[str, Any]) -> Making | None:
 
 def _oldest(text: str) -> Making | None:
     """Of version 1: the command line, ``"prompt [negative]" -s 50 -S 42 -W 512 -A k_lms``."""
-    dream = _DREAM.match(text[:30_000].strip())
+    dream = _DREAM.match(text) if len(text) <= _MAX_DREAM else None
     if dream is None:
         return None
-    options = dict(_OPTION.findall(dream[2]))
+    options: dict[str, str] = {}
+    name = ""
+    for part in text[dream.end() :].split(maxsplit=_MAX_WORDS)[:_MAX_WORDS]:
+        option = _OPTION.fullmatch(part)
+        if option is not None:
+            name = option[1]
+            options[name] = option[2][:60]
+        elif name and not options[name]:
+            options[name] = part[:60]
     return _combined(
         dream[1],
         {

@@ -30,6 +30,11 @@ class CheckpointMention:
     hashes: tuple[str, ...] = ()
     version_id: int | None = None
 
+    @property
+    def label(self) -> str:
+        """For people; never empty."""
+        return self.name or next(iter(self.hashes), f"civitai:{self.version_id}")
+
 
 @dataclass(frozen=True)
 class Network:
@@ -77,13 +82,18 @@ class Making:
 
     Attributes:
         program: ``a1111``, ``forge``, ``sdnext``, ``comfyui``, ``invokeai``, ``novelai``,
-            ``fooocus`` or ``civitai``.
+            ``fooocus``, ``civitai``, ``swarmui``, ``sd.cpp``, ``easydiffusion``, ``drawthings``,
+            ``tensorart`` or ``huggingface``; ``service`` and ``camera`` where a file only says
+            that it comes from one.
         prompt: without networks, with the weights of its words; see :func:`.text.plain_prompt`.
         processes: what shaped the image beyond text-to-image with this checkpoint: ``img2img``,
             ``inpaint``, ``hires``, ``upscale``, ``adetailer``, ``faces``, ``controlnet``,
-            ``refiner``, ``regional``, ``merge``, ``grid``, ``extension``. Networks are not named
-            here again.
+            ``refiner``, ``regional``, ``merge``, ``grid``, ``edit`` (the words were about another
+            picture), ``service`` (drawn by one, of which nobody has the checkpoint), ``several``
+            (the graph has outputs of different making, and any of them may be this file),
+            ``extension``. Networks are not named here again.
         refiner: a second checkpoint that went over the image of the first.
+        made_by: the service or the camera, as far as the file names it.
     """
 
     program: str
@@ -94,6 +104,7 @@ class Making:
     settings: MakingSettings = field(default_factory=MakingSettings)
     processes: frozenset[str] = frozenset()
     refiner: CheckpointMention | None = None
+    made_by: str | None = None
 
 
 def mention(name: Any = None, *hashes: Any, version_id: Any = None) -> CheckpointMention | None:

@@ -7,23 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import names
 from .graph import Graph, Link, Node
 from .making import CheckpointMention, Network, mention, network
 from .text import networks_in
 from .values import first, items, mapping, real
 
-#: Inputs that carry a model on.
-_MODEL = re.compile(
-    r"(?:model|unet|diffusion_model)[_ ]?(?:\w|\d{1,2}|in|opt)?|model_(?:high|low)\w*"
-)
-#: Inputs that carry several things together.
-PIPES = re.compile(r"\w*pipe\w*|\w*ctx\w*|context\w*|sdxl_tuple|bus|guider")
-#: Inputs that never lead to a model.
-_NO_MODEL = re.compile(
-    r"clip.*|vae.*|.*conditioning.*|positive.*|negative.*|.*image.*|.*latent.*|samples|.*mask.*"
-    r"|pixels|.*text.*|.*prompt.*|.*seed.*|.*noise.*|sigmas|sampler.*|.*control.*|steps|cfg|width"
-    r"|height|.*upscale.*|.*detector.*|.*string.*"
-)
 #: Inputs that hold the name of a checkpoint's file.
 _NAMES = (
     "ckpt_name",
@@ -38,13 +27,7 @@ _NAMES = (
     "model_name",
     "model",
 )
-_SUFFIX = re.compile(r".{1,300}\.(?:safetensors|ckpt|gguf|sft|pt|pth|bin)", re.IGNORECASE)
-#: Nodes on a model's way that do not change what it draws.
-_NEUTRAL = re.compile(
-    r"modelsampling|rescalecfg|reroute|primitive|switch|pipe|context|lora|loader|compile|settings"
-    r"|tome|cfgguider|basicguider|guider|cfgnorm|cfgzero|easycache|teacache|loadbest|flux|anything"
-    r"|efficient|cleangpu|clearcache|sampler|presampling|attention ?mode|sageattention|differential"
-)
+_SUFFIX = re.compile(r"\.(?:safetensors|ckpt|gguf|sft|pt|pth|bin)$", re.IGNORECASE)
 _LORA = re.compile(r"lora(?:_name)?_?(\d{0,3})")
 
 
@@ -98,32 +81,28 @@ def model_of(graph: Graph, node: Node) -> Model:
             model.unknown = True
         elif "merge" in passed.words and len(onward) > 1:
             model.processes.add("merge")
-        elif not _NEUTRAL.search(passed.words):
+        elif not names.NEUTRAL.search(passed.words):
             model.processes.add("extension")
     return model
 
 
 def _onward(graph: Graph, node: Node) -> list[Link]:
     """The links towards the checkpoint."""
-    chosen = graph.chosen(node)
-    if chosen is not None:
-        return [chosen]
-    links = graph.links(node)
-    direct = [link for name, link in links if _MODEL.fullmatch(name.lower())]
-    if direct:
-        return direct
-    piped = [link for name, link in links if PIPES.fullmatch(name.lower())]
-    if piped:
-        return piped
-    others = [link for name, link in links if not _NO_MODEL.fullmatch(name.lower())]
-    # "any switch" nodes pass on the first that is there
-    return others[:1] if "any" in node.words else others
+    ways = graph.ways(node)
+    if ways is not None:
+        return ways
+    links = [(name.lower(), link) for name, link in graph.links(node)]
+    for pattern in (names.MODEL.match, names.PIPE.search):
+        found = [link for name, link in links if pattern(name)]
+        if found:
+            return found
+    return [link for name, link in links if not names.NO_MODEL.search(name)]
 
 
 def _loaded(graph: Graph, node: Node) -> CheckpointMention | None:
     """The checkpoint that a node loads; without a name where that is found when it runs."""
     inputs = node.inputs
-    linked = any(_MODEL.fullmatch(name.lower()) for name, _ in graph.links(node))
+    linked = any(names.MODEL.match(name.lower()) for name, _ in graph.links(node))
     for key in _NAMES[:2] if linked else _NAMES:
         if key not in inputs or (linked and not isinstance(inputs[key], str)):
             continue
@@ -133,7 +112,7 @@ def _loaded(graph: Graph, node: Node) -> CheckpointMention | None:
             if key in _NAMES[:4] and graph.link(value):
                 return CheckpointMention()
             continue
-        if key not in _NAMES[:4] and not _SUFFIX.fullmatch(name) and "load" not in node.words:
+        if key not in _NAMES[:4] and not _SUFFIX.search(name) and "load" not in node.words:
             continue
         from .civitai import air
 
@@ -191,7 +170,7 @@ def _named(name: str, weight: float | None) -> Network | None:
 
 
 def _weight(graph: Graph, inputs: Any, number: str) -> float | None:
-    names = ["strength_model", "lora_model_strength", "lora_strength", "strength", "weight"]
+    keys = ["strength_model", "lora_model_strength", "lora_strength", "strength", "weight"]
     if number:
         patterns = (
             "strength_{}",
@@ -200,5 +179,5 @@ def _weight(graph: Graph, inputs: Any, number: str) -> float | None:
             "model_weight_{}",
             "lora_{}_strength",
         )
-        names = [pattern.format(number) for pattern in patterns]
-    return real(first(*(graph.number(inputs.get(name)) for name in names)), -100, 100)
+        keys = [pattern.format(number) for pattern in patterns]
+    return real(first(*(graph.number(inputs.get(key)) for key in keys)), -100, 100)

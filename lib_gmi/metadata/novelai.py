@@ -11,6 +11,8 @@ from .reading import Texts
 from .text import prompt_text
 from .values import items, loads, mapping
 
+#: Lists of reference images, and of what is to be taken of them.
+_REFERENCES = ("reference_", "director_reference_")
 #: "NovelAI Diffusion V4.5 4BDE2A90"
 _SOURCE = re.compile(r"(.{1,200}?)(?: ([0-9A-F]{8,10}))?")
 
@@ -48,7 +50,8 @@ def _read(comment: Mapping[str, Any], source: Any, description: Any) -> Making:
     if "Infill" in asked:
         processes |= {"img2img", "inpaint"}
     # of newer images: reference images ("vibes"), and characters with their own prompts and places
-    if items(comment.get("reference_strength_multiple")) or comment.get("controlnet_model"):
+    referred = any(key.startswith(_REFERENCES) and items(comment[key]) for key in comment)
+    if referred or comment.get("controlnet_model"):
         processes.add("extension")
     caption = mapping(mapping(comment.get("v4_prompt")).get("caption"))
     characters = [

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from .exif import Exif, read_exif
+from .flat import EASY_KEYWORDS
 from .values import MAX_JSON
+from .xmp import MAX_PACKET, Xmp, read_xmp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,13 @@ _KEYWORDS = (
     "Source",
     "fooocus_scheme",
     "comment",
+    "generation_data",  # TensorArt
+    *EASY_KEYWORDS,
 )
+#: Begins a JPEG file's segment with a packet; older Pillows keep only the segments.
+_XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
+#: Where Pillow keeps a packet, by format.
+_PACKETS = ("XML:com.adobe.xmp", "xmp")
 
 
 @dataclass
@@ -40,16 +48,18 @@ class Texts:
     Attributes:
         named: by PNG keyword; ``comment`` is also the comment of a GIF or JPEG file.
         exif: those of the EXIF block.
+        xmp: those of the XMP packet.
         size: of the image, width and height.
     """
 
     named: dict[str, str] = field(default_factory=dict)
     exif: Exif = field(default_factory=Exif)
+    xmp: Xmp = field(default_factory=Xmp)
     size: tuple[int, int] | None = None
 
     def __bool__(self) -> bool:
         known = self.exif.comment or self.exif.description or self.exif.numbered
-        return bool(self.named or known)
+        return bool(self.named or known or self.xmp.comment)
 
 
 def texts_of(image: Image.Image) -> Texts:
@@ -57,6 +67,9 @@ def texts_of(image: Image.Image) -> Texts:
     info = image.info if isinstance(image.info, dict) else {}
     texts = named_texts(info)
     texts.size = image.size
+    for name, segment in getattr(image, "applist", None) or ():
+        if name == "APP1" and segment.startswith(_XMP_SEGMENT) and texts.xmp == Xmp():
+            texts.xmp = read_xmp(segment[len(_XMP_SEGMENT) : MAX_PACKET].decode("utf-8", "ignore"))
     return texts
 
 
@@ -73,6 +86,12 @@ def named_texts(info: Mapping[Any, Any]) -> Texts:
     block = info.get("exif")
     if isinstance(block, bytes):
         texts.exif = read_exif(block)
+    for name in _PACKETS:
+        packet = info.get(name)
+        if isinstance(packet, bytes):
+            packet = packet[: MAX_PACKET + 1].decode("utf-8", "ignore")
+        if isinstance(packet, str):
+            texts.xmp = read_xmp(str(packet))
     return texts
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import a1111, civitai, comfyui, fooocus
+from . import a1111, civitai, comfyui, flat, fooocus
 from .making import Making
 from .values import MAX_JSON, loads, mapping
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif")
 #: What is appended to the name without its suffix, the most telling first.
-_JSON = (".civitai.info", ".metadata.json", ".cm-info.json", ".json")
+_JSON = (".swarm.json", ".civitai.info", ".metadata.json", ".cm-info.json", ".json")
 
 
 def read(path: Path) -> Making | None:
@@ -30,7 +30,7 @@ def read(path: Path) -> Making | None:
         text = _text(path.with_suffix(".txt"))
         # beside images of a training set stand captions, which are no making
         if text is not None and ("Steps: " in text or "Negative prompt:" in text):
-            return a1111.read(text)
+            return flat.of_text(text) or a1111.read(text)
     return None
 
 
@@ -47,5 +47,5 @@ def _of_json(data: Any) -> Making | None:
         return None
     meta = mapping(data.get("meta"))
     # the API wraps it once more
-    making = civitai.site_making(mapping(meta.get("meta")) or meta or data)
+    making = flat.of_json(data) or civitai.site_making(mapping(meta.get("meta")) or meta or data)
     return making or comfyui.of_json(data) or fooocus.of_json(data) or civitai.version_making(data)

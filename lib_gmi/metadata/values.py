@@ -124,6 +124,14 @@ def digest(value: Any) -> str | None:
     return value if _HEX.fullmatch(value) else None
 
 
+def words_of(value: Any) -> list[str]:
+    """Names or numbers in a list, as text or as the text of a list: ``['a', 'b']``, ``a, b``."""
+    if isinstance(value, str):
+        value = value[:10_000].strip("[] \n").split(",")
+    parts = (str(part)[:MAX_NAME].strip(" '\"") for part in items(value))
+    return [part for part in parts if part and part != "None"]
+
+
 def first(*values: Any) -> Any:
     """The first that is not ``None``."""
     return next((value for value in values if value is not None), None)

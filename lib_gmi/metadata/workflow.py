@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from .graph import MAX_NODES
-from .values import mapping
+from .passes import OPAQUE
+from .values import items, mapping
 
 _KNOWN = {
     "CheckpointLoaderSimple": ("ckpt_name",),
@@ -58,11 +59,15 @@ def api_format(workflow: dict[str, Any]) -> dict[str, Any]:
     for link in links if isinstance(links, list) else []:
         if isinstance(link, list) and len(link) >= 5 and isinstance(link[0], int):
             sources[link[0]] = [str(link[1]), link[2]]
+    listed = mapping(workflow.get("definitions")).get("subgraphs")
+    inside = {str(mapping(one).get("id")) for one in items(listed)}
     nodes: dict[str, Any] = {}
     for entry in map(mapping, workflow["nodes"][:MAX_NODES]):
         kind, key, mode = entry.get("type"), entry.get("id"), entry.get("mode")
         if not isinstance(kind, str) or not isinstance(key, int | str) or mode == _MUTED:
             continue
+        if kind in inside:
+            kind = OPAQUE
         inputs = {} if mode == _BYPASSED else _values(kind, entry)
         slots = entry.get("inputs")
         for slot in map(mapping, slots if isinstance(slots, list) else []):
