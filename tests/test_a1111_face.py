@@ -69,6 +69,21 @@ def test_reloading_registers_everything_once_more_and_not_twice(webui: WebUI) ->
     assert webui.seen.reported == []
 
 
+def test_sdnext_is_told_apart_and_gets_nothing(
+    webui: WebUI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import modules
+
+    (tmp_path / "sd_checkpoint.py").write_text("")
+    modules.__path__.append(str(tmp_path))
+    load_scripts(webui)
+    assert webui.seen.reported == []
+    assert registered(webui) == dict.fromkeys(CALLBACKS, 0)
+    assert webui.module("scripts").scripts_data == []
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "SD.Next is not supported" in line
+
+
 def test_nothing_of_ours_is_made_before_it_is_needed(webui: WebUI, monkeypatch: Any) -> None:
     webui.restart()
     library = Path(str(webui.data.parent / "library"))

@@ -74,15 +74,6 @@ def test_reforge(reforge: WebUI) -> None:
     assert reforge.loaded == GAMMA
 
 
-def test_sdnext(webui: WebUI, tmp_path: Path) -> None:
-    import modules
-
-    module(tmp_path, "sd_checkpoint.py")
-    modules.__path__.append(str(tmp_path))
-    assert forks.program() == "SD.Next"
-    assert not forks.loads_lazily()
-
-
 def test_outside_of_any_web_ui_nothing_is_found() -> None:
     assert not {"modules", "modules_forge"} & sys.modules.keys()
     assert not forks.loads_lazily()
@@ -501,7 +492,7 @@ def test_an_old_web_ui_has_schedulers_in_the_names_of_samplers(
     assert used == ["DPM++ 2M Karras", "Euler", "DPM++ 2M"]
 
 
-# -- SD.Next --------------------------------------------------------------------------------------
+# -- forks that we never saw -----------------------------------------------------------------------
 
 
 def test_callbacks_that_take_no_name_are_registered_as_well(

@@ -1,6 +1,6 @@
 """What differs between AUTOMATIC1111's web UI and its forks, found by looking for features.
 
-The one place that knows about Forge, reForge and SD.Next. Nothing here compares versions.
+The one place that knows about Forge and reForge. Nothing here compares versions.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ def program() -> str:
     """The name that people know it by."""
     if _has("modules_forge.main_entry"):
         return "Forge"
-    if _has("modules_forge"):
-        return "reForge"
-    return "SD.Next" if _has("modules.sd_checkpoint") else "AUTOMATIC1111"
+    return "reForge" if _has("modules_forge") else "AUTOMATIC1111"
 
 
 def loads_lazily() -> bool:
@@ -55,7 +53,7 @@ def unsupported(facts: CheckpointFacts, path: Path) -> str | None:
         return facts.unsupported.removesuffix(f"; {WORKFLOW_HINT}")
     loadable = _FORGE if loads_lazily() else _CLASSIC
     known = facts.architecture is None or facts.architecture in loadable
-    if known or program() == "SD.Next":
+    if known:
         return None
     return f"{program()} cannot load checkpoints of the kind {facts.architecture}"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from headers import SD1, write
 from host_server import MINIS
-from webui_server import WebUIServer
+from webui_server import WebUIServer, install_mini, quick_settings
 
 # before a host is started for nothing
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -34,14 +35,16 @@ _WIDE = """() => {
 class Front:
     """One page of the web UI."""
 
-    def __init__(self, browser: Any, address: str, theme: str = "dark", width: int = 1280) -> None:
-        self.theme, self.width = theme, width
+    def __init__(
+        self, browser: Any, webui: WebUIServer, theme: str = "dark", width: int = 1280
+    ) -> None:
+        self.webui, self.theme, self.width = webui, theme, width
         self.complaints: list[str] = []
         self.page = browser.new_page(viewport={"width": width, "height": 1000})
         self.page.set_default_timeout(40_000)
         self.page.on("pageerror", lambda error: self._complain(str(error)))
         self.page.on("console", self._heard)
-        self.page.goto(f"{address}/?__theme={theme}")
+        self.page.goto(f"{webui.address}/?__theme={theme}")
         self.page.wait_for_selector("#tabs > .tab-nav > button")
 
     def _heard(self, message: Any) -> None:
@@ -74,7 +77,7 @@ class Front:
         folder = os.environ.get("GMI_SCREENSHOTS")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            file = f"a1111-{name}-{self.theme}-{self.width}.png"
+            file = f"{self.webui.program.lower()}-{name}-{self.theme}-{self.width}.png"
             self.page.screenshot(path=str(Path(folder) / file))
 
     def close(self) -> None:
@@ -85,7 +88,7 @@ class Front:
 
 @pytest.fixture
 def front(browser: Any, webui: WebUIServer) -> Iterator[Front]:
-    opened = Front(browser, webui.address)
+    opened = Front(browser, webui)
     yield opened
     opened.close()
 
@@ -109,7 +112,7 @@ def test_a_first_visit_builds_and_finds(front: Front, webui: WebUIServer) -> Non
 
 
 def test_load_and_undo_also_change_the_web_uis_own_list(front: Front, webui: WebUIServer) -> None:
-    chosen = front.page.locator("#setting_sd_model_checkpoint input")
+    chosen = front.page.locator(webui.checkpoint_field).first
     front.tab()
     front.find(webui.generate("mini-2"))
     assert webui.loaded() == "mini-1", "ranking loads nothing"
@@ -129,16 +132,32 @@ def test_a_prompt_goes_to_txt2img(front: Front, webui: WebUIServer) -> None:
     front.tab()
     front.find(webui.generate("mini-2", prompt="a red fox in the snow"))
     prompt = front.page.locator("#txt2img_prompt textarea")
+    negative = front.page.locator("#txt2img_neg_prompt textarea")
+    front.tab(webui.tabs[0])
+    negative.fill("my own, (not: yours)")
+    front.tab()
 
     front.page.locator("[data-gmi-rank='1'] [data-gmi=send]").click()
 
     webui.wait(lambda: "fox" in prompt.input_value(), "no prompt arrived")
     front.page.wait_for_selector("#txt2img_prompt", state="visible")
     assert front.page.locator("#txt2img_steps input[type=number]").input_value() == "2"
+    front.page.wait_for_timeout(1000)  # all fields are filled at once, and this one must not be
+    assert negative.input_value() == "my own, (not: yours)"
+
+
+def test_an_image_brings_its_own_negative_prompt_along(front: Front, webui: WebUIServer) -> None:
+    front.tab()
+    front.find(webui.generate("mini-2", negative_prompt="a green fox"))
+    negative = front.page.locator("#txt2img_neg_prompt textarea")
+
+    front.page.locator("[data-gmi-rank='1'] [data-gmi=send]").click()
+
+    webui.wait(lambda: negative.input_value() == "a green fox", "no negative prompt arrived")
 
 
 def test_an_image_comes_from_txt2img(front: Front, webui: WebUIServer) -> None:
-    front.tab("txt2img")
+    front.tab(front.webui.tabs[0])
     front.page.fill("#txt2img_prompt textarea", "a red fox in the snow")
     front.page.fill("#txt2img_steps input[type=number]", "2")
     for side in ("width", "height"):
@@ -173,12 +192,85 @@ def test_a_build_shows_where_it_is_and_can_be_paused(front: Front, webui: WebUIS
     assert min(webui.samples().values()) >= 4
 
 
+def test_a_build_that_fails_says_so_and_can_be_tried_again(
+    front: Front, webui: WebUIServer, minis: list[Path]
+) -> None:
+    page, broken = front.page, webui.checkpoints / "broken.safetensors"
+    write(broken, SD1)  # a header without numbers
+    webui.post("/sdapi/v1/refresh-checkpoints", {})
+    try:
+        front.tab()
+        page.click("#gmi_view_specifications")
+        page.locator(f"[data-gmi-row='{broken.name}'] [data-gmi=select]").check()
+        page.get_by_role("button", name="Build selected").click()
+
+        page.wait_for_selector("#gmi_build [role=alert] >> text=The build failed", timeout=120_000)
+        assert "Nothing was built: the checkpoint failed." in page.inner_text("#gmi_build")
+        assert page.locator("#gmi_build .gmi-fold-body >> text=broken").is_visible()
+        assert "The build failed" in page.inner_text("#gmi_strip")
+        front.picture("failed")
+        webui.post("/gmi/v1/settings", {"name": broken.name, "settings": {"steps": 2}})
+        before = webui.text().count("broken")
+        page.get_by_role("button", name="Try again").click()
+        webui.wait(lambda: webui.text().count("broken") > before, "nothing was tried again")
+        webui.built()
+
+        broken.unlink()
+        install_mini(webui, minis[3], broken.name)
+        webui.post("/sdapi/v1/refresh-checkpoints", {})
+        quick_settings(webui, broken.name)
+        page.reload()
+        page.wait_for_selector("#tabs > .tab-nav > button")
+        front.tab()
+        page.click("#gmi_view_specifications")
+        page.wait_for_selector("#gmi_build_start:not([disabled])")
+        page.click("#gmi_build_start")
+        webui.wait(lambda: webui.samples()[broken.name] == 4, "it was not built")
+        assert not webui.built()["failed"]
+        page.wait_for_selector("#gmi_build [role=alert]", state="detached")
+    finally:
+        broken.unlink(missing_ok=True)
+        webui.post("/sdapi/v1/refresh-checkpoints", {})
+
+
+def test_verify_all_answers(front: Front) -> None:
+    front.tab()
+    front.page.click("#gmi_view_specifications")
+
+    front.page.get_by_role("button", name="Verify all").click()
+
+    front.page.wait_for_selector("#gmi_dialog[open] >> text=Every specification is sound")
+    front.picture("verified")
+    front.page.get_by_role("button", name="Close").click()
+    front.page.wait_for_selector("#gmi_dialog[open]", state="detached")
+
+
+def test_nothing_of_ours_is_a_public_endpoint(front: Front) -> None:
+    config = front.page.evaluate("() => window.gradio_config")
+    buttons = {
+        component["id"]
+        for component in config["components"]
+        if str(component["props"].get("elem_id", "")).startswith("gmi_")
+    }
+    named = [
+        dependency["api_name"]
+        for dependency in config["dependencies"]
+        if buttons
+        & {target[0] if isinstance(target, list) else target for target in dependency["targets"]}
+        and dependency["backend_fn"]
+        and dependency["outputs"]
+        and set(dependency["outputs"]) <= buttons
+    ]
+    assert named
+    assert set(named) == {False}
+
+
 def test_the_settings_page_and_img2img_have_our_sections(front: Front) -> None:
     front.tab("Settings")
     front.page.get_by_role("button", name="Find Best Model", exact=True).last.click()
     front.page.wait_for_selector("#setting_gmi_pause_while_i_work", state="visible")
     front.picture("settings")
-    front.tab("img2img")
+    front.tab(front.webui.tabs[1])
     section = front.page.locator("#img2img_script_container #gmi_i2i")
     section.scroll_into_view_if_needed()
     assert "Use the best checkpoint for this image" in section.inner_text()
@@ -187,7 +279,7 @@ def test_the_settings_page_and_img2img_have_our_sections(front: Front) -> None:
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("width", [800, 1280, 1920])
 def test_nothing_overflows(browser: Any, webui: WebUIServer, theme: str, width: int) -> None:
-    front = Front(browser, webui.address, theme, width)
+    front = Front(browser, webui, theme, width)
     front.tab()
     front.find(webui.generate("mini-2"))
     for view in ("find", "specifications"):

@@ -28,7 +28,7 @@ def built(webui: WebUIServer) -> WebUIServer:
 
 @pytest.fixture
 def front(browser: Any, built: WebUIServer) -> Iterator[Front]:
-    opened = Front(browser, built.address)
+    opened = Front(browser, built)
     opened.tab()
     opened.page.click("#gmi_view_search")
     yield opened
