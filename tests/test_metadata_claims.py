@@ -133,7 +133,9 @@ class Building:
         """A picture of earlier ones."""
         (one, first), (two, second) = self.pick(pictures), self.pick(pictures)
         if shape == "edited":
-            kind = self.pick(["FluxKontextProImageNode", "GeminiImageNode", "NobodyKnowsThisEditor"])
+            kind = self.pick(
+                ["FluxKontextProImageNode", "GeminiImageNode", "NobodyKnowsThisEditor"]
+            )
             made = self.add(kind, prompt="make it a dog", image=one)
             pictures.append((made, [Picture(frozenset({SERVICE}), None)]))
         elif shape == "scaled":

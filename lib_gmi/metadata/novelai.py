@@ -29,7 +29,8 @@ def read(texts: Texts) -> Making | None:
         comment = loads(comment["Comment"])
     if not isinstance(comment, dict):
         return None
-    if "NovelAI" not in software[:100] and not {"uc", "sampler", "scale"} <= set(comment):
+    alike = {"uc", "sampler", "scale"} <= comment.keys() and "c" not in comment  # Draw Things' is
+    if "NovelAI" not in software[:100] and not alike:
         return None
     return _read(comment, source, named.get("Description"))
 
