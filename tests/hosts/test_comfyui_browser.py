@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import photo_library
 import pytest
 from comfyui_front import VUE, Front, example, variants
-from comfyui_server import ComfyServer, node, query, text_to_image
+from comfyui_server import ComfyServer, node, text_to_image
 from contrast import too_faint
 from host_server import MINIS, ROOT
 
@@ -154,7 +153,7 @@ def test_everything_can_be_read(each_front: Front, server: ComfyServer) -> None:
     front.run()
     front.panel.get_by_text("neonNoirXL").first.wait_for()
     front.picture("comfyui-node")
-    assert too_faint(front.page, ".gmi-node", 20) == []
+    assert too_faint(front.page, ".gmi-node", 12) == []
 
     front.open_tab()
     assert too_faint(front.page, ".gmi-sidebar", 10) == []
