@@ -60,6 +60,8 @@
     return Math.min(...on.map((ground) => ratio(over([r, g, b, a * share], ground), ground)));
   };
 
+  /** A button that is only an icon is told by that, whatever its edge. */
+  const ICON = ".pi, svg, [data-icon]";
   const faint = [];
   let measured = 0;
   const check = (kind, element, value, what) => {
@@ -83,7 +85,7 @@
       if (own.length > 0 && !["OPTION", "SELECT", "TEXTAREA", "SCRIPT", "STYLE"].includes(element.tagName)) {
         check("text", element, against(style.color, element, grounds(element, root)), own[0].data);
       }
-      if (element.matches(".pi, svg, [data-icon]")) {
+      if (element.matches(ICON)) {
         check("control", element, against(style.color, element, grounds(element, root)), `icon ${element.className}`);
       }
       if (element.matches("input:not([type=checkbox], [type=radio], [type=file]), select, textarea")) {
@@ -98,7 +100,7 @@
       if (element.matches("button, [role=button]")) {
         const outside = grounds(element.parentElement, root);
         const plain = colour(style.backgroundColor)[3] === 0 && !bordered(style);
-        if (!plain && !element.querySelector("img")) check("control", element, boundary(element, outside), `boundary of ${element.textContent}`);
+        if (!plain && (element.innerText.trim() || !element.querySelector(ICON)) && !element.querySelector("img")) check("control", element, boundary(element, outside), `boundary of ${element.textContent}`);
       }
       if (element.matches("[role=progressbar] > *") && box(element).width > 2) {
         const track = grounds(element.parentElement, root);
