@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import SOURCE_ROOT, picture
+from contrast import too_faint
 from environments import chromium
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -401,5 +402,331 @@ def test_what_is_not_installed_comes_below_the_ranking(
     (link,) = front.page.locator(".gmi-elsewhere a").all()
     assert link.get_attribute("rel") == "noopener noreferrer"
     assert front.page.locator(".gmi-ranking img").count() == 0
+    assert front.complaints == []
+    front.page.close()
+
+
+# -- colours --------------------------------------------------------------------------------------
+
+#: What each line says of itself: whether it can be seen well enough.
+CASES = """
+<div id="cases" style="background:#fff">
+  <p style="color:#fff">bad: white on white</p>
+  <p style="color:#777">bad: 4.48</p>
+  <p style="color:#767676">good: 4.54</p>
+  <p style="color:#000; opacity:.4">bad: faded</p>
+  <p style="color:rgb(0 0 0 / .4)">bad: translucent</p>
+  <p style="color:oklch(1 0 0)">bad: another notation</p>
+  <div style="background:rgb(0 0 0 / .9)"><p style="color:#fff">good: translucent ground</p></div>
+  <div style="position:relative; height:20px">
+    <img alt="" width="90" height="20" style="position:absolute"
+      src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==">
+    <p style="position:absolute; color:#000">bad: on a picture</p>
+  </div>
+  <p style="color:#fff; display:none">good: not shown</p>
+  <button style="background:#eee; border:0; color:#000">bad: without an edge</button>
+  <button style="background:#fff; border:1px solid #888; color:#000">good: with an edge</button>
+  <button disabled style="background:#fff; border:0; color:#eee">good: cannot be used</button>
+  <input style="background:#fff; border:1px solid #ddd" aria-label="bad: input">
+  <input style="background:#fff; border:1px solid #777" placeholder="good: input">
+  <i class="pi bad: icon" style="color:#aaa; display:inline-block; width:9px; height:9px"></i>
+</div>"""
+
+
+def test_what_is_too_faint_is_found(browser: Any) -> None:
+    page = browser.new_page()
+    page.set_content(CASES)
+    faint = too_faint(page, "#cases", 12)
+    assert [row.split("bad: ")[1] for row in faint if "bad: " in row] == [
+        "white on white",
+        "4.48",
+        "faded",
+        "translucent",
+        "another notation",
+        "on a picture",
+        "without an edge",
+        "input",
+        "icon",
+    ]
+    assert not [row for row in faint if "bad: " not in row]
+    with pytest.raises(AssertionError, match="only 0 things"):
+        too_faint(page, "#nothing")
+    page.close()
+
+
+GROUNDS = [("#fff", "#171718"), ("#222", "#fff"), ("#fdf6e3", "#586e75"), ("#777", "#888")]
+GROUNDS += [("#808080", "#808080"), ("#ffe4d6", "#402010"), ("oklch(0.3 0.1 300)", "#fff")]
+
+
+def dyed(front: Front, ground: str, text: str) -> None:
+    """Give the page colours, as a palette does, and wait until they have been followed."""
+    before = front.page.locator(".gmi-sidebar").get_attribute("style")
+    front.page.evaluate(
+        "([background, color]) => Object.assign(document.body.style, { background, color })",
+        [ground, text],
+    )
+    front.page.wait_for_function(
+        "before => document.querySelector('.gmi-sidebar').getAttribute('style') !== before",
+        arg=before,
+    )
+    front.page.wait_for_timeout(300)  # colours change by transitions
+
+
+def test_any_palette_can_be_read_and_is_followed(
+    browser: Any, address: str, tmp_path: Path
+) -> None:
+    many = [row(f"{state}-row", state, samples=8) for state in ("none", "quick", "ready", "failed")]
+    many += [row("beta", "harvested", stored=9, reason="A reason.", edited=True, settings={})]
+    front = Front(browser, address, **answers(**{"GET library": library(*many)}))
+    front.page.evaluate("async () => (await import('./gmi/colours.js')).followPalette()")
+    front.page.get_by_role("radio", name="Checkpoints").check()
+    front.page.get_by_label("Details of beta").click()
+    front.click("Remove specification")
+    front.see("Keep it")
+    for ground, text in GROUNDS:
+        dyed(front, ground, text)
+        assert too_faint(front.page, ".gmi-sidebar", 30) == [], (ground, text)
+    # it can fail here as well: this is what the sidebar looked like in the dark theme
+    front.page.add_style_tag(content=".gmi-sidebar { background: #fff; color: #fff !important; }")
+    assert len(too_faint(front.page, ".gmi-sidebar", 30)) > 3
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_the_accent_is_that_of_the_pages_buttons(browser: Any, address: str) -> None:
+    front = Front(browser, address, **answers())
+    front.page.evaluate(
+        """async () => {
+          document.body.insertAdjacentHTML("afterbegin",
+            `<button style="background:#e02020">Stop</button>
+             <button style="background:#7a30c0; color:#fff">Run</button><button>Plain</button>`);
+          (await import("./gmi/colours.js")).followPalette();
+        }"""
+    )
+    dyed(front, "#fff", "#000")
+    style = "e => getComputedStyle(e).getPropertyValue('--gmi-accent')"
+    assert front.page.locator(".gmi-sidebar").evaluate(style) == "rgb(122 48 192)"
+    front.page.close()
+
+
+# -- nodes and the workflow -----------------------------------------------------------------------
+
+#: Of ComfyUI's graph: what the extension asks of nodes, and what newer front ends warn about.
+GRAPH = """
+window.warned = [];
+const old = (object, name, value) => Object.defineProperty(object, name,
+  { get() { warned.push(name); return value; }, configurable: true });
+window.makeNode = (graph, id, comfyClass) => {
+  const node = {
+    id, comfyClass, type: comfyClass, graph, size: [200, 100], widgets: undefined, inputs: [],
+    computeSize: () => [200, 100], setSize(size) { this.size = size; },
+    isInputConnected: () => false,
+    addDOMWidget(name, type, element, options) {
+      const widget = { name, type, element, options };
+      (this.widgets ??= []).push(widget);
+      document.body.append(element);
+      return widget;
+    },
+  };
+  graph.nodes.push(node);
+  return node;
+};
+window.listeners = {};
+const root = { id: "root-graph", nodes: [], setDirtyCanvas() {} };
+root.rootGraph = root;
+const inner = { id: "11111111-2222-3333-4444-555555555555", nodes: [], rootGraph: root };
+const nest = () => root.nodes.splice(0, 9, { id: 7, graph: root, subgraph: inner });
+Object.assign(window, { root, inner, old, nest });
+"""
+NODE_APP = """
+export const app = {
+  graph: window.root, rootGraph: window.root, nodeOutputs: {},
+  canvas: { graph: window.root, selectedItems: new Set() },
+  extensionManager: {
+    setting: { get: () => "en" },
+    command: { executed: [], execute(name) { this.executed.push(name); } },
+    workflow: { activeWorkflow: { changeTracker: {} } },
+  },
+};
+window.app = app;
+"""
+NODE_API = API.replace(
+    "addEventListener() {},",
+    "addEventListener(name, action) { (listeners[name] ??= []).push(action); },",
+)
+NODE_PAGE = f"""<!doctype html><link rel="stylesheet" href="./gmi/style.css"><body><script>
+const answers = ANSWERS, asked = [];
+{GRAPH}
+</script><script type="module">
+const panels = await import("./gmi/node_panel.js");
+const nodes = await import("./gmi/nodes.js");
+const workflow = await import("./gmi/workflow.js");
+panels.watchProblems();
+Object.assign(window, {{ ...panels, ...nodes, ...workflow, ready: true }});
+</script>"""
+RANKING = {"verdict": "beta makes it.", "notes": [], "candidates": [], "chosen": "beta"}
+
+
+class Nodes:
+    """A page with ComfyUI's graph in it, and our modules."""
+
+    def __init__(self, browser: Any, address: str, **answers: Any) -> None:
+        self.complaints: list[str] = []
+        self.page = browser.new_page()
+        self.page.set_default_timeout(10_000)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        content = NODE_PAGE.replace("ANSWERS", json.dumps(answers))
+        for path, body in (("app.js", NODE_APP), ("api.js", NODE_API)):
+            self.serve(f"{address}/scripts/{path}", body, "text/javascript")
+        self.serve(f"{address}/extensions/gmi/nodes.html", content, "text/html")
+        self.page.goto(f"{address}/extensions/gmi/nodes.html")
+        self.page.wait_for_function("() => window.ready")
+
+    def serve(self, url: str, body: str, kind: str) -> None:
+        self.page.route(url, lambda route: route.fulfill(body=body, content_type=kind))
+
+    def do(self, script: str, argument: Any = None) -> Any:
+        return self.page.evaluate(script, argument)
+
+    def texts(self) -> list[str]:
+        texts: list[str] = self.page.locator(".gmi-node-content").all_inner_texts()
+        return texts
+
+
+FRESH = """graph => {
+  document.querySelectorAll(".gmi-node").forEach(element => element.remove());
+  window[graph].nodes.length = 0;
+  decorateNode(makeNode(window[graph], 2, "GMI_FindBestModel"));
+}"""
+
+
+@pytest.mark.parametrize("graph", ["root", "inner"])
+def test_a_node_that_is_made_anew_shows_what_it_showed(
+    browser: Any, address: str, graph: str
+) -> None:
+    front = Nodes(browser, address, **answers())
+
+    def anew() -> None:
+        front.do(FRESH, graph)
+        if graph == "inner":
+            front.do("() => nest()")
+
+    anew()
+    assert front.texts() == ["Run the workflow to see the ranking."]
+
+    # ComfyUI has kept it, under the id, the locator or the path of the node
+    keys = ["2"] if graph == "root" else ["11111111-2222-3333-4444-555555555555:2", "7:2"]
+    for n, key in enumerate(keys):
+        anew()
+        outputs = {key: {"gmi_ranking": [{**RANKING, "verdict": f"Answer {n}."}]}}
+        front.do("outputs => { app.nodeOutputs = outputs; restorePanels(); }", outputs)
+        assert front.texts() == [f"Answer {n}."]
+
+    # nothing but this page remembers it
+    ran = "([graph, output]) => window[graph].nodes[0].onExecuted(output)"
+    front.do(ran, [graph, {"gmi_ranking": [RANKING]}])
+    anew()
+    front.do("() => { app.nodeOutputs = {}; restorePanels(); }")
+    assert front.texts() == ["beta makes it."]
+    # in another workflow the same id is another node
+    front.do("() => { root.id = 'another-graph'; inner.id = 'another'; }")
+    anew()
+    front.do("() => restorePanels()")
+    assert front.texts() == ["Run the workflow to see the ranking."]
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_what_went_wrong_stands_on_the_node_until_it_runs_again(browser: Any, address: str) -> None:
+    front = Nodes(browser, address, **first_run())
+    front.do(FRESH, "root")
+    tell = "([name, detail]) => listeners[name].forEach(action => action({ detail }))"
+    problem = {"node_id": "2", "node_type": "GMI_FindBestModel"}
+    problem["exception_message"] = f"No {HOSTILE} yet.\n"
+
+    front.do(tell, ["execution_error", {**problem, "node_type": "KSampler"}])
+    assert front.page.get_by_role("alert").count() == 0, "a node of another workflow"
+    front.do(tell, ["execution_error", problem])
+
+    alert = front.page.get_by_role("alert")
+    assert f"No {HOSTILE} yet." in alert.inner_text()
+    assert front.page.locator(".gmi-node img").count() == 0
+    assert too_faint(front.page, ".gmi-node", 3) == []
+    alert.get_by_role("button", name="Start the quick pass").wait_for()
+    alert.get_by_role("button", name="Open Find best model").click()
+    executed = front.do("() => app.extensionManager.command.executed")
+    assert executed == ["Workspace.ToggleSidebarTab.find-best-model"]
+
+    front.do(FRESH, "root")
+    front.do("() => restorePanels()")
+    assert "yet." in front.texts()[0], "also when the node is made anew"
+    front.do(tell, ["executing", "2"])
+    assert front.texts() == ["Run the workflow to see the ranking."]
+    front.do(f"() => root.nodes[0].onExecuted({json.dumps({'gmi_ranking': [RANKING]})})")
+    assert front.texts() == ["beta makes it."]
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_what_newer_front_ends_warn_about_is_not_asked_for(browser: Any, address: str) -> None:
+    front = Nodes(browser, address, **answers())
+    front.do(
+        """() => {
+          const input = { widget: { name: "ckpt_name" } };
+          old(input, "link", 5);
+          for (const id of [1, 2]) {
+            const node = makeNode(root, id, "CheckpointLoaderSimple");
+            node.widgets = [{ name: "ckpt_name", value: "a", options: { values: ["a", "b"] } }];
+            node.inputs = [input];
+          }
+          makeNode(root, 3, "Reroute");
+          old(app.canvas, "selected_nodes", {});
+          app.canvas.selectedItems.add(root.nodes[1]);
+          const { changeTracker } = app.extensionManager.workflow.activeWorkflow;
+          changeTracker.captureCanvasState = () => warned.push("captured");
+          changeTracker.checkState = () => warned.push("checkState");
+        }"""
+    )
+    assert front.do("async () => (await useCheckpoint('b')).state") == "set"
+    assert front.do("() => root.nodes.slice(0, 2).map(n => n.widgets[0].value)") == ["a", "b"]
+    assert front.do("() => warned") == ["captured"]
+    front.do("() => root.nodes[1].isInputConnected = () => true")
+    assert front.do("async () => (await useCheckpoint('a')).state") == "linked"
+
+    # and an older one is asked for what it has
+    front.do(
+        """() => {
+          warned.length = 0;
+          delete app.canvas.selectedItems;
+          Object.defineProperty(app.canvas, "selected_nodes", { value: { 1: root.nodes[0] } });
+          delete app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState;
+        }"""
+    )
+    assert front.do("async () => (await useCheckpoint('b')).state") == "set"
+    assert front.do("() => warned") == ["checkState"]
+    assert front.complaints == []
+    front.page.close()
+
+
+def test_hits_of_deleted_checkpoints_are_marked(browser: Any, address: str) -> None:
+    front = Nodes(browser, address, **answers())
+    hit = {"prompt": "", "seed": "1", "score": "0.9", "image": None, "chosen": False}
+    titles = [("here", True), ("gone", False), ("", False)]
+    hits = [
+        {**hit, "rank": n, "title": title, "installed": installed}
+        for n, (title, installed) in enumerate(titles, 1)
+    ]
+    found = {"verdict": "Found.", "notes": [], "hits": hits}
+    front.do(
+        """async found => {
+          const node = makeNode(root, 2, "GMI_SearchSamples");
+          decorateNode(node);
+          node.onExecuted({ gmi_search: [found] });
+        }""",
+        found,
+    )
+    rows = front.page.get_by_role("listitem").all_inner_texts()
+    assert ["not installed" in row for row in rows] == [False, True, False]
+    assert too_faint(front.page, ".gmi-node", 8) == []
     assert front.complaints == []
     front.page.close()

@@ -5,10 +5,12 @@
  * export; nothing happens until this one calls them.
  */
 import { app } from "../../scripts/app.js";
+import { followPalette } from "./gmi/colours.js";
 import { watchOutputs } from "./gmi/last_output.js";
+import { restorePanels, watchProblems } from "./gmi/node_panel.js";
 import { decorateNode } from "./gmi/nodes.js";
 import { preferences, applyBlur } from "./gmi/preferences.js";
-import { mountSidebar, unmountSidebar } from "./gmi/sidebar.js";
+import { mountSidebar, TAB, unmountSidebar } from "./gmi/sidebar.js";
 import { connectStore } from "./gmi/store.js";
 import { loadTranslations, t } from "./gmi/strings.js";
 
@@ -27,10 +29,12 @@ app.registerExtension({
     attachStyle();
     await loadTranslations();
     applyBlur();
+    followPalette();
     watchOutputs();
+    watchProblems();
     connectStore();
     app.extensionManager.registerSidebarTab({
-      id: "find-best-model",
+      id: TAB,
       icon: "pi pi-images",
       title: t("tab.title"),
       tooltip: t("tab.tooltip"),
@@ -41,4 +45,8 @@ app.registerExtension({
   },
 
   nodeCreated: decorateNode,
+  // A workflow that is opened, returned to or undone has new nodes; only the second hook comes after ComfyUI has
+  // brought their outputs back, and it does not come for a workflow that has never run.
+  afterConfigureGraph: restorePanels,
+  onNodeOutputsUpdated: restorePanels,
 });

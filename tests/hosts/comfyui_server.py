@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.parse
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from host_server import ROOT, HostServer
 
 __all__ = [
     "DIR_VARIABLE",
+    "FRONTEND_VARIABLE",
     "PYTHON_VARIABLE",
     "ROOT",
     "ComfyServer",
@@ -21,6 +23,8 @@ __all__ = [
 ]
 
 DIR_VARIABLE, PYTHON_VARIABLE = "GMI_COMFYUI_DIR", "GMI_COMFYUI_PYTHON"
+#: Of the static files of another front end than the host's own.
+FRONTEND_VARIABLE = "GMI_COMFYUI_FRONTEND"
 
 Graph = dict[str, dict[str, Any]]
 
@@ -42,6 +46,8 @@ class ComfyServer(HostServer):
     def arguments(self, port: int) -> list[str]:
         arguments = ["main.py", "--cpu", "--port", str(port)]
         arguments += ["--base-directory", str(self.folder)]
+        if frontend := os.environ.get(FRONTEND_VARIABLE):
+            arguments += ["--front-end-root", frontend]
         return [*arguments, "--database-url", "sqlite:///:memory:", "--disable-api-nodes"]
 
     def environment(self) -> dict[str, str]:

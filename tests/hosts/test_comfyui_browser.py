@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import os
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import photo_library
 import pytest
-from comfyui_server import ComfyServer, node, query, text_to_image
+from comfyui_front import VUE, Front, example, variants
+from comfyui_server import ComfyServer, node, text_to_image
+from contrast import too_faint
 from host_server import MINIS, ROOT
 
 from lib_gmi.cli import main as gmi
+from lib_gmi.service import NOTHING
 
 # before a host is started for nothing
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 WINNER = "neonNoirXL_v10.safetensors"
 EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
-TAB = ".find-best-model-tab-button"
-#: The front end's own complaints about a server without models, templates and the internet.
-NOT_OURS = ("404", "ERR_", "Failed to load resource", "reading 'id'", "websocket", "WebSocket")
+OPEN = "Open Find best model"
 
 
 @pytest.fixture(scope="module")
@@ -36,97 +36,82 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         yield host
 
 
-class Front:
-    """One page of the front end."""
-
-    def __init__(self, browser: Any, address: str, theme: str = "dark") -> None:
-        self.theme = theme
-        self.complaints: list[str] = []
-        self.page = browser.new_page(viewport={"width": 1440, "height": 900})
-        self.page.set_default_timeout(60_000)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", self._heard)
-        self.page.goto(address)
-        self.page.wait_for_function(
-            f"window.app?.extensionManager && document.querySelector('{TAB}')", timeout=120_000
-        )
-        self.page.evaluate(
-            "async theme => { const set = app.extensionManager.setting;"
-            " await set.set('Comfy.TutorialCompleted', true);"
-            " await set.set('Comfy.ColorPalette', theme);"
-            " await set.set('FindBestModel.BlurThumbnails', false); }",
-            theme,
-        )
-        self.page.evaluate("async () => app.loadGraphData()")
-        self.page.keyboard.press("Escape")
-
-    def _heard(self, message: Any) -> None:
-        if message.type == "error":
-            self.complaints.append(message.text)
-
-    @property
-    def ours(self) -> list[str]:
-        """Complaints that may be about this extension."""
-        return [c for c in self.complaints if not any(known in c for known in NOT_OURS)]
-
-    def open_tab(self, width: int = 420) -> None:
-        """Open the sidebar tab, wide enough to read."""
-        if not self.page.locator(".gmi-sidebar").is_visible():
-            self.page.click(TAB)
-        self.page.wait_for_selector(".gmi-sidebar")
-        gutter = self.page.locator(".p-splitter-gutter").first.bounding_box()
-        panel = self.page.locator(".gmi-sidebar").bounding_box()
-        assert gutter is not None
-        assert panel is not None
-        y = gutter["y"] + 300
-        self.page.mouse.move(gutter["x"] + gutter["width"] / 2, y)
-        self.page.mouse.down()
-        self.page.mouse.move(panel["x"] + width, y, steps=5)
-        self.page.mouse.up()
-
-    def picture(self, name: str) -> None:
-        """Keep a screenshot, if somebody wants it."""
-        folder = os.environ.get("GMI_SCREENSHOTS")
-        if folder:
-            self.page.mouse.move(900, 850)
-            self.page.wait_for_timeout(600)
-            self.page.screenshot(path=f"{folder}/{name}-{self.theme}.png")
-
-    def loader(self) -> str:
-        """The checkpoint that the graph's loader names."""
-        name: str = self.page.evaluate(
-            "() => app.graph._nodes.find(n => n.comfyClass === 'CheckpointLoaderSimple')"
-            ".widgets[0].value"
-        )
-        return name
-
-
-@pytest.fixture(params=["dark", "light"])
+@pytest.fixture(params=variants("dark-vue", "light-classic"))
 def front(browser: Any, server: ComfyServer, request: pytest.FixtureRequest) -> Iterator[Front]:
-    """The front end in each theme, just opened."""
-    page = Front(browser, server.address, request.param)
+    """The front end in both renderings, just opened."""
+    page = Front(browser, server.address, *request.param)
     yield page
-    page.page.close()
+    page.close()
 
 
-def test_find_and_use_in_the_workflow(front: Front, tmp_path: Path) -> None:
-    path = tmp_path / "liked.png"
-    photo_library.query(WINNER).save(path)
-    before = front.loader()
-    front.open_tab()
+@pytest.fixture(
+    params=variants("dark-vue", "light-vue", "dark-classic", "light-classic", "custom-classic")
+)
+def each_front(
+    browser: Any, server: ComfyServer, request: pytest.FixtureRequest
+) -> Iterator[Front]:
+    """The front end in everything that it can look like."""
+    page = Front(browser, server.address, *request.param)
+    yield page
+    page.close()
 
-    front.page.set_input_files(".gmi-sidebar input[accept='image/*']", str(path))
 
-    front.page.wait_for_selector(".gmi-sidebar .gmi-card >> text=neonNoirXL")
+def liked() -> bytes:
+    """An image as the winner makes them."""
+    buffer = io.BytesIO()
+    photo_library.query(WINNER, 31).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def look_for(front: Front, image: bytes) -> None:
+    """Give an image to the sidebar, and wait for the ranking with its pictures."""
+    front.page.set_input_files(
+        ".gmi-sidebar input[accept='image/*']",
+        {"name": "liked.png", "mimeType": "image/png", "buffer": image},
+    )
+    front.sidebar.get_by_role("list", name="Ranking").wait_for()
     front.page.wait_for_function(
-        "() => [...document.querySelector('.gmi-sidebar .gmi-card').querySelectorAll('img')]"
+        "() => [...document.querySelectorAll('.gmi-sidebar .gmi-card-first img')]"
         ".every(image => image.naturalWidth > 0)"
     )
-    front.picture("comfyui-sidebar")
-    front.page.click(".gmi-sidebar >> text=Use in workflow")
-    assert front.loader() == WINNER
-    front.page.click(".gmi-sidebar >> text=Undo")
+
+
+def test_find_and_use_in_the_workflow(front: Front) -> None:
+    before = "cyanotypeXL.safetensors"
+    front.open({"1": node("CheckpointLoaderSimple", ckpt_name=before)})
     assert front.loader() == before
+    front.open_tab()
+
+    look_for(front, liked())
+
+    assert "neonNoirXL" in front.sidebar.get_by_role("list", name="Ranking").inner_text()
+    front.picture("comfyui-sidebar")
+    front.sidebar.get_by_role("button", name="Use in workflow").first.click()
+    assert front.loader() == WINNER
+    if front.rendering == VUE:
+        front.page.get_by_text(WINNER, exact=True).first.wait_for()
+    state = "() => JSON.stringify(app.extensionManager.workflow.activeWorkflow.activeState)"
+    assert WINNER in front.page.evaluate(state), "undo and saving know of the change"
+    front.sidebar.get_by_role("button", name="Undo").click()
+    assert front.loader() == before
+    assert front.ours == []
+
+
+def test_the_selected_loader_is_the_one_that_is_set(front: Front) -> None:
+    loader = node("CheckpointLoaderSimple", ckpt_name="cyanotypeXL.safetensors")
+    front.open({"1": loader, "2": loader})
+    front.open_tab()
+    look_for(front, liked())
+    use = front.sidebar.get_by_role("button", name="Use in workflow").first
+
+    use.click()
+
+    front.sidebar.get_by_text("There are several loader nodes.").wait_for()
+    front.page.evaluate("() => app.canvas.select(app.graph.getNodeById(2))")
+    use.click()
+    front.sidebar.get_by_text("Set in").wait_for()
+    values = "() => [1, 2].map(id => app.graph.getNodeById(id).widgets[0].value)"
+    assert front.page.evaluate(values) == ["cyanotypeXL.safetensors", WINNER]
     assert front.ours == []
 
 
@@ -135,50 +120,190 @@ def test_the_list_of_checkpoints(front: Front) -> None:
 
     front.page.get_by_role("radio", name="Checkpoints").check()
 
-    front.page.wait_for_selector(".gmi-sidebar >> text=nightcapXL")
-    front.page.wait_for_selector(".gmi-sidebar >> text=Build 2 checkpoints")
+    front.sidebar.get_by_text("nightcapXL").first.wait_for()
+    front.sidebar.get_by_role("button", name="Build 2 checkpoints").wait_for()
     # near-duplicates are known once the library has been fitted, in the background
-    front.page.wait_for_selector(
-        ".gmi-sidebar >> text=These two are nearly the same", state="attached"
-    )
+    front.sidebar.get_by_text("These two are nearly the same").wait_for(state="attached")
     front.picture("comfyui-checkpoints")
     assert front.ours == []
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_workflow_opens_whole(browser: Any, server: ComfyServer, path: Path) -> None:
-    example = json.loads(path.read_text(encoding="utf-8"))
+    workflow = example(path)
     front = Front(browser, server.address)
 
-    front.page.evaluate("workflow => app.loadGraphData(workflow)", example)
+    front.page.evaluate("async workflow => { await app.loadGraphData(workflow); }", workflow)
 
     prompt = front.page.evaluate("async () => (await app.graphToPrompt()).output")
     known = server.get("/object_info")
-    assert {row["class_type"] for row in prompt.values()} == {n["type"] for n in example["nodes"]}
+    assert {row["class_type"] for row in prompt.values()} == {n["type"] for n in workflow["nodes"]}
     for row in prompt.values():
         assert set(known[row["class_type"]]["input"]["required"]) <= set(row["inputs"])
     assert front.ours == []
-    front.page.close()
+    front.close()
 
 
-def test_the_ranking_on_the_node(front: Front, server: ComfyServer) -> None:
-    photo_library.query(WINNER, 31).save(server.folder / "input" / "liked.png")
-    front.page.evaluate(
-        "graph => app.loadApiJson(graph, 'find-best-model')",
-        {
-            "1": node("LoadImage", image="liked.png"),
-            "2": node("GMI_FindBestModel", **query(["1", 0])),
-        },
-    )
+# -- what can be read -----------------------------------------------------------------------------
 
-    front.page.evaluate("() => app.queuePrompt(0)")
 
-    ranked = ".gmi-node >> text=neonNoirXL"
-    front.page.wait_for_selector(ranked)
-    names = front.page.evaluate("() => app.graph._nodes.map(n => n.comfyClass)")
-    assert "GMI_FindBestModel" in names
+def test_everything_can_be_read(each_front: Front, server: ComfyServer) -> None:
+    front = each_front
+    front.open_ranking(server, liked())
+    front.run()
+    front.panel.get_by_text("neonNoirXL").first.wait_for()
     front.picture("comfyui-node")
+    assert too_faint(front.page, ".gmi-node", 12) == []
+
+    front.open_tab()
+    assert too_faint(front.page, ".gmi-sidebar", 10) == []
+    look_for(front, liked())
+    front.sidebar.get_by_role("button", name="Prompt and name pattern").click()
+    front.sidebar.get_by_role("button", name="Samples and details of").first.click()
+    front.sidebar.get_by_role("button", name="Use in workflow").first.click()
+    front.sidebar.get_by_role("button", name="Add a loader").wait_for()
+    front.sidebar.get_by_text("How this was ranked").click()
+    assert too_faint(front.page, ".gmi-sidebar", 40) == []
+
+    front.page.get_by_role("radio", name="Checkpoints").check()
+    row = front.sidebar.get_by_role("listitem").filter(has_text="analogFilm_v15").first
+    row.get_by_role("button", name="Details of").click()
+    row.get_by_role("button", name="Remove specification").click()
+    row.get_by_role("button", name="Keep it").wait_for()
+    other = front.sidebar.get_by_role("listitem").filter(has_text="nightcapXL").first
+    other.get_by_role("button", name="Details of").click()
+    other.get_by_role("button", name="Settings").click()
+    assert too_faint(front.page, ".gmi-sidebar", 60) == []
     assert front.ours == []
+
+
+def test_a_change_of_palette_is_followed(front: Front) -> None:
+    front.open_tab()
+    for theme in ("light", "dark", "custom"):
+        before = front.sidebar.evaluate("e => getComputedStyle(e).color")
+        front.choose_theme(theme)
+        front.page.wait_for_timeout(1000)
+        assert too_faint(front.page, ".gmi-sidebar", 10) == []
+        if theme != front.theme:
+            assert front.sidebar.evaluate("e => getComputedStyle(e).color") != before
+    assert front.ours == []
+
+
+# -- what nodes show, and keep showing ------------------------------------------------------------
+
+
+def shows_the_ranking(front: Front) -> None:
+    """A panel that can be seen has the ranking, once the front end has drawn its nodes."""
+    front.panel.get_by_text("neonNoirXL").first.wait_for(timeout=15_000)
+
+
+def test_the_ranking_on_the_node_stays(front: Front, server: ComfyServer) -> None:
+    front.open_ranking(server, liked())
+    front.panel.get_by_text("Run the workflow to see the ranking.").wait_for()
+
+    front.run()
+
+    shows_the_ranking(front)
+    if front.rendering == VUE:
+        assert front.page.evaluate(
+            "() => { const panel = document.querySelector('.gmi-node');"
+            " return panel.clientHeight >= panel.querySelector('.gmi-ranking').clientHeight; }"
+        ), "there is room for it"
+
+    # to another workflow and back
+    front.page.evaluate("async () => { await app.loadGraphData(); }")
+    assert front.panel.count() == 0
+    front.command("Workspace.PreviousOpenedWorkflow")
+    shows_the_ranking(front)
+
+    # a change, and undo
+    front.page.evaluate(
+        "() => { app.graph.add(LiteGraph.createNode('CheckpointLoaderSimple'));"
+        " const { changeTracker } = app.extensionManager.workflow.activeWorkflow;"
+        " (changeTracker.captureCanvasState ?? changeTracker.checkState).call(changeTracker); }"
+    )
+    assert front.page.evaluate("() => app.graph._nodes.length") == 3
+    front.command("Comfy.Undo")
+    front.page.wait_for_function("() => app.graph._nodes.length === 2")
+    shows_the_ranking(front)
+
+    front.reload()
+    shows_the_ranking(front)
+    assert front.ours == []
+
+
+def test_the_ranking_within_a_subgraph_stays(front: Front, server: ComfyServer) -> None:
+    front.open_ranking(server, liked())
+    enter = (
+        "() => { const node = app.graph._nodes.find(n => n.subgraph);"
+        " (app.canvas.openSubgraph.length > 1 ? app.canvas.openSubgraph(node.subgraph, node)"
+        " : app.canvas.openSubgraph(node.subgraph)); }"
+    )
+    leave = "() => app.canvas.setGraph(app.canvas.graph.rootGraph)"
+    front.page.evaluate(
+        "() => { const node = app.graph._nodes.find(n => n.comfyClass === 'GMI_FindBestModel');"
+        " app.graph.convertToSubgraph(new Set([node])); }"
+    )
+    front.page.evaluate(enter)
+    front.panel.get_by_text("Run the workflow to see the ranking.").wait_for()
+
+    front.run()
+
+    shows_the_ranking(front)
+    front.page.evaluate(leave)
+    front.page.evaluate(enter)
+    shows_the_ranking(front)
+
+    front.page.evaluate(leave)
+    front.page.evaluate("async () => { await app.loadGraphData(); }")
+    front.command("Workspace.PreviousOpenedWorkflow")
+    front.page.evaluate(enter)
+    shows_the_ranking(front)
+
+    front.reload()
+    if front.page.evaluate("() => app.canvas.graph === app.canvas.graph.rootGraph"):
+        front.page.evaluate(enter)
+    shows_the_ranking(front)
+    assert front.ours == []
+
+
+@pytest.mark.parametrize(("theme", "rendering"), [("dark", "vue"), ("light", "classic")])
+def test_what_went_wrong_is_said_on_the_node(
+    browser: Any, comfyui: ComfyServer, theme: str, rendering: str
+) -> None:
+    front = Front(browser, comfyui.address, theme, rendering)
+    front.open_ranking(comfyui, liked())
+
+    front.run()
+
+    problem = front.panel.get_by_role("alert")
+    problem.wait_for()
+    assert NOTHING in problem.inner_text()
+    front.command("Workspace.PreviousOpenedWorkflow")
+    front.command("Workspace.NextOpenedWorkflow")
+    problem.wait_for()
+    problem.get_by_role("button", name="Start the quick pass").wait_for()
+    front.page.keyboard.press("Escape")
+    front.picture("comfyui-node-problem")
+    assert too_faint(front.page, ".gmi-node", 4) == []
+
+    asked: list[Any] = []
+    idle = comfyui.build_state()
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.post_data_json)
+        route.fulfill(json=idle)
+
+    front.page.route("**/gmi/v1/build", answer)
+    problem.get_by_role("button", name="Start the quick pass").dispatch_event("click")
+    front.sidebar.wait_for()
+    assert asked == [{"names": None, "limit": 4, "pattern": ""}]
+    assert front.page.get_by_role("radio", name="Checkpoints").is_checked()
+    problem.get_by_role("button", name=OPEN).dispatch_event("click")
+    front.page.get_by_role("radio", name="Find").wait_for()
+    assert front.page.get_by_role("radio", name="Find").is_checked()
+    assert front.ours == []
+    front.close()
 
 
 def generated(server: ComfyServer, name: str, seed: int, side: int = 64) -> bytes:
@@ -192,10 +317,11 @@ def first_run(front: Front, server: ComfyServer) -> None:
     """Open the tab on an empty library, and begin with the images that are there."""
     front.open_tab()
     said = "Your images already say enough for 1 of 3 checkpoints."
-    front.page.wait_for_selector(f".gmi-sidebar >> text={said}")
+    front.sidebar.get_by_text(said).wait_for()
+    assert too_faint(front.page, ".gmi-sidebar", 5) == []
     assert server.rows()[MINIS[0]]["state"] == "none", "looking builds nothing"
     front.picture("comfyui-first-run")
-    front.page.click(".gmi-sidebar >> text=Use them, and build the rest")
+    front.sidebar.get_by_role("button", name="Use them, and build the rest").click()
     server.wait(lambda: server.rows()[MINIS[0]]["state"] == "harvested", "nothing was gathered")
     server.built()
     assert server.samples() == dict(zip(MINIS, (0, 4, 4), strict=True))
@@ -213,13 +339,9 @@ def not_installed(front: Front, comfyui: ComfyServer, liked: Path) -> None:
     assert elsewhere.locator("a").get_attribute("href").startswith("https://")
     elsewhere.scroll_into_view_if_needed()
     front.picture("comfyui-elsewhere")
-    graph = {
-        "1": node("LoadImage", image=comfyui.upload(liked.read_bytes(), "liked.png")),
-        "2": node("GMI_FindBestModel", **query(["1", 0])),
-    }
-    front.page.evaluate("graph => app.loadApiJson(graph, 'find-best-model')", graph)
-    front.page.evaluate("() => app.queuePrompt(0)")
-    front.page.wait_for_selector(".gmi-node >> text=Not installed, but closer")
+    front.open_ranking(comfyui, liked.read_bytes())
+    front.run()
+    front.panel.get_by_text("Not installed, but closer").wait_for()
     front.picture("comfyui-node-elsewhere")
 
 
@@ -273,4 +395,4 @@ def test_from_the_first_run_to_a_pack_that_is_checked(
     assert comfyui.rows()[known]["state"] == "none"
     assert list((comfyui.library / "removed").glob("pack-*"))
     assert front.ours == []
-    front.page.close()
+    front.close()

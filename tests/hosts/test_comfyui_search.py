@@ -196,34 +196,46 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServe
         yield host
 
 
-@pytest.fixture(params=["dark", "light"])
+@pytest.fixture(params=["dark-vue", "light-classic"])
 def front(browser: Any, photographs: ComfyServer, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The front end in each theme, with the example workflow open."""
-    from test_comfyui_browser import Front  # which needs playwright
+    """The front end in both renderings, with the example workflow open."""
+    from comfyui_front import Front
 
-    page = Front(browser, photographs.address, request.param)
-    example = json.loads(EXAMPLE.read_text(encoding="utf-8"))
-    page.page.evaluate("workflow => app.loadGraphData(workflow)", example)
+    page = Front(browser, photographs.address, *request.param.split("-"))
+    workflow = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    page.page.evaluate("async workflow => { await app.loadGraphData(workflow); }", workflow)
     yield page
-    page.page.close()
+    page.close()
 
 
 def test_the_example_shows_what_was_found_on_its_nodes(front: Any) -> None:
+    from contrast import too_faint
+
     example = json.loads(EXAMPLE.read_text(encoding="utf-8"))
     types = front.page.evaluate("() => app.graph._nodes.map(n => n.type)")
     assert sorted(types) == sorted(row["type"] for row in example["nodes"])
-    assert front.page.locator(".comfy-missing-nodes").count() == 0
-    assert front.page.locator(".p-toast-message").count() == 0, "the workflow is as it should be"
+    assert front.page.get_by_role("dialog").count() == 0, "no node is missing"
+    assert front.page.get_by_role("alert").count() == 0, "the workflow is as it should be"
 
-    front.page.evaluate("() => app.queuePrompt(0)")
+    front.run()
 
-    front.page.wait_for_selector(".gmi-node .gmi-hit", timeout=300_000)
-    front.page.wait_for_selector(".gmi-node .gmi-similar-row", timeout=300_000)
-    shown = "() => [...document.querySelectorAll('.gmi-hit img, .gmi-similar-row img')]"
+    hits = front.panel.get_by_role("list", name="What was found, best first")
+    hits.wait_for(timeout=300_000)
+    similar = front.panel.get_by_role("list", name="Ranking")
+    similar.wait_for(timeout=300_000)
+    pictures = ".gmi-hit img, .gmi-similar-row img"
+    shown = f"() => [...document.querySelectorAll('{pictures}')]"
     front.page.wait_for_function(f"({shown})().every(i => i.naturalWidth > 0)")
     assert front.page.evaluate(f"({shown})().length") >= 9 + 3
-    titles = front.page.locator(".gmi-hit .gmi-title").all_inner_texts()
+    titles = hits.get_by_role("listitem").all_inner_texts()
     assert any("neonNoirXL" in title for title in titles)
+    assert not any("not installed" in title for title in titles)
     assert front.page.locator(".gmi-hit.gmi-chosen").count() == 1
+    assert too_faint(front.page, ".gmi-node", 30) == []
     front.picture("comfyui-search-nodes")
+
+    front.page.evaluate("async () => { await app.loadGraphData(); }")
+    front.command("Workspace.PreviousOpenedWorkflow")
+    hits.wait_for(timeout=15_000)
+    similar.wait_for(timeout=15_000)
     assert front.ours == []

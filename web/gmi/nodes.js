@@ -1,45 +1,25 @@
 /** What the extension's nodes show below their inputs. */
-import { app } from "../../../scripts/app.js";
 import { startBuild } from "./api.js";
 import { buildLine, buildShare } from "./build_panel.js";
-import { button, fill, h, progressBar, setText } from "./dom.js";
+import { button, h, progressBar, setText } from "./dom.js";
+import { addPanel, after, growTo, widgetOf } from "./node_panel.js";
 import { renderCompact } from "./ranking.js";
-import { hitsHeight, renderHits, renderSimilar } from "./search_results.js";
+import { renderHits, renderSimilar } from "./search_results.js";
 import { setBuild, state, subscribe } from "./store.js";
 import { t } from "./strings.js";
+import { noteChange } from "./workflow.js";
 
-const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
+const waiting = (key) => h("p", { class: "gmi-node-empty", text: t(key) });
 
-/**
- * Adds an element below the node's inputs. It is added last and saved nowhere: both flags matter, one
- * is read when the workflow is saved and the other when it is run, and a value in the list of saved
- * ones would shift those after it.
- * @param {() => number} minimum its least height
- */
-function addPanel(node, name, element, minimum) {
-  element.classList.add("gmi", "gmi-node");
-  const options = { serialize: false, hideOnZoom: false, margin: 8, getMinHeight: minimum, getValue: () => "", setValue() {} };
-  const widget = node.addDOMWidget(name, name, element, options);
-  widget.serialize = false;
-  return widget;
+/** Room for what is in a node from the beginning, and for its panel. */
+function makeRoom(node, width) {
+  growTo(node, width, node.computeSize([width, 0])[1]);
 }
 
-function after(node, method, action) {
-  const before = node[method];
-  node[method] = function (...args) {
-    const answer = before?.apply(this, args);
-    action.apply(this, args);
-    return answer;
-  };
+/** On the canvas the box of a text would take half of the height that is meant for the panel. */
+function keepLow(widget) {
+  if (widget?.options && widget.element) widget.options.getMaxHeight = () => 72;
 }
-
-/** Makes room, never takes it: somebody may have made the node larger on purpose. */
-function growTo(node, width, height) {
-  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
-  app.graph?.setDirtyCanvas(true, true);
-}
-
-const tidy = (node) => growTo(node, 0, node.computeSize()[1]);
 
 function decorateLock(node) {
   const lock = widgetOf(node, "lock_answer");
@@ -58,69 +38,30 @@ function decorateLock(node) {
   return (ranking) => {
     if (lock.value && !answer.value && ranking.chosen) {
       answer.value = ranking.chosen;
-      app.extensionManager.workflow?.activeWorkflow?.changeTracker?.checkState?.();
+      noteChange();
     }
   };
 }
 
 function decorateRanking(node) {
   const lockIn = decorateLock(node);
-  const element = h("div", {}, h("p", { class: "gmi-node-empty", text: t("node.waiting") }));
-  let drawn = null;
-  const room = () => (drawn ? 84 + 52 * Math.min(drawn.candidates.length, 5) + (drawn.made_with?.length ? 36 : 0) + 36 * (drawn.elsewhere?.length ?? 0) : 48);
-  const widget = addPanel(node, "gmi_ranking", element, room);
-  // The prompt's box would take half of the height that is meant for the ranking.
-  const prompt = widgetOf(node, "prompt");
-  if (prompt?.options && prompt.element) prompt.options.getMaxHeight = () => 72;
-
-  function draw(ranking) {
-    if (!ranking || ranking === drawn) return;
-    drawn = ranking;
-    fill(element, renderCompact(ranking));
-    tidy(node);
-  }
-
-  after(node, "onExecuted", (output) => {
-    const ranking = output?.gmi_ranking?.[0];
-    if (!ranking) return;
-    draw(ranking);
-    lockIn(ranking);
-  });
-  // Coming back to a workflow's tab makes its nodes anew; ComfyUI has kept what they put out.
-  widget.options.onDraw = () => draw(drawn ?? app.nodeOutputs?.[node.id]?.gmi_ranking?.[0]);
-  growTo(node, 320, node.computeSize([320, 0])[1]);
+  addPanel(node, "gmi_ranking", waiting("node.waiting"), 48, renderCompact, lockIn);
+  keepLow(widgetOf(node, "prompt"));
+  makeRoom(node, 320);
 }
 
 /**
  * Shows what a search found below the inputs of a node.
  * @param {string} key of the node's output
  * @param {(found: any) => HTMLElement} render
- * @param {(found: any, width: number) => number} height of what is rendered, without its notes
  */
-function decorateSearch(key, render, height, width) {
+function decorateSearch(key, render) {
   return (node) => {
-    const element = h("div", {}, h("p", { class: "gmi-node-empty", text: t("node.searchWaiting") }));
-    let drawn = null;
-    const room = () => (drawn ? 56 + 36 * drawn.notes.length + height(drawn, node.size[0]) : 48);
-    const widget = addPanel(node, key, element, room);
-    const text = widgetOf(node, "text");
-    if (text?.options && text.element) text.options.getMaxHeight = () => 72;
-
-    function draw(found) {
-      if (!found || found === drawn) return;
-      drawn = found;
-      fill(element, render(found));
-      tidy(node);
-    }
-
-    after(node, "onExecuted", (output) => draw(output?.[key]?.[0]));
-    widget.options.onDraw = () => draw(drawn ?? app.nodeOutputs?.[node.id]?.[key]?.[0]);
-    growTo(node, width, node.computeSize([width, 0])[1]);
+    addPanel(node, key, waiting("node.searchWaiting"), 48, render);
+    keepLow(widgetOf(node, "text"));
+    makeRoom(node, 400);
   };
 }
-
-const decorateSamples = decorateSearch("gmi_search", renderHits, (found, width) => hitsHeight(found.hits.length, width - 36), 400);
-const decorateSimilar = decorateSearch("gmi_similar", renderSimilar, (found) => 62 * Math.min(found.candidates.length, 5), 400);
 
 const PASSES = { 4: 4, 8: 8, 16: 16 };
 
@@ -131,8 +72,7 @@ function decorateBuild(node) {
   const bar = progressBar(t("build.progress"));
   const line = h("p", { class: "gmi-hint gmi-node-line", role: "status", text: t("node.buildHint") });
   const start = button(t("node.build"), build, { kind: "primary", icon: "play" });
-  const element = h("div", {}, h("div", { class: "gmi-node-build" }, start, bar.element, line));
-  addPanel(node, "gmi_build", element, () => 112);
+  addPanel(node, "gmi_build", h("div", { class: "gmi-node-build" }, start, bar.element, line), 96);
   bar.set(0);
 
   async function build() {
@@ -167,31 +107,35 @@ function decorateBuild(node) {
   const stop = subscribe(show);
   after(node, "onRemoved", stop);
   show();
-  growTo(node, 300, node.computeSize()[1]);
+  makeRoom(node, 300);
 }
 
 function decorateRecipe(node) {
   const bar = progressBar(t("build.progress"));
   const line = h("p", { class: "gmi-hint gmi-node-line", role: "status", text: t("node.recipe") });
-  const element = h("div", {}, h("div", { class: "gmi-node-build" }, bar.element, line));
-  addPanel(node, "gmi_recipe", element, () => 72);
   bar.set(0);
-  after(node, "onExecuted", (output) => {
-    const recipe = output?.gmi_recipe?.[0];
-    if (!recipe) return;
+  addPanel(node, "gmi_recipe", h("div", { class: "gmi-node-build" }, bar.element, line), 62, (recipe) => {
     bar.set(recipe.of ? recipe.samples / recipe.of : 0);
     setText(line, recipe.message);
+    return null;
   });
-  growTo(node, 280, node.computeSize()[1]);
+  makeRoom(node, 280);
+}
+
+/** A node that shows nothing of its own; what went wrong with it belongs on it all the same. */
+function decoratePlain(node) {
+  addPanel(node, "gmi_problem", waiting("node.recipe"), 36);
+  makeRoom(node, 280);
 }
 
 const DECORATORS = {
   GMI_FindBestModel: decorateRanking,
   GMI_LoadBestModel: decorateRanking,
   GMI_CompareTopK: decorateRanking,
-  GMI_SearchSamples: decorateSamples,
-  GMI_SimilarModels: decorateSimilar,
+  GMI_SearchSamples: decorateSearch("gmi_search", renderHits),
+  GMI_SimilarModels: decorateSearch("gmi_similar", renderSimilar),
   GMI_BuildSpecifications: decorateBuild,
+  GMI_SpecificationPrompt: decoratePlain,
   GMI_AddToSpecification: decorateRecipe,
 };
 

@@ -1,18 +1,7 @@
 /** What a search found, as the nodes show it: hits as pictures, checkpoints as a ranking. */
-import { breakable, h, icon } from "./dom.js";
+import { breakable, chip, h, icon } from "./dom.js";
 import { t } from "./strings.js";
 import { thumb } from "./thumbs.js";
-
-const LEAST_WIDTH = 100;
-const GAP = 8;
-const CAPTION = 58;
-
-/** Pixels that pictures take in a panel of some width, as the style sheet lays them out; three rows at most. */
-export function hitsHeight(count, width) {
-  const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
-  const row = (width + GAP) / columns + CAPTION;
-  return row * Math.min(Math.ceil(count / columns), 3);
-}
 
 const title = (text) => h("span", { class: "gmi-title", title: text }, ...breakable(text));
 
@@ -25,12 +14,15 @@ const facts = (name, hit) => [t("search.hit", { title: name, score: hit.score })
 
 function hitCard(hit) {
   const name = hit.title || t("search.unknown");
+  // An image that does not say its checkpoint is nobody's in particular, so it cannot be gone.
+  const gone = Boolean(hit.title) && !hit.installed;
   return h(
     "li",
-    { class: `gmi-hit${hit.chosen ? " gmi-chosen" : ""}`, title: hit.chosen ? t("search.chosen") : null },
+    { class: `gmi-hit${hit.chosen ? " gmi-chosen" : ""}${gone ? " gmi-hit-gone" : ""}`, title: hit.chosen ? t("search.chosen") : null },
     h("span", { class: "gmi-hit-rank", text: hit.rank }),
     thumb(hit.image, hit.prompt || name),
     h("div", { class: "gmi-hit-title" }, title(name)),
+    gone && chip(t("ranking.notInstalled"), "caution"),
     h("div", { class: "gmi-facts", title: facts(name, hit) }, h("span", { text: hit.seed === null ? "" : t("search.seed", { seed: hit.seed }) }), h("span", { class: "gmi-hit-score", text: hit.score })),
   );
 }

@@ -1,10 +1,14 @@
 /** The sidebar tab: two views under one switch, and a line about a build under way. */
+import { app } from "../../../scripts/app.js";
 import { buildLine, buildShare } from "./build_panel.js";
 import { checkpointsView } from "./checkpoints.js";
+import { dress } from "./colours.js";
 import { choice, fill, h, icon, progressBar, setText } from "./dom.js";
 import { findView } from "./find.js";
 import { reload, state, subscribe } from "./store.js";
 import { t } from "./strings.js";
+
+export const TAB = "find-best-model";
 
 /** Made once and kept: closing the tab must not lose the images and the ranking. */
 let tab = null;
@@ -80,7 +84,8 @@ function makeTab() {
 
   subscribe(() => strip.update(view === "checkpoints"));
   show(view);
-  return { element, paste: find.paste, isFinding: () => view === "find" };
+  dress(element);
+  return { element, show, paste: find.paste, isFinding: () => view === "find" };
 }
 
 /** @param {HTMLElement} place ComfyUI calls this again whenever it redraws the sidebar */
@@ -98,6 +103,13 @@ export function mountSidebar(place) {
     document.addEventListener("paste", pasteListener, { capture: true });
   }
   reload();
+}
+
+/** Opens the tab from elsewhere in ComfyUI. @param {"find"|"checkpoints"} view */
+export async function openSidebar(view = "find") {
+  tab ??= makeTab();
+  tab.show(view);
+  if (!tab.element.isConnected) await app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`);
 }
 
 export function unmountSidebar() {

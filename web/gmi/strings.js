@@ -268,6 +268,7 @@ const ENGLISH = {
 
   "node.waiting": "Run the workflow to see the ranking.",
   "node.searchWaiting": "Run the workflow to see what is found.",
+  "node.open": "Open Find best model",
   "node.build": "Build now",
   "node.buildHint": "Running the workflow builds nothing.",
   "node.done": "Done.",

@@ -21,7 +21,7 @@ function slotOf(node, name) {
     if (!/ckpt|checkpoint|model/i.test(widget.name ?? "")) continue;
     const value = listed(node, widget, name);
     if (value === undefined) continue;
-    const linked = node.inputs?.some((input) => input.widget?.name === widget.name && input.link != null);
+    const linked = node.inputs?.some((input, slot) => input.widget?.name === widget.name && node.isInputConnected(slot));
     return { node, widget, value, linked };
   }
   return null;
@@ -34,10 +34,22 @@ function slotsIn(nodes, name) {
 /** @param {any} node @returns {string} its title with its number, which is what the canvas shows */
 export const nodeName = (node) => `${node.title || node.type} (#${node.id})`;
 
-/** Lets ComfyUI's own undo and "unsaved" mark notice the change. */
+/** Lets ComfyUI's own undo and "unsaved" mark notice a change. */
+export function noteChange() {
+  const tracker = app.extensionManager.workflow?.activeWorkflow?.changeTracker;
+  if (tracker?.captureCanvasState) tracker.captureCanvasState();
+  else tracker?.checkState?.(); // what it was called before
+}
+
 function changed() {
   app.graph.setDirtyCanvas(true, true);
-  app.extensionManager.workflow?.activeWorkflow?.changeTracker?.checkState?.();
+  noteChange();
+}
+
+/** The nodes that are selected; newer front ends complain when they are asked for the older list. */
+function selectedNodes() {
+  const { canvas } = app;
+  return new Set(canvas?.selectedItems ?? Object.values(canvas?.selected_nodes ?? {}));
 }
 
 /** The graph on screen, which may be inside a subgraph. */
@@ -77,7 +89,11 @@ function addLoader(name) {
   const area = app.canvas.visible_area ?? [0, 0, 0, 0];
   node.pos = [area[0] + area[2] / 2 - node.size[0] / 2, area[1] + area[3] / 2 - node.size[1] / 2];
   graph.add(node);
-  const widget = node.widgets.find((widget) => widget.name === "ckpt_name");
+  const widget = node.widgets?.find((widget) => widget.name === "ckpt_name");
+  if (!widget) {
+    graph.remove(node);
+    throw new Error(t("use.none"));
+  }
   widget.value = listed(node, widget, name) ?? name;
   app.canvas.selectNode?.(node);
   changed();
@@ -106,8 +122,8 @@ export async function useCheckpoint(name) {
     await app.refreshComboInNodes?.();
     slots = find();
   }
-  const selected = new Set(Object.values(app.canvas?.selected_nodes ?? {}));
-  const chosen = slots.filter((slot) => selected.has(slot.node));
+  const selected = new Set([...selectedNodes()].map((item) => item.id));
+  const chosen = slots.filter((slot) => selected.has(slot.node.id));
   if (chosen.length === 1) return chosen[0].linked ? { state: "linked", node: chosen[0].node } : applyTo(chosen[0]);
 
   const free = slots.filter((slot) => !slot.linked);

@@ -1,0 +1,74 @@
+/**
+ * What nodes have put out, found again when a node is made anew: on returning to a workflow's tab, by undo, and after
+ * the page was loaded again. ComfyUI keeps outputs for the first two; for the last, this page's session does.
+ */
+import { app } from "../../../scripts/app.js";
+
+const STORE = "FindBestModel.outputs";
+const MOST = 40;
+/** What a graph is called that has no name of its own yet: its nodes could be anybody's. */
+const NAMELESS = "00000000-0000-0000-0000-000000000000";
+
+const rootOf = (graph) => graph?.rootGraph ?? app.rootGraph ?? app.graph;
+const nodesOf = (graph) => graph?.nodes ?? graph?._nodes ?? [];
+
+/**
+ * Every node of the open workflow, with the ids of the subgraph nodes that lead to it; a subgraph that is used twice
+ * comes twice.
+ * @returns {Generator<{node: any, execution: string}>}
+ */
+export function* everyNode(graph = rootOf(app.graph), path = []) {
+  for (const node of nodesOf(graph)) {
+    const here = [...path, node.id];
+    yield { node, execution: here.join(":") };
+    if (node.subgraph) yield* everyNode(node.subgraph, here);
+  }
+}
+
+/** Where ComfyUI keeps the output of a node: under its id, within a subgraph behind the subgraph's. */
+function locatorOf(node) {
+  const root = rootOf(node.graph);
+  return !node.graph || node.graph === root || node.graph.id === root?.id ? String(node.id) : `${node.graph.id}:${node.id}`;
+}
+
+/** @returns {any} what ComfyUI has kept of a node's last run, or undefined */
+export function keptOutput(node) {
+  const outputs = app.nodeOutputs ?? {};
+  const locator = locatorOf(node);
+  if (outputs[locator] || !locator.includes(":")) return outputs[locator];
+  // Older front ends bring outputs back under the path by which they were run.
+  for (const other of everyNode()) {
+    if (other.node.id === node.id && other.node.graph?.id === node.graph.id && outputs[other.execution]) return outputs[other.execution];
+  }
+  return undefined;
+}
+
+function keyOf(node) {
+  const graph = rootOf(node.graph)?.id;
+  return graph && graph !== NAMELESS ? `${graph}/${locatorOf(node)}/${node.comfyClass}` : null;
+}
+
+function read() {
+  try {
+    return new Map(JSON.parse(sessionStorage.getItem(STORE) ?? "[]"));
+  } catch {
+    return new Map();
+  }
+}
+
+/** @returns {{output?: any, problem?: string}} what was remembered of a node */
+export const recall = (node) => read().get(keyOf(node)) ?? {};
+
+/** @param {{output?: any, problem?: string}} entry */
+export function remember(node, entry) {
+  const key = keyOf(node);
+  if (key === null) return;
+  const entries = read();
+  entries.delete(key);
+  entries.set(key, entry);
+  try {
+    sessionStorage.setItem(STORE, JSON.stringify([...entries].slice(-MOST)));
+  } catch {
+    // A browser without storage forgets it when the page is loaded again; ComfyUI's own memory is untouched.
+  }
+}
