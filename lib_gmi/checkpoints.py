@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .files import open_regular
+
 #: The safetensors format itself allows no larger header.
 MAX_HEADER = 100_000_000
 #: The instructions of a pickled checkpoint take about a tenth of this.
@@ -111,7 +113,7 @@ class _DamagedError(Exception):
 
 def _inspect_safetensors(path: Path) -> CheckpointFacts:
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         prefix = file.read(8)
         if prefix[:1] == b"<" or prefix == b"version ":
             raise _DamagedError(
@@ -188,7 +190,7 @@ def _tensors(header: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], int
 
 
 def _inspect_pickle(path: Path) -> CheckpointFacts:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         zipped = file.read(4) == b"PK\x03\x04"
     if not zipped:
         return CheckpointFacts()  # from before 2020; there is no list of names at a known place

@@ -27,8 +27,9 @@ import numpy as np
 
 from .embeddings import unit
 from .errors import ImageError, LibraryError, MissingExtraError
-from .files import locked, write_atomic
+from .files import write_atomic
 from .images import IMAGE_SUFFIXES, MAX_BYTES, decode_image
+from .locks import locked
 from .metadata import making_in, plain_prompt
 from .protocols import Progress, SilentProgress
 from .vectors import Approximate, Exact, Vectors
