@@ -48,9 +48,9 @@ def test_who_holds_it_may_take_it_again(drive: str, tmp_path: Path) -> None:
 
 
 def test_two_locks_of_a_file_exclude_each_other(drive: str, tmp_path: Path) -> None:
-    with lock(tmp_path).held(1), pytest.raises(LibraryError, match="another process"):
-        with lock(tmp_path).held(0.2):
-            pass
+    second = lock(tmp_path).held(0.2)
+    with lock(tmp_path).held(1), pytest.raises(LibraryError, match="another process"), second:
+        pass
 
 
 def test_forty_threads_take_turns(drive: str, tmp_path: Path) -> None:
@@ -74,9 +74,9 @@ def test_forty_threads_take_turns(drive: str, tmp_path: Path) -> None:
 def test_errors_are_of_the_kind_that_was_asked_for(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     broken = Lock(tmp_path / "file" / ".lock", tmp_path / "mine", HostError, "Go elsewhere.")
-    with pytest.raises(HostError, match=r"mine: is not writable \(.*\)\. Go elsewhere\."):
-        with broken.held(1):
-            pass
+    said = r"mine: is not writable \(.*\)\. Go elsewhere\."
+    with pytest.raises(HostError, match=said), broken.held(1):
+        pass
 
 
 def killed_holder(folder: Path) -> None:
@@ -122,9 +122,9 @@ def test_a_mark_that_is_touched_is_respected(
     without_locks(monkeypatch)
     monkeypatch.setattr(locks, "_SILENT_AFTER", 0.5)
     monkeypatch.setattr(locks, "_TOUCHED_EVERY", 0.1)
-    with lock(tmp_path).held(1), pytest.raises(LibraryError, match="another process"):
-        with lock(tmp_path).held(1.5):
-            pass
+    second = lock(tmp_path).held(1.5)
+    with lock(tmp_path).held(1), pytest.raises(LibraryError, match="another process"), second:
+        pass
 
 
 def test_waiting_ends_before_people_are_told_to_wait() -> None:
