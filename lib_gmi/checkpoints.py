@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .files import open_regular
+from .files import open_regular, walk
 
 #: The safetensors format itself allows no larger header.
 MAX_HEADER = 100_000_000
@@ -30,6 +30,9 @@ MAX_METADATA_TEXT = 2000
 
 SAFETENSORS_SUFFIXES = frozenset({".safetensors", ".sft"})
 PICKLE_SUFFIXES = frozenset({".ckpt", ".pt", ".pth"})
+
+#: Of everything that may be a checkpoint.
+CHECKPOINT_SUFFIXES = SAFETENSORS_SUFFIXES | PICKLE_SUFFIXES | {".gguf"}
 
 KINDS = (
     "text-to-image",
@@ -80,6 +83,20 @@ class CheckpointFacts:
     guidance_distilled: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
     unsupported: str | None = None
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Files anywhere below a folder that are called like checkpoints, by name.
+
+    Linked folders are followed, each folder once; dead links, pipes, and folders that are called
+    like a file are passed over, as are folders that cannot be listed.
+    """
+    return sorted(
+        place / name
+        for place, _, names in walk(folder)
+        for name in names
+        if Path(name).suffix.lower() in CHECKPOINT_SUFFIXES
+    )
 
 
 def inspect(path: Path) -> CheckpointFacts:
