@@ -32,6 +32,7 @@ from .files import TooLargeError, read_regular, walk, write_atomic
 from .images import IMAGE_SUFFIXES, MAX_BYTES, decode_image, groups, unreadable_here
 from .locks import locked
 from .metadata import making_in, plain_prompt
+from .prompt_search import PromptWords
 from .protocols import Progress, SilentProgress
 from .vectors import Approximate, Exact, Vectors
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from .metadata import Making
     from .protocols import FloatArray, JointEncoder
+    from .rkme import IntArray
 
 #: Images of one file of vectors, and images that are encoded and stored at a time.
 _PER_CHUNK, _AT_ONCE = 1024, 32
@@ -379,6 +381,21 @@ class OpenIndex:
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         about = self._chunks[number].rows[row - int(self._starts[number])]
         return {**about, "path": str(self.index.folder / str(about["path"]))}
+
+    @cached_property
+    def words(self) -> PromptWords:
+        """Of what the files say of their prompts; looked through by searches in words."""
+        return PromptWords([str(row.get("prompt") or "") for row in self.descriptions()])
+
+    def some(self, rows: IntArray) -> FloatArray:
+        """Vectors of some images, ``[k, d]``; rows in rising order."""
+        parts = [
+            chunk.vectors[rows[(rows >= start) & (rows < start + len(chunk.vectors))] - start]
+            for start, chunk in zip(self._starts, self._chunks, strict=False)
+        ]
+        if not parts:
+            return np.empty((0, self.index.dim), dtype=np.float32)
+        return np.concatenate(parts).astype(np.float32)
 
     def descriptions(self) -> Iterator[dict[str, Any]]:
         """Of all images, in order; reads everything."""

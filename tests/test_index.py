@@ -306,6 +306,38 @@ def test_a_picture_of_fifty_megapixels(folder: Path, library_folder: Path) -> No
     assert of(folder, library_folder).update(ColourSpace()).new == 10
 
 
+def test_a_text_finds_the_files_whose_own_prompts_hold_it_first(
+    folder: Path, library_folder: Path
+) -> None:
+    """What the pictures show says otherwise: only the prompts can tell."""
+    for number, subject in enumerate(("tram in the fog", "glacier", "tram")):
+        about = PngInfo()
+        about.add_text("parameters", INFOTEXT.format(f"red {subject}"))
+        plain("blue", number + 4).save(folder / f"{number}.png", pnginfo=about)
+    of(folder, library_folder).update(ColourSpace())
+    found = finder(library_folder)
+    for text in ("a red tram", "red trams", "RED_TRAM"):
+        hits = found.find(Query(text=text), 5).hits
+        assert ["tram" in hit.prompt for hit in hits] == [True] * 2 + [False] * 3
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    # of those whose prompts say as much, the pictures decide; and without words only they count
+    hits = found.find(Query(text="red wall"), 3).hits
+    assert [Path(hit.file).name[:3] for hit in hits] == ["red"] * 3
+    joined = found.find(Query(text="glacier", images=[plain("blue", 5)]), 1).hits
+    assert "glacier" in joined[0].prompt
+
+
+def test_nearest_and_all_scores_agree(folder: Path, library_folder: Path) -> None:
+    of(folder, library_folder).update(ColourSpace())
+    found = finder(library_folder)
+    for text in ("green", "a green wall", "green tram", "something blue"):
+        quick = found.find(Query(text=text), 4).hits
+        slow = found.find(Query(text=text), 4, lambda candidate: True).hits
+        assert not slow, "no file here is of a candidate of the library"
+        whole = found._scores(Query(text=text), found._folders, [])
+        assert [hit.score for hit in quick] == pytest.approx(sorted(whole, reverse=True)[:4])
+
+
 def test_a_filter_knows_the_checkpoints_of_the_library(folder: Path, library_folder: Path) -> None:
     of(folder, library_folder).update(ColourSpace())
     found = finder(library_folder).find(Query(text="red"), 9, Filter(pattern="red"))
