@@ -12,6 +12,10 @@ one of six groups of models made of one prompt, nine or so. Their tags are the w
 id ("cute-robot": cute, robot). Queries come from the seventh group, which is in no collection: its
 images, their edge maps as sketches, its own collections as models; and the tags as texts. κ is
 chosen for each prompt (or tag) by the queries of the others.
+
+The search over a folder (``gmi search --samples``) is asked for each tag, and for all words of each
+prompt's id, among all images; precision is the share of relevant ones among the first ten. Once the
+files say nothing of their prompts, once they say what they were made from.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from lib_gmi.encoders import labels
 from lib_gmi.errors import GMIError
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.kernels import LearnedKernel, Params
+from lib_gmi.prompt_search import PromptWords
 from lib_gmi.sketches import edge_map
 from lib_gmi.stack import Stack
 from lib_gmi.tables import table
@@ -46,6 +51,8 @@ if TYPE_CHECKING:
     from lib_gmi.protocols import FloatArray
     from lib_gmi.rkme import BoolArray
 
+#: Hits that are judged.
+FIRST = 10
 KAPPAS = (3.0, 10.0, 30.0, 100.0)
 GROUPS = 7
 #: Words of prompt ids that are no tags.
@@ -190,6 +197,48 @@ def content(collections: Collections, words: FloatArray, names: Sequence[str]) -
     return [*rows, {"query": "image or sketch", "score": "chance", "map": chance}]
 
 
+def in_a_folder(
+    vectors: FloatArray,
+    truth: NDArray[np.int64],
+    tags: Sequence[frozenset[str]],
+    prompts: Sequence[str],
+    encode: Callable[[Sequence[str]], FloatArray],
+) -> list[Row]:
+    """Precision among the first ten of a folder's images, prompts withheld and given.
+
+    Args:
+        vectors: of the images, ``[n, d]``.
+        truth: their prompts' numbers, ``[n]``.
+        tags: of each prompt.
+        prompts: the texts.
+        encode: texts → vectors.
+    """
+    exact = Exact(vectors)
+    said = PromptWords([prompts[number] for number in truth])
+    single = sorted(frozenset().union(*tags))
+    asked = {
+        "a tag": [(name, frozenset((name,))) for name in single],
+        "the words of a prompt's id": [(" ".join(sorted(own)), own) for own in tags],
+    }
+    rows = []
+    for kind, queries in asked.items():
+        known = encode([text for text, _ in queries])
+        found: dict[str, list[float]] = {"withheld": [], "given": []}
+        shares = []
+        for (text, wanted), vector in zip(queries, known, strict=True):
+            relevant = np.asarray([wanted <= tags[number] for number in truth])
+            shares.append(float(relevant.mean()))
+            scores = exact.scores(vector)
+            for name, own in (("withheld", scores), ("given", scores + said.scores(text))):
+                # of equal scores the irrelevant come first
+                first = np.lexsort((relevant, -own))[:FIRST]
+                found[name].append(float(relevant[first].mean()))
+        for name, precisions in found.items():
+            row = {"query": kind, "prompts": name, "precision@10": float(np.mean(precisions))}
+            rows.append({**row, "queries": len(queries), "chance": float(np.mean(shares))})
+    return rows
+
+
 def which_model(
     stack: Stack, vectors: FloatArray, truth: NDArray[np.int64], models: NDArray[np.int64]
 ) -> list[Row]:
@@ -311,6 +360,8 @@ def run(folder: Path, looks: Path | None, sketch_looks: Path | None) -> dict[str
     own = Collections(vectors, lines, seen.truth, seen.candidates, tags)
     names = sorted(frozenset().union(*tags))
     answer = {"content": content(own, space.encode_texts(names), names)}
+    prompts = [prompt.text for prompt in host.prompt_set.prompts]
+    answer["in a folder"] = in_a_folder(vectors, seen.truth, tags, prompts, space.encode_texts)
     answer |= _models(host, vectors, seen.truth, seen.candidates)
     return answer
 

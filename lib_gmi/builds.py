@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import GMIError, LibraryError
-from .files import write_atomic
+from .files import read_regular, write_atomic
 from .library import stem
 from .pace import Pace
 from .protocols import Candidate
@@ -448,7 +448,7 @@ class Builds:
 
     def _restore(self) -> None:
         try:
-            data: dict[str, Any] = json.loads(self._file.read_bytes())
+            data: dict[str, Any] = json.loads(read_regular(self._file))
             pace = Pace.from_json(data)
             names = None if data["names"] is None else [str(name) for name in data["names"]]
             limit = None if data["limit"] is None else int(data["limit"])

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .files import open_regular, walk
+
 #: The safetensors format itself allows no larger header.
 MAX_HEADER = 100_000_000
 #: The instructions of a pickled checkpoint take about a tenth of this.
@@ -28,6 +30,9 @@ MAX_METADATA_TEXT = 2000
 
 SAFETENSORS_SUFFIXES = frozenset({".safetensors", ".sft"})
 PICKLE_SUFFIXES = frozenset({".ckpt", ".pt", ".pth"})
+
+#: Of everything that may be a checkpoint.
+CHECKPOINT_SUFFIXES = SAFETENSORS_SUFFIXES | PICKLE_SUFFIXES | {".gguf"}
 
 KINDS = (
     "text-to-image",
@@ -80,6 +85,20 @@ class CheckpointFacts:
     unsupported: str | None = None
 
 
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Files anywhere below a folder that are called like checkpoints, by name.
+
+    Linked folders are followed, each folder once; dead links, pipes, and folders that are called
+    like a file are passed over, as are folders that cannot be listed.
+    """
+    return sorted(
+        place / name
+        for place, _, names in walk(folder)
+        for name in names
+        if Path(name).suffix.lower() in CHECKPOINT_SUFFIXES
+    )
+
+
 def inspect(path: Path) -> CheckpointFacts:
     """Look at a checkpoint file without loading it.
 
@@ -111,7 +130,7 @@ class _DamagedError(Exception):
 
 def _inspect_safetensors(path: Path) -> CheckpointFacts:
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         prefix = file.read(8)
         if prefix[:1] == b"<" or prefix == b"version ":
             raise _DamagedError(
@@ -188,7 +207,7 @@ def _tensors(header: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], int
 
 
 def _inspect_pickle(path: Path) -> CheckpointFacts:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         zipped = file.read(4) == b"PK\x03\x04"
     if not zipped:
         return CheckpointFacts()  # from before 2020; there is no list of names at a known place

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .checkpoints import checkpoint_files
 from .cli_parts import EXIT_OK, Bar, add_common, positive, print_json, say
 from .errors import HostError
 from .tables import table
@@ -15,8 +16,6 @@ from .tables import table
 if TYPE_CHECKING:
     from .harvest import Rules, Survey
     from .protocols import Candidate
-
-_SUFFIXES = frozenset({".safetensors", ".ckpt", ".sft", ".gguf"})
 
 
 def add_parser(commands: Any) -> None:
@@ -106,7 +105,7 @@ def checkpoints(folder: Path, hashed: bool, progress: Any) -> list[Candidate]:
     if not folder.is_dir():
         raise HostError(f"{folder}: no such folder. Name the one with your checkpoints.")
     found = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES):
+    for path in checkpoint_files(folder):
         name = path.relative_to(folder).as_posix()
         identity = full_identity(path, progress) if hashed else quick_identity(path)
         title = name.removesuffix(path.suffix)

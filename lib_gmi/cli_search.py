@@ -16,7 +16,12 @@ from .tables import neutral, table
 
 if TYPE_CHECKING:
     from .find import Finding
+    from .index import Update
     from .search import Answer, Query, Searcher
+
+
+#: Files of a kind that are named where people read.
+_NAMED = 20
 
 
 def add_parsers(commands: Any) -> None:
@@ -246,14 +251,23 @@ def _index(arguments: argparse.Namespace) -> int:
         index.open().approximate()
     total = len(index.open())
     if arguments.json:
-        print_json({**asdict(done), "folder": str(index.folder), "images": total})
+        print_json({**done.to_json(), "folder": str(index.folder), "images": total})
     else:
-        say(
-            f"{index.folder}: {total} images can be searched ({done.new} read now, "
-            f"{done.changed} of them because they changed; {done.gone} gone)."
-        )
-        for reason, count in done.skipped.most_common():
-            say(f"  left out: {count} {reason}")
-        if not total:
-            say("There are no images in it that can be read.")
+        _say_update(done, str(index.folder), total)
     return EXIT_PARTLY if done.skipped else EXIT_OK
+
+
+def _say_update(done: Update, folder: str, total: int) -> None:
+    say(
+        f"{folder}: {total} images can be searched ({done.new} read now, "
+        f"{done.changed} of them because they changed; {done.gone} gone)."
+    )
+    for reason, count in done.skipped.most_common():
+        say(f"  left out: {count} {reason}")
+        named = [file for file, why in done.left_out if why == reason][:_NAMED]
+        for file in named:
+            say(f"    {file}")
+        if count > len(named):
+            say(f"    and {count - len(named)} more (--json names up to a thousand)")
+    if not total:
+        say("There are no images in it that can be read.")

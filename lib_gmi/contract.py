@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,12 +12,17 @@ from .api import MAX_UPLOAD, Api
 MAX_BODY = 4 << 20
 #: Those that carry them.
 UPLOADS = ("rank", "describe", "search", "packs/import")
+#: Commas, colons and brackets in a request: some of each for every value that it holds. A request
+#: has a few hundred; each value takes up to a hundred times its text while it is read.
+MAX_MARKS = 200_000
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 #: Of a sample. The name holds prompt and seed, the folder the way it was built: it never changes.
 SAMPLE_HEADERS = {"Cache-Control": "private, max-age=86400", **NO_SNIFFING}
 #: Of a picture of a folder, which somebody may change.
 PICTURE_HEADERS = {"Cache-Control": "private, max-age=600", **NO_SNIFFING}
 NO_PICTURE = "There is no such picture among the images that were read for the search."
+
+_MOST_DIGITS = 100
 
 #: Routes that change nothing, by path; they get the request's query.
 LOOKS: dict[str, Callable[[Api, Mapping[str, str]], dict[str, Any]]] = {
@@ -74,6 +80,24 @@ def unreadable(headers: Mapping[str, str], limit: int) -> tuple[int, str] | None
     if len(length) > 18 or int(length) > limit:
         return too_large(limit)
     return None
+
+
+def parse(content: bytes | bytearray) -> Any:
+    """A request's JSON. What it holds is counted before anything is made of it.
+
+    Raises:
+        ValueError: it is no JSON, or of too many values.
+        RecursionError: it is nested too deeply.
+    """
+    if sum(map(content.count, (b",", b":", b"[", b"{"))) > MAX_MARKS:
+        raise ValueError("too many values")
+    return json.loads(content, parse_int=_int)
+
+
+def _int(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:  # an old Python takes minutes for a million of them
+        raise ValueError("a number of too many digits")
+    return int(digits)
 
 
 def too_large(limit: int) -> tuple[int, str]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ImageError, LibraryError
-from .files import write_atomic
+from .files import read_regular, write_atomic
 from .images import open_image
 from .protocols import Progress, SilentProgress
 from .sketches import edge_map
@@ -176,7 +176,7 @@ class Embeddings:
         from safetensors.numpy import load
 
         try:
-            tensors = load(self._path(entry, lines).read_bytes())
+            tensors = load(read_regular(self._path(entry, lines)))
             if bytes(tensors["encoder"]) != f"{_VERSION} {self.joint.id}".encode():
                 return {}
             rows = json.loads(bytes(tensors["rows"]))
@@ -216,7 +216,7 @@ class Embeddings:
         from safetensors.numpy import load
 
         try:
-            tensors: dict[str, NDArray[Any]] = load(self._statistics(lines).read_bytes())
+            tensors: dict[str, NDArray[Any]] = load(read_regular(self._statistics(lines)))
             return tensors if bytes(tensors.pop("key")) == key.encode() else None
         except (OSError, SafetensorError, ValueError, KeyError):
             return None

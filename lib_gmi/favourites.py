@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 
 from .errors import LibraryError
-from .files import locked, replace_file, write_atomic
+from .files import read_regular, replace_file, write_atomic
+from .locks import locked
 
 #: What a file that somebody else wrote, or half a file, can raise.
 _DAMAGED = (ValueError, KeyError, TypeError, RecursionError)
@@ -36,7 +37,7 @@ class Favourites:
 
     def _read(self) -> frozenset[str]:
         try:
-            found = json.loads(self._path.read_bytes())["names"]
+            found = json.loads(read_regular(self._path))["names"]
         except FileNotFoundError:
             return frozenset()
         if not isinstance(found, list):

@@ -14,7 +14,7 @@ from typing import Any
 
 from .checkpoints import CheckpointFacts, inspect
 from .errors import LibraryError
-from .files import write_atomic
+from .files import read_regular, write_atomic
 from .identity import quick_identity
 
 #: FAT knows the time of a change to two seconds, other coarse clocks to one.
@@ -71,7 +71,7 @@ class FileIndex:
         if self._identities is None:
             self._identities = {}
             with contextlib.suppress(*_BAD_CACHE):
-                rows: dict[str, Any] = json.loads(self._cache.read_bytes())
+                rows: dict[str, Any] = json.loads(read_regular(self._cache))
                 self._identities = {
                     path: ([int(number) for number in stamp], str(identity))
                     for path, (stamp, identity) in rows.items()

@@ -5,19 +5,133 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import LibraryError
 
 TEMPORARY_PREFIX = ".writing-"
 #: Seconds after which a temporary file is nobody's any more, however much clocks may differ.
 STALE_AFTER = 86_400.0
-#: Seconds to wait for another process that writes the same file.
-LOCK_TIMEOUT = 30.0
+#: More than any cache or list of ours takes; what is larger is not what it is called.
+MAX_STATE = 1 << 30
+
+
+class NotRegularError(OSError):
+    """A folder, pipe, socket or device stands where a file should."""
+
+
+class TooLargeError(OSError):
+    """A file is larger than what is looked for can be."""
+
+
+def is_regular(path: Path) -> bool:
+    """Whether there is a file, links followed: no folder, pipe or device, and no dead link."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return False
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, and never anything else: opening a pipe waits for a writer, and
+    devices may have no end.
+
+    Raises:
+        NotRegularError: it is something else.
+        OSError: it cannot be opened.
+    """
+    _refuse_other(path, path.stat().st_mode)  # before it is opened: a tape would rewind
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    try:
+        _refuse_other(path, os.fstat(handle).st_mode)  # it may have been exchanged since
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: Path, limit: int = MAX_STATE) -> bytes:
+    """A whole file of at most ``limit`` bytes: the one way in which files are read that others,
+    or an accident, may have put into a folder.
+
+    Raises:
+        NotRegularError: it is a folder, a pipe or a device.
+        TooLargeError: it is larger, or does not end where it says.
+        OSError: it cannot be read.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = bytearray()
+        while len(data) <= limit and size <= limit:
+            # what it says, and a little more to see that this is all of it
+            part = file.read(max(size - len(data), 0) + 4096)
+            if not part:
+                return bytes(data)
+            data += part
+    raise TooLargeError(errno.EFBIG, f"is larger than {limit >> 20} MB", str(path))
+
+
+def _refuse_other(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise NotRegularError(errno.EISDIR, "is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        raise NotRegularError(errno.EINVAL, "is not a file", str(path))
+
+
+def walk(
+    folder: Path, closed: Callable[[OSError], object] = lambda error: None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Folders from here on down, each once, with the names of their folders and files.
+
+    Links to folders are followed, after all that is really here; those that lead in a circle, or
+    to what was seen already, are passed over. So are dead links, pipes and devices. A folder that
+    is called like a file is a folder. Whoever asks may shorten the list of folders.
+
+    Args:
+        folder: where to begin.
+        closed: told of each folder that cannot be listed.
+    """
+    seen: set[tuple[int, int] | str] = set()
+    waiting, linked = [folder], list[Path]()
+    while waiting or linked:
+        place = waiting.pop() if waiting else linked.pop(0)
+        mark = _mark(place)
+        if mark in seen:
+            continue
+        seen.add(mark)
+        below, files = [], []
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):  # a dead link, or one that leads to itself
+                        if entry.is_dir():
+                            below.append(entry.name)
+                        elif entry.is_file():
+                            files.append(entry.name)
+        except OSError as error:
+            closed(error)
+            continue
+        below.sort()
+        files.sort()
+        yield place, below, files
+        links = [name for name in below if os.path.islink(place / name)]  # noqa: PTH114
+        linked += [place / name for name in links]
+        waiting += [place / name for name in reversed(below) if name not in set(links)]
+
+
+def _mark(folder: Path) -> tuple[int, int] | str:
+    """What is the same for all names of a folder."""
+    with contextlib.suppress(OSError):
+        status = folder.stat()
+        if status.st_ino:  # some network drives of Windows know no such number
+            return status.st_dev, status.st_ino
+    return os.path.realpath(folder)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -72,33 +186,6 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other processes that ask for it as well from changing a file meanwhile.
-
-    Raises:
-        LibraryError: another one does not let go of it, or the folder is not writable.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(path.with_name(f".{path.name}.lock")))
-        lock.acquire(timeout=LOCK_TIMEOUT)
-    except Timeout:
-        raise LibraryError(
-            f"{path}: another process has been writing for {LOCK_TIMEOUT:.0f} seconds. "
-            "Wait for it to finish and try again."
-        ) from None
-    except (OSError, NotImplementedError) as error:  # the latter where nothing can be locked
-        reason = getattr(error, "strerror", None) or error
-        raise LibraryError(f"{path}: is not writable ({reason}).") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def replace_file(source: Path, target: Path) -> None:

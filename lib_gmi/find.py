@@ -119,12 +119,22 @@ class Finder:
     def _nearest(
         self, query: Query, shelves: Sequence[Found], top: int
     ) -> list[tuple[Found, int, float]]:
-        """By one vector: nothing but the nearest rows is looked at."""
+        """By one vector: nothing is looked at but the nearest rows and, of a text, those whose
+        prompts hold some of its words."""
         vector = self._vector(query, query.parts[0])
         found = []
         for shelf in shelves:
             rows, scores = nearest(shelf.index, vector, top)
-            found += [(shelf, int(r), float(s)) for r, s in zip(rows, scores, strict=True)]
+            pairs = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+            if query.parts == ("text",):
+                named = shelf.words.scores(query.text)
+                told = np.flatnonzero(named > 0)
+                both = Exact(shelf.some(told)).scores(vector) + named[told]
+                best = largest(both, top)
+                pairs |= dict(zip(told[best].tolist(), both[best].tolist(), strict=True))
+                # of those that are told but not among the best, the nearest rows know too little
+                pairs = {row: s for row, s in pairs.items() if not named[row] or row in told[best]}
+            found += [(shelf, row, score) for row, score in pairs.items()]
         return sorted(found, key=lambda place: -place[2])[:top]
 
     def _scores(self, query: Query, shelves: Sequence[Found], notes: list[str]) -> FloatArray:
@@ -151,6 +161,8 @@ class Finder:
                 if note not in notes:
                     notes.append(note)
             return scores
+        if part == "text":
+            return text_scores(shelf, self._vector(query, part), query.text)
         matrix = shelf.matrix
         if part == "sketch":
             assert isinstance(shelf, _Drawn)
@@ -190,6 +202,18 @@ def _titled(hit: Hit, titles: Mapping[str, str]) -> Hit:
     return hit if title is None else replace(hit, checkpoint=title)
 
 
+def text_scores(found: Found, vector: FloatArray, text: str) -> FloatArray:
+    """How well samples fit a text, by what they show and by what their prompts say, ``[n]``.
+
+    Args:
+        found: the samples.
+        vector: of the text, ``[d]``.
+        text: whose words are looked for. Samples whose prompts hold all of them come first, among
+            them those that show it best.
+    """
+    return np.asarray(Exact(found.matrix).scores(vector) + found.words.scores(text))
+
+
 class _Drawn:
     """The library's samples that were read as pictures and as line drawings."""
 
@@ -197,6 +221,7 @@ class _Drawn:
         self._pictures, self._lines = pictures, lines
         self.matrix, self.prompts, self.index = pictures.matrix, pictures.prompts, pictures.index
         self.hit, self.passes = pictures.hit, pictures.passes
+        self.words, self.some = pictures.words, pictures.some
 
     def __len__(self) -> int:
         return len(self._pictures)

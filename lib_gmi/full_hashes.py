@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from .errors import HostError, LibraryError
-from .files import write_atomic
+from .files import read_regular, write_atomic
 from .identity import full_identity, quick_identity
 from .protocols import Candidate
 
@@ -84,7 +84,7 @@ class FullHashes:
 
 def _read(cache: Path) -> dict[str, str]:
     with contextlib.suppress(*_BAD_CACHE):
-        rows: dict[str, Any] = json.loads(cache.read_bytes())
+        rows: dict[str, Any] = json.loads(read_regular(cache))
         return {
             quick: full
             for quick, full in rows.items()

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ImageError
-from .images import IMAGE_SUFFIXES, open_image
+from .files import open_regular, walk
+from .images import IMAGE_SUFFIXES, LOSSLESS_SUFFIXES, open_image, unreadable_here
 from .mentions import Installed
 from .metadata import Making, plain_prompt, read_making
 from .presets import CODEC
@@ -146,7 +147,7 @@ def survey(
     """Read what the images of some folders say, without decoding their pixels.
 
     Args:
-        folders: searched with everything below them; links are not followed.
+        folders: searched with everything below them, linked folders too.
         installed: the host's checkpoints.
         rules: which images are of use.
         progress: told about every hundred files.
@@ -162,6 +163,10 @@ def survey(
         if found.files % 100 == 0:
             progress.update(found.files, 0, "reading what the images say")
         found.files += 1
+        word = unreadable_here(path)
+        if word is not None:
+            found.left_out[word] += 1
+            continue
         making = read_making(path)
         if making is None or making.checkpoint is None:
             found.silent += 1
@@ -370,14 +375,14 @@ def _newest_first(folders: Iterable[Path]) -> Iterator[Path]:
     """Image files, each once; those of one folder by age, so that a cut keeps what is new."""
     seen: set[str] = set()
     for top in folders:
-        for folder, below, names in os.walk(top):
+        for folder, below, names in walk(top):
             real = os.path.realpath(folder)
-            if real in seen:
+            if real in seen:  # named twice, or below another that is named
                 below.clear()
                 continue
             seen.add(real)
             below[:] = sorted((b for b in below if not b.startswith(".")), reverse=True)
-            yield from _by_age(Path(folder), names)
+            yield from _by_age(folder, names)
 
 
 def _by_age(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -405,10 +410,10 @@ def _size(path: Path) -> tuple[int, int] | None:
 
 def _lossy(path: Path) -> bool:
     """Whether a file's pixels were compressed with losses; also where that cannot be told."""
-    if path.suffix.lower() not in {".png", ".bmp", ".tif", ".tiff", ".webp"}:
+    if path.suffix.lower() not in LOSSLESS_SUFFIXES | {".tif", ".tiff", ".webp"}:
         return True
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(4096)
     except OSError:
         return True

@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 
 from .errors import HostError
+from .files import open_regular
 from .protocols import Progress, SilentProgress
 
 # Closer together than a VAE is long (167 MB) in a file of 7 GB, so that no part goes unseen.
@@ -30,7 +31,7 @@ def quick_identity(path: Path) -> str:
     try:
         size = path.stat().st_size
         digest.update(size.to_bytes(8, "little"))
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             prefix = file.read(8)
             digest.update(prefix)
             header = 0
@@ -57,7 +58,7 @@ def full_identity(path: Path, progress: Progress | None = None) -> str:
     done = 0
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(16 << 20):
                 digest.update(chunk)
                 done += len(chunk)

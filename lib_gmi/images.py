@@ -3,32 +3,75 @@
 Everything that enters an encoder passes through here: EXIF orientation is applied, transparency is
 laid over white, palettes, 16-bit, grey, CMYK and animated files become plain 8-bit RGB. Whatever
 cannot be read ends in an :class:`~.errors.ImageError` that names the file.
+
+A file of kilobytes can hold a picture of hundreds of megabytes. What is above :data:`KEPT_PIXELS`
+is brought below that while it is decoded, and what would take more than :data:`MAX_DECODING` to be
+decoded is refused before.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
-import stat
+import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ImageError
+from .files import NotRegularError, TooLargeError, read_regular
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL import Image
+
+    Kept = tuple[Image.Image, Any]
 
 #: Above this many pixels an image is refused before it is decoded (a 50-megapixel photo passes).
 MAX_PIXELS = 120_000_000
 MAX_BYTES = 512 << 20
-#: What Pillow decodes by itself; others (EPS, PDF) would start external programs.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "ICO", "AVIF", "MPO")
+#: Larger pictures are shrunk by a whole number, each of their pixels counting alike, before
+#: anything else sees them. All encoders look at far fewer.
+KEPT_PIXELS = 4096 * 4096
+#: Bytes that decoding one picture may take. Eight that are kept, and one more that is decoded, stay
+#: below a gigabyte.
+MAX_DECODING = 512 << 20
+#: What Pillow decodes by itself, and how such files are called; others (EPS, PDF) would start
+#: external programs.
+FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "TGA": (".tga",),
+    "ICO": (".ico",),
+    "AVIF": (".avif", ".avifs"),
+    "MPO": (".mpo",),
+}
 #: Only looked at, never trusted: the first bytes decide what a file is.
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+#: Those that never lose anything; a WebP or a TIFF may have.
+LOSSLESS_SUFFIXES = frozenset(
+    suffix for name in ("PNG", "BMP", "PPM", "TGA", "ICO") for suffix in FORMATS[name]
+)
+
+#: Bytes that Pillow and the formats' own libraries take for a pixel while they decode, measured.
+_DECODING = {"WEBP": 16, "AVIF": 12}
+_PROGRESSIVE = 6
+_MODES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+#: Above so many bytes, pictures are decoded one after the other, whoever asks.
+_ALONE = 128 << 20
+_decoding = threading.Lock()
+#: Pixels that are looked at at once where that takes copies.
+_STRIP = 2 << 20
 
 _WEBP_LIMIT = 16_383
 #: A border's pixels differ by at most this much (of 255) from the corner's colour.
@@ -53,16 +96,13 @@ def open_image(path: Path | str) -> Image.Image:
     """
     path = Path(path)
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{path}: is a folder, not an image.")
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise ImageError(
-                f"{path}: is not a file of at most {MAX_BYTES >> 20} MB, so it is no image to read."
-            )
-        data = path.read_bytes()
+        data = read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file.") from None
+    except (NotRegularError, TooLargeError) as error:
+        if path.is_dir():
+            raise ImageError(f"{path}: is a folder, not an image.") from None
+        raise ImageError(f"{path}: {error.strerror}, so it is no image to read.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: cannot be read ({reason}).") from None
@@ -70,16 +110,79 @@ def open_image(path: Path | str) -> Image.Image:
 
 
 def decode_image(data: bytes, name: str = "image") -> Image.Image:
-    """Decode image bytes as 8-bit RGB, see :func:`open_image`; ``name`` is for errors."""
+    """Decode image bytes as 8-bit RGB of at most :data:`KEPT_PIXELS`, see :func:`open_image`.
+
+    Args:
+        data: a file's content.
+        name: what errors call it.
+    """
     from PIL import Image
 
     with _clear_errors(name):
         Image.init()
-        known = [name for name in _FORMATS if name in Image.OPEN]  # Pillow differs by version
+        known = [name for name in FORMATS if name in Image.OPEN]  # Pillow differs by version
         image = Image.open(io.BytesIO(data), formats=known)
         _refuse_bomb(image, name)
-        image.load()
-    return to_rgb(image, name)
+        if image.format == "ICO":
+            _refuse_icon(data, name)
+        factor = _factor(image.size)
+        whole = image.size[0] * image.size[1]
+        if factor > 1:  # JPEGs can be decoded smaller; others know nothing of it
+            image.draft(None, (image.size[0] // factor, image.size[1] // factor))
+        cost = _cost(image, whole)
+        if cost > MAX_DECODING:
+            raise ImageError(
+                f"{name}: {whole / 1e6:.0f} megapixels as {image.format} would take "
+                f"{cost >> 20} MB to decode, more than the limit of {MAX_DECODING >> 20} MB. "
+                "Shrink it and try again."
+            )
+        with _decoding if cost > _ALONE else contextlib.nullcontext():
+            image.load()
+            _refuse_bomb(image, name)
+            factor = _factor(image.size)
+            return to_rgb(image, name) if factor == 1 else _shrunk(image, factor)
+
+
+def unreadable_here(path: Path) -> str | None:
+    """What a file is by its name, if the Pillow that is installed here cannot read such files."""
+    suffix = path.suffix.lower()
+    format = next((name for name, known in FORMATS.items() if suffix in known), None)
+    if format is None or format in _readable():
+        return None
+    return f"{format}, which the Pillow here cannot read"
+
+
+@cache
+def _readable() -> frozenset[str]:
+    """Formats that Pillow was built with."""
+    from PIL import Image, features
+
+    Image.init()
+    known = {name for name in FORMATS if name in Image.OPEN}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an old Pillow does not know what AVIF is
+        optional = {name for name in ("WEBP", "AVIF") if not features.check(name.lower())}
+    return frozenset(known - optional)
+
+
+def groups(images: Iterable[Kept], pixels: int = 2 * KEPT_PIXELS) -> Iterator[list[Kept]]:
+    """Images in their order, in groups of few enough pixels to be held at once.
+
+    Args:
+        images: pairs of an image and anything; decoded only when their turn comes.
+        pixels: of a group; a larger image makes a group by itself.
+    """
+    group: list[Kept] = []
+    held = 0
+    for image, about in images:
+        own = image.size[0] * image.size[1]
+        if group and held + own > pixels:
+            yield group
+            group, held = [], 0
+        group.append((image, about))
+        held += own
+    if group:
+        yield group
 
 
 def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:
@@ -92,22 +195,16 @@ def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:
     Raises:
         ImageError: the image has no pixels or cannot be decoded.
     """
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     _refuse_bomb(image, name)
     with _clear_errors(name):
-        # A damaged EXIF block is no reason to refuse pixels that are fine.
-        with contextlib.suppress(Exception):
-            image = ImageOps.exif_transpose(image) or image
-        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-            image = _high_depth_to_grey(image)
-        if image.mode in ("La", "RGBa"):  # premultiplied; Pillow converts those only this way
-            image = image.convert("LA" if image.mode == "La" else "RGBA")
-        if image.mode in ("LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-        if image.mode == "RGBA":
-            image = _over_background(image)
-        return image if image.mode == "RGB" else image.convert("RGB")
+        image.load()
+        if _orientation(image) is not None:
+            image = ImageOps.exif_transpose(image)  # its copy says that it is upright
+        elif type(image) is not Image.Image:  # belongs to a file that its owner may close
+            image = image.copy()
+        return _flat(image, _white(image))
 
 
 def trim_borders(image: Image.Image) -> Image.Image:
@@ -219,20 +316,122 @@ def _over_background(image: Image.Image) -> Image.Image:
     return background
 
 
-def _high_depth_to_grey(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    """How to turn an image upright, by its EXIF."""
+    from PIL import Image
+
+    ways = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    # A damaged EXIF block is no reason to refuse pixels that are fine.
+    with contextlib.suppress(Exception):
+        return ways.get(image.getexif().get(0x0112, 1))
+    return None
+
+
+def _flat(image: Image.Image, white: float) -> Image.Image:
+    """8-bit RGB over the background; ``white`` see :func:`_white`."""
+    if _is_deep(image):
+        image = _deep_to_grey(image, white)
+    if image.mode in ("La", "RGBa"):  # premultiplied; Pillow converts those only this way
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    if image.mode in ("LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode == "RGBA":
+        image = _over_background(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _shrunk(image: Image.Image, factor: int) -> Image.Image:
+    """The same as :func:`to_rgb`, and smaller by a whole number: strip by strip, so that little
+    more than the decoded picture itself is in memory."""
+    from PIL import Image
+
+    white, (width, height) = _white(image), image.size
+    small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    rows = max(_STRIP // width // factor, 1) * factor
+    for strip, top in _strips(image, rows):
+        small.paste(_flat(strip, white).reduce(factor), (0, top // factor))
+    way = _orientation(image)
+    return small if way is None else small.transpose(way)
+
+
+def _strips(image: Image.Image, rows: int) -> Iterator[tuple[Image.Image, int]]:
+    """Copies of so many rows at a time, and where each begins."""
+    width, height = image.size
+    for top in range(0, height, rows):
+        yield image.crop((0, top, width, min(top + rows, height))), top
+
+
+def _factor(size: Sequence[int]) -> int:
+    """By which whole number an image has to be shrunk."""
+    return max(1, math.ceil(math.sqrt(size[0] * size[1] / KEPT_PIXELS)))
+
+
+def _cost(image: Image.Image, whole: int) -> int:
+    """Bytes that decoding takes at the least.
+
+    Args:
+        image: opened, not yet decoded; its size is that to be decoded.
+        whole: pixels of the file.
+    """
+    each = _DECODING.get(image.format or "", _MODES.get(image.mode, 4))
+    cost = image.size[0] * image.size[1] * each
+    if image.info.get("progressive"):  # all of it is kept until its last scan
+        cost += whole * _PROGRESSIVE
+    return cost
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _white(image: Image.Image) -> float:
+    """The value of 16- and 32-bit grey that is white.
+
+    The file says 16 bits but not which of them are used; floats are usually 0..1 or 0..255.
+    """
+    if not _is_deep(image):
+        return 255.0
+    rows = max(_STRIP // image.size[0], 1)
+    top = max(float(_finite(strip).max(initial=0.0)) for strip, _ in _strips(image, rows))
+    if image.mode == "F":
+        return next((w for w in (1.0, 255.0, 65535.0) if top <= w), top)
+    return 65535.0 if top <= 65535 else top
+
+
+def _finite(image: Image.Image) -> NDArray[Any]:
+    import numpy as np
+
+    values = np.asarray(image, dtype=np.float64)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _deep_to_grey(image: Image.Image, white: float) -> Image.Image:
     """16- and 32-bit grey to 8 bits. Pillow's own conversion clips at 255 instead of scaling."""
     import numpy as np
     from PIL import Image
 
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    top = values.max(initial=0.0)
-    # The file says 16 bits but not which of them are used; floats are usually 0..1 or 0..255.
-    white = (
-        next((w for w in (1.0, 255.0, 65535.0) if top <= w), top)
-        if image.mode == "F"
-        else (65535.0 if top <= 65535 else top)
-    )
-    return Image.fromarray((values.clip(0, white) * (255.0 / white)).round().astype(np.uint8))
+    grey = np.empty(image.size[::-1], dtype=np.uint8)
+    rows = max(_STRIP // image.size[0], 1)
+    for strip, top in _strips(image, rows):
+        values = _finite(strip).clip(0, white) * (255.0 / white)
+        grey[top : top + rows] = values.round().astype(np.uint8)
+    return Image.fromarray(grey)
+
+
+def _refuse_icon(data: bytes, name: str) -> None:
+    """An icon's list says sizes up to 256; the pictures in it may have any."""
+    for found in re.finditer(rb"IHDR(.{4})(.{4})", data, re.DOTALL):
+        width, height = (int.from_bytes(side, "big") for side in found.groups())
+        if width * height > KEPT_PIXELS:
+            raise ImageError(f"{name}: is far too large for an icon.")
 
 
 def _refuse_bomb(image: Image.Image, name: str) -> None:

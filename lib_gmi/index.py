@@ -16,8 +16,9 @@ import hashlib
 import json
 import os
 import threading
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,23 +28,27 @@ import numpy as np
 
 from .embeddings import unit
 from .errors import ImageError, LibraryError, MissingExtraError
-from .files import locked, write_atomic
-from .images import IMAGE_SUFFIXES, MAX_BYTES, decode_image
+from .files import TooLargeError, read_regular, walk, write_atomic
+from .images import IMAGE_SUFFIXES, MAX_BYTES, decode_image, groups, unreadable_here
+from .locks import locked
 from .metadata import making_in, plain_prompt
+from .prompt_search import PromptWords
 from .protocols import Progress, SilentProgress
 from .vectors import Approximate, Exact, Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
+    from PIL import Image
 
     from .metadata import Making
     from .protocols import FloatArray, JointEncoder
+    from .rkme import IntArray
 
 #: Images of one file of vectors, and images that are encoded and stored at a time.
 _PER_CHUNK, _AT_ONCE = 1024, 32
 _MOST_TEXT = 2000
+#: Bytes of a file of vectors, numbers of a vector, and files that are named.
+_MOST_BYTES, _MOST_DIM, _MOST_NAMED = 256 << 20, 1 << 16, 1000
 _APPROXIMATE = "approximate.faiss"
 _VERSION = 1
 
@@ -58,6 +63,7 @@ class Update:
         gone: images that were forgotten.
         kept: images that had not changed.
         skipped: files that are not in the index, by reason.
+        left_out: which those are (below the folder) and why, the first thousand.
         stopped: somebody stopped it; the next update goes on.
     """
 
@@ -66,7 +72,19 @@ class Update:
     gone: int = 0
     kept: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
     stopped: bool = False
+
+    def leave_out(self, file: str, reason: str) -> None:
+        """Count a file that is not taken in, and remember its name."""
+        self.skipped[reason] += 1
+        if len(self.left_out) < _MOST_NAMED:
+            self.left_out.append((file, reason))
+
+    def to_json(self) -> dict[str, Any]:
+        """For other programs."""
+        named = [{"file": file, "reason": reason} for file, reason in self.left_out]
+        return {**vars(self), "skipped": dict(self.skipped), "left_out": named}
 
 
 class Chunk:
@@ -87,7 +105,32 @@ class Chunk:
         found = json.loads(self._described)
         if len(found) != len(self.vectors):
             raise ValueError("descriptions and vectors differ in number")
-        return [dict(row) for row in found]
+        return [_checked(row) for row in found]
+
+
+def _checked(row: Any) -> dict[str, Any]:
+    """A description that everybody can rely on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(row, dict) or not isinstance(row.get("path"), str) or not row["path"]:
+        raise ValueError("a description without a path")
+    said = row.get("checkpoint", {})
+    good = (
+        isinstance(row.get("stamp"), str)
+        and isinstance(row.get("prompt", ""), str)
+        and isinstance(row.get("seed"), int | None)
+        and isinstance(row.get("settings", {}), dict)
+        and isinstance(said, dict)
+        and isinstance(said.get("name"), str | None)
+        and isinstance(said.get("hashes", []), list)
+        and all(isinstance(digits, str) for digits in said.get("hashes", []))
+        and (not said or "hashes" in said)
+    )
+    if not good:
+        raise ValueError("a malformed description")
+    return row
 
 
 class FolderIndex:
@@ -95,7 +138,7 @@ class FolderIndex:
 
     Args:
         home: the library's folder.
-        folder: with images; everything below it counts. Links to folders are not followed.
+        folder: with images; everything below it counts, linked folders too.
         encoder_id: of the joint encoder.
         dim: numbers of a vector.
     """
@@ -126,8 +169,11 @@ class FolderIndex:
         """
         progress, done = progress or SilentProgress(), Update()
         files, closed = list_below(self.folder)
-        if closed:
-            done.skipped["folders that cannot be read"] = closed
+        for place in closed:
+            done.leave_out(place, "folders that cannot be read")
+        for path in [path for path in files if unreadable_here(Path(path))]:
+            del files[path]
+            done.leave_out(path, str(unreadable_here(Path(path))))
         with locked(self.place / "folder.json"):
             chunks = self._chunks(whole=True)
             known = self._forget(chunks, files, bool(closed), done)
@@ -172,28 +218,40 @@ class FolderIndex:
         chunks: list[Chunk],
         done: Update,
     ) -> None:
-        images, rows = [], []
-        for path in some:
-            try:
-                data = _read_whole(self.folder / path, files[path])
-                images.append(decode_image(data, path))
-                rows.append({"path": path, "stamp": files[path], **described(making_in(data))})
-            except _SkippedError as reason:
-                done.skipped[str(reason)] += 1
-            except ImageError:
-                done.skipped["no images that can be read"] += 1
+        rows, vectors = [], []
+        # stored together, but not held together: decoded pictures are large
+        for group in groups(self._decoded(some, files, done)):
+            found = unit(joint.encode_images([image for image, _ in group]))
+            vectors.append(found.astype(np.float16))
+            rows += [row for _, row in group]
         if not rows:
             return
-        vectors = unit(joint.encode_images(images)).astype(np.float16)
         done.new += len(rows)
         last = chunks[-1] if chunks and len(chunks[-1].rows) + len(rows) <= _PER_CHUNK else None
         if last is None:
             taken = {chunk.path.name for chunk in chunks}
             number = next(n for n in range(len(taken) + 1) if f"{n:06d}.safetensors" not in taken)
-            chunks.append(self._write(self.place / f"{number:06d}.safetensors", vectors, rows))
+            path = self.place / f"{number:06d}.safetensors"
+            chunks.append(self._write(path, np.concatenate(vectors), rows))
         else:
-            joined = np.concatenate([last.vectors, vectors])
+            joined = np.concatenate([last.vectors, *vectors])
             chunks[-1] = self._write(last.path, joined, [*last.rows, *rows])
+
+    def _decoded(
+        self, some: Sequence[str], files: Mapping[str, str], done: Update
+    ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
+        """One picture after the other, with what is known of it; tells what is left out."""
+        for path in some:
+            try:
+                data = _read_whole(self.folder / path, files[path])
+                image = decode_image(data, path)
+            except _SkippedError as reason:
+                done.leave_out(path, str(reason))
+            except ImageError:
+                done.leave_out(path, "no images that can be read")
+            else:
+                about = described(making_in(data))
+                yield image, {"path": path, "stamp": files[path], **about}
 
     def open(self) -> OpenIndex:
         """What there is now, to be searched."""
@@ -225,22 +283,30 @@ class FolderIndex:
 
     def _chunks(self, whole: bool = False) -> list[Chunk]:
         """A damaged file counts as absent: its images are read again."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         found = []
         for path in sorted(self.place.glob("[0-9]*.safetensors")):
-            with contextlib.suppress(
-                OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError
-            ):
-                tensors = load(path.read_bytes())
-                vectors = tensors["vectors"]
-                if vectors.shape[1:] != (self.dim,) or not np.isfinite(vectors).all():
-                    continue
-                chunk = Chunk(path, vectors, bytes(tensors["rows"]))
-                if not whole or all({"path", "stamp"} <= row.keys() for row in chunk.rows):
+            with contextlib.suppress(Exception):  # damage can raise almost anything in a parser
+                chunk = self._chunk(path)
+                if not whole or chunk.rows is not None:
                     found.append(chunk)
         return found
+
+    def _chunk(self, path: Path) -> Chunk:
+        """What a file holds, if that is what was written. Files of older versions have no checksum:
+        of those every description is looked at."""
+        from safetensors.numpy import load
+
+        tensors = load(read_regular(path, _MOST_BYTES))
+        vectors, text = tensors["vectors"], bytes(tensors["rows"])
+        good = vectors.dtype == np.float16 and vectors.shape[1:] == (self.dim,)
+        if not good or not np.isfinite(vectors).all():
+            raise ValueError("other vectors than these are")
+        chunk = Chunk(path, vectors, text)
+        if "checksum" not in tensors:
+            chunk.rows  # noqa: B018  raises what is wrong with them
+        elif int(tensors["checksum"][0]) != _checksum(vectors, text):
+            raise ValueError("not what was written")
+        return chunk
 
     def _write(self, path: Path, vectors: NDArray[np.float16], rows: list[dict[str, Any]]) -> Chunk:
         from safetensors.numpy import save
@@ -250,6 +316,7 @@ class FolderIndex:
             "vectors": np.ascontiguousarray(vectors),
             "rows": np.frombuffer(text, dtype=np.uint8),
         }
+        tensors["checksum"] = np.asarray([_checksum(tensors["vectors"], text)], dtype=np.uint32)
         with contextlib.suppress(OSError):
             (self.place / _APPROXIMATE).unlink()
         write_atomic(path, save(tensors))
@@ -259,7 +326,7 @@ class FolderIndex:
         about = {"folder": str(self.folder), "encoder": self.encoder_id, "dim": self.dim}
         path, data = self.place / "folder.json", json.dumps(about).encode()
         with contextlib.suppress(OSError):
-            if path.read_bytes() == data:
+            if read_regular(path) == data:
                 return
         write_atomic(path, data)
 
@@ -315,6 +382,21 @@ class OpenIndex:
         about = self._chunks[number].rows[row - int(self._starts[number])]
         return {**about, "path": str(self.index.folder / str(about["path"]))}
 
+    @cached_property
+    def words(self) -> PromptWords:
+        """Of what the files say of their prompts; looked through by searches in words."""
+        return PromptWords([str(row.get("prompt") or "") for row in self.descriptions()])
+
+    def some(self, rows: IntArray) -> FloatArray:
+        """Vectors of some images, ``[k, d]``; rows in rising order."""
+        parts = [
+            chunk.vectors[rows[(rows >= start) & (rows < start + len(chunk.vectors))] - start]
+            for start, chunk in zip(self._starts, self._chunks, strict=False)
+        ]
+        if not parts:
+            return np.empty((0, self.index.dim), dtype=np.float32)
+        return np.concatenate(parts).astype(np.float32)
+
     def descriptions(self) -> Iterator[dict[str, Any]]:
         """Of all images, in order; reads everything."""
         for chunk in self._chunks:
@@ -331,9 +413,9 @@ def indexed_folders(home: Path, encoder_id: str | None = None) -> list[FolderInd
     found = []
     for path in (home / "index").glob("*/folder.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            about = json.loads(path.read_bytes())
-            if encoder_id in (None, about["encoder"]):
-                encoder, dim = str(about["encoder"]), int(about["dim"])
+            about = json.loads(read_regular(path))
+            encoder, dim = str(about["encoder"]), about["dim"]
+            if type(dim) is int and 0 < dim < _MOST_DIM and encoder_id in (None, encoder):
                 index = FolderIndex(home, Path(about["folder"]), encoder, dim)
                 if index.place == path.parent:
                     found.append(index)
@@ -384,32 +466,34 @@ def described(making: Making | None) -> dict[str, Any]:
     return about
 
 
-def list_below(folder: Path) -> tuple[dict[str, str], int]:
-    """Image files below a folder, with what changes when one does; and how many folders are closed.
+def list_below(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Image files below a folder, with what changes when one does; and the folders that are closed.
 
     Raises:
         ImageError: the folder itself cannot be listed.
     """
-    try:
-        with os.scandir(folder):
-            pass
-    except OSError as error:
-        raise ImageError(
-            f"{folder}: cannot be listed ({error.strerror or error}). Name a folder that you may "
-            "read."
-        ) from None
-    closed: list[OSError] = []
+    closed: list[str] = []
     files: dict[str, str] = {}
-    for top, below, names in os.walk(folder, onerror=closed.append):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
+
+    def tell(error: OSError) -> None:
+        place = Path(os.fsdecode(error.filename or folder))
+        if place == folder:
+            raise ImageError(
+                f"{folder}: cannot be listed ({error.strerror or error}). Name a folder that you "
+                "may read."
+            ) from None
+        closed.append(place.relative_to(folder).as_posix())
+
+    for top, below, names in walk(folder, tell):
+        below[:] = [name for name in below if not name.startswith(".")]
+        for name in names:
             path = Path(top, name)
             if path.suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
                 with contextlib.suppress(OSError, UnicodeError):
                     relative = path.relative_to(folder).as_posix()
                     relative.encode()  # a name that is no text cannot be stored
                     files[relative] = _stamp(path)
-    return files, len(closed)
+    return files, closed
 
 
 class _SkippedError(Exception):
@@ -419,16 +503,20 @@ class _SkippedError(Exception):
 def _read_whole(path: Path, stamp: str) -> bytes:
     """A file that is the same before and after it was read."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _SkippedError("larger than an image may be")
-        data = path.read_bytes()
+        data = read_regular(path, MAX_BYTES)
         if _stamp(path) != stamp:
             raise _SkippedError("changed while they were read")
+    except TooLargeError:
+        raise _SkippedError("larger than an image may be") from None
     except FileNotFoundError:
         raise _SkippedError("gone while they were read") from None
     except OSError as error:
         raise _SkippedError(f"cannot be read ({error.strerror or error})") from None
     return data
+
+
+def _checksum(vectors: NDArray[Any], text: bytes) -> int:
+    return zlib.crc32(text, zlib.crc32(np.ascontiguousarray(vectors).tobytes()))
 
 
 def _stamp(path: Path) -> str:

@@ -19,7 +19,6 @@ import contextlib
 import hashlib
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,20 +27,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import LibraryError, SchemaVersionError, SpecificationError
-from .files import STALE_AFTER, TEMPORARY_PREFIX, replace_file, sync_folder, write_atomic
+from .files import (
+    STALE_AFTER,
+    TEMPORARY_PREFIX,
+    TooLargeError,
+    read_regular,
+    replace_file,
+    sync_folder,
+    write_atomic,
+)
+from .locks import LOCK_TIMEOUT, Lock
 from .natural_order import natural
 from .samples import SampleStore
 from .specification import MAX_BYTES, Specification, read_settings, suspect_reason
 from .stack import Exclusion
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
     from .protocols import GenerationSettings
 
 SUFFIX = ".safetensors"
-#: Seconds to wait for another process that writes. Writes take milliseconds; builds hold no lock.
-LOCK_TIMEOUT = 30.0
 #: Nanoseconds between two ticks of the coarsest clock of a file system, which is FAT's.
 COARSE_TICK = 2_000_000_000
 
@@ -167,8 +171,8 @@ class Library:
             raise LibraryError(f"{self.folder}: is not a folder. Name a folder for the library.")
         self.samples = SampleStore(self.folder / "samples")
         self._loaded: dict[str, tuple[str, Specification]] = {}
-        self._file_lock: BaseFileLock | None = None
-        self._threads = threading.RLock()
+        advice = "Choose another folder with --library or GMI_LIBRARY."
+        self._file_lock = Lock(self.folder / ".lock", self.folder, advice=advice)
         self._locks = 0  # that this thread holds, one in another
 
     @property
@@ -390,7 +394,7 @@ class Library:
     def read_fitted(self, name: str) -> bytes | None:
         """Fitted state stored by :meth:`write_fitted`, or ``None``."""
         try:
-            return (self.folder / "fitted" / name).read_bytes()
+            return read_regular(self.folder / "fitted" / name, _MAX_FITTED)
         except OSError:
             return None
 
@@ -565,8 +569,9 @@ class Library:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        # an old filelock does not keep threads of one process apart
-        with self._threads, self._file_locked():
+        if self.read_only:
+            raise LibraryError(f"{self.folder}: this library is read-only.")
+        with self._file_lock.held(LOCK_TIMEOUT):
             self._locks += 1
             try:
                 if self._locks == 1:
@@ -575,35 +580,6 @@ class Library:
                 yield
             finally:
                 self._locks -= 1
-
-    @contextmanager
-    def _file_locked(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        if self.read_only:
-            raise LibraryError(f"{self.folder}: this library is read-only.")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if self._file_lock is None:
-                # one for all calls: the same thread may lock twice
-                self._file_lock = FileLock(str(self.folder / ".lock"))
-            lock = self._file_lock
-            lock.acquire(timeout=LOCK_TIMEOUT)
-        except Timeout:
-            raise LibraryError(
-                f"{self.folder}: another process has been writing for {LOCK_TIMEOUT:.0f} seconds. "
-                "Wait for it to finish and try again."
-            ) from None
-        except (OSError, NotImplementedError) as error:  # the latter where nothing can be locked
-            reason = getattr(error, "strerror", None) or error
-            raise LibraryError(
-                f"{self.folder}: is not writable ({reason}). "
-                f"Choose another folder with --library or GMI_LIBRARY."
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     # -- catalogue --------------------------------------------------------------------------------
 
@@ -645,7 +621,7 @@ class Library:
 
     def _read_catalogue(self) -> dict[str, dict[str, Any]]:
         try:
-            data = json.loads((self.folder / "catalogue.json").read_bytes())
+            data = json.loads(read_regular(self.folder / "catalogue.json"))
             if data["version"] != _CATALOGUE_VERSION or data["digest"] != _digest(data["files"]):
                 return {}
             return dict(data["files"])
@@ -664,6 +640,8 @@ class Library:
 _CATALOGUE_VERSION = 3
 #: States of a library that was changed back and forth, of several encoders, with and without prior.
 _KEPT_FITTED = 12
+#: Bytes of one of them: a thousand models take a tenth of this.
+_MAX_FITTED = 4 << 30
 
 
 def _fingerprint(hashes: Mapping[str, str]) -> str:
@@ -698,11 +676,11 @@ def _changed(path: Path) -> int | None:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SpecificationError(f"{path}: is too large for a specification.")
-        return path.read_bytes()
+        return read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         raise
+    except TooLargeError:
+        raise SpecificationError(f"{path}: is too large for a specification.") from None
     except OSError as error:
         # Not damage: the file stays where it is, permissions or the drive may come back.
         raise LibraryError(f"{path}: cannot be read ({error.strerror or error}).") from None

@@ -10,22 +10,17 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import stat
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .checkpoints import CheckpointFacts
 from .errors import GMIError
-from .files import replace_file, write_atomic
+from .files import read_regular, replace_file, write_atomic
+from .locks import LOCK_TIMEOUT, Lock
 from .protocols import GenerationSettings
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 #: How the pixels of a sample go to the encoder, so that saved queries compare (see :mod:`.images`).
 CODEC = "webp90-512"
@@ -35,7 +30,6 @@ MAX_EVIDENCE_TEXT = 300
 #: ``4step`` and the like are believed up to here.
 MAX_NAMED_STEPS = 16
 MAX_TEXT = 2000
-LOCK_TIMEOUT = 30.0
 
 
 class PresetError(GMIError):
@@ -200,10 +194,7 @@ def _read_sidecars(path: Path) -> Iterator[_Evidence]:
 def _read_sidecar(path: Path) -> Any:
     """Its JSON, or ``None``: others write these files, and nobody promised that they are good."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIDECAR:
-            return None
-        return json.loads(path.read_bytes())
+        return json.loads(read_regular(path, MAX_SIDECAR))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -375,8 +366,7 @@ class Overrides:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.notices: list[str] = []
-        self._file_lock: BaseFileLock | None = None
-        self._threads = threading.RLock()
+        self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"), self.path, PresetError)
 
     def get(self, identity: str) -> Mapping[str, Any]:
         """The settings of a checkpoint, checked; empty if there are none.
@@ -400,7 +390,7 @@ class Overrides:
         if not identity or _printable(identity) != identity:
             raise PresetError("Settings need the identity of a checkpoint to be stored under.")
         valid = validate(mapping) if mapping else {}
-        with self._lock():
+        with self._lock.held(LOCK_TIMEOUT):
             data = self._load()
             data["checkpoints"].pop(identity, None)
             if valid:
@@ -416,7 +406,7 @@ class Overrides:
         """
         if old not in self._load()["checkpoints"]:
             return
-        with self._lock():
+        with self._lock.held(LOCK_TIMEOUT):
             data = self._load()
             known = data["checkpoints"]
             if old in known:
@@ -432,7 +422,7 @@ class Overrides:
     def _load(self) -> dict[str, Any]:
         """The whole file; empty if there is none or it was damaged and has been set aside."""
         try:
-            return self._parse(self.path.read_bytes())
+            return self._parse(read_regular(self.path))
         except FileNotFoundError:
             return self._empty()
         except OSError as error:
@@ -457,9 +447,9 @@ class Overrides:
 
     def _set_aside(self) -> dict[str, Any]:
         """Move a damaged file out of the way, unless another process has put a good one there."""
-        with self._lock():
+        with self._lock.held(LOCK_TIMEOUT):
             try:
-                return self._parse(self.path.read_bytes())
+                return self._parse(read_regular(self.path))
             except FileNotFoundError:
                 return self._empty()
             except (ValueError, RecursionError):
@@ -486,33 +476,3 @@ class Overrides:
         while (target := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
             number += 1
         return target
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        # an old filelock does not keep threads of one process apart
-        with self._threads, self._file_locked():
-            yield
-
-    @contextmanager
-    def _file_locked(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self._file_lock is None:
-                # one for all calls: the same thread may lock twice
-                self._file_lock = FileLock(str(self.path.with_name(f".{self.path.name}.lock")))
-            lock = self._file_lock
-            lock.acquire(timeout=LOCK_TIMEOUT)
-        except Timeout:
-            raise PresetError(
-                f"{self.path}: another process has been writing for {LOCK_TIMEOUT:.0f} seconds. "
-                "Wait for it to finish and try again."
-            ) from None
-        except (OSError, NotImplementedError) as error:  # the latter where nothing can be locked
-            reason = getattr(error, "strerror", None) or error
-            raise PresetError(f"{self.path}: is not writable ({reason}).") from None
-        try:
-            yield
-        finally:
-            lock.release()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import LibraryError
-from .files import write_atomic
+from .files import read_regular, write_atomic
 from .images import open_image
 from .specification import Specification
 
@@ -92,7 +92,7 @@ class Previews:
 
     def _read(self) -> dict[str, str]:
         try:
-            found = json.loads(self._record.read_bytes())
+            found = json.loads(read_regular(self._record))
             return {str(key): str(value) for key, value in found.items()}
         except (OSError, ValueError, AttributeError, RecursionError):
             return {}
@@ -117,6 +117,6 @@ def _path(checkpoint: Path) -> Path:
 
 def _hash(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:
         return None

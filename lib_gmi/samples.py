@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 
 from .errors import LibraryError
-from .files import replace_file, write_atomic
+from .files import read_regular, replace_file, write_atomic
 
 SUFFIX = ".webp"
 #: Where a host has no settings page of ours.
@@ -121,7 +121,7 @@ class SampleStore:
             with contextlib.suppress(OSError, NotImplementedError):  # not every drive can link
                 os.link(source, target)
                 return
-            data = source.read_bytes()
+            data = read_regular(source)
         except OSError as error:
             raise LibraryError(f"{source}: cannot be read ({error.strerror or error}).") from None
         write_atomic(target, data)

@@ -12,6 +12,7 @@ import numpy as np
 
 from .hits import Hit
 from .metadata import CheckpointMention
+from .prompt_search import PromptWords
 from .prompts import default_prompt_set
 from .protocols import Candidate
 from .specification import OWN_PROMPTS
@@ -40,6 +41,13 @@ class Found(Protocol):
     @property
     def index(self) -> Vectors:
         """For the nearest of all."""
+
+    @property
+    def words(self) -> PromptWords:
+        """Of the prompts."""
+
+    def some(self, rows: IntArray) -> FloatArray:
+        """Vectors of some samples, ``[k, d]``; rows in rising order."""
 
     def __len__(self) -> int: ...
 
@@ -113,6 +121,13 @@ class LibraryShelf:
     def files(self) -> list[str]:
         """Of each sample."""
         return [str(self._path(row)) for row in range(len(self))]
+
+    @cached_property
+    def words(self) -> PromptWords:
+        return PromptWords(self.prompts)
+
+    def some(self, rows: IntArray) -> FloatArray:
+        return np.asarray(self.vectors[rows])
 
     def groups(self) -> list[FloatArray]:
         """Vectors of each checkpoint, ``[n, d]``."""
@@ -204,6 +219,13 @@ class FolderShelf:
     @cached_property
     def prompts(self) -> Sequence[str]:
         return [str(row.get("prompt") or "") for row in self._opened.descriptions()]
+
+    @property
+    def words(self) -> PromptWords:
+        return self._opened.words
+
+    def some(self, rows: IntArray) -> FloatArray:
+        return self._opened.some(rows)
 
     def passes(self, wanted: Callable[[Candidate], bool]) -> BoolArray:
         found = (self._candidate(row) for row in self._opened.descriptions())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .errors import LibraryError, MissingExtraError
-from .files import write_atomic
+from .files import read_regular, write_atomic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _ROWS = 2048
 #: Cells that a query looks at, and vectors that a cell's centre is learned from.
 _PROBES, _PER_CELL = 16, 40
+#: Bytes of a stored index: some ten million vectors.
+_MOST = 32 << 30
 
 
 class Vectors(Protocol):
@@ -129,7 +131,9 @@ class Approximate:
         """
         faiss = load_faiss()
         try:
-            return cls(faiss.deserialize_index(np.frombuffer(path.read_bytes(), dtype=np.uint8)))
+            return cls(
+                faiss.deserialize_index(np.frombuffer(read_regular(path, _MOST), dtype=np.uint8))
+            )
         except OSError as error:
             raise LibraryError(f"{path}: cannot be read ({error.strerror or error}).") from None
         except RuntimeError as error:  # what faiss makes of damage

@@ -93,7 +93,7 @@ class _Routes:
                 return _error(*problem)
             try:
                 content = await _content(request, limit)
-                body = await asyncio.to_thread(json.loads, content)
+                body = await asyncio.to_thread(contract.parse, content)
             except _TooLargeError:
                 return _error(*too_large(limit))
             except (ValueError, RecursionError):

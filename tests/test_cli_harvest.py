@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,27 @@ def test_harvest_in_json(
     assert found["files"] == 1
     assert found["checkpoints"][0]["missing"] == 7
     assert found["checkpoints"][0]["samples"] == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs a right that few have")
+def test_checkpoints_in_real_folders(
+    tmp_path: Path, checkpoints: Path, library_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dead links, pipes and folders with odd names are passed over; linked folders count once."""
+    (tmp_path / "disk").mkdir()
+    write(tmp_path / "disk" / "far.safetensors", SD1)
+    (checkpoints / "disk").symlink_to(tmp_path / "disk")
+    (checkpoints / "round").symlink_to(checkpoints)
+    (checkpoints / "gone.safetensors").symlink_to(tmp_path / "unplugged" / "gone.safetensors")
+    (checkpoints / "notes.ckpt").mkdir()
+    os.mkfifo(checkpoints / "pipe.ckpt")
+    for number in range(9):
+        made(tmp_path / "images" / f"{number}.png", number, "far")
+    os.mkfifo(tmp_path / "images" / "pipe.png")
+    assert harvest(tmp_path, checkpoints, "--look", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["files"] == 9
+    assert [row["name"] for row in told["checkpoints"]] == ["disk/far.safetensors"]
 
 
 @pytest.mark.parametrize("missing", ["images", "models"])

@@ -14,6 +14,7 @@ import pytest
 from conftest import picture
 from PIL import Image, ImageChops
 
+from lib_gmi import images
 from lib_gmi.errors import ImageError
 from lib_gmi.images import decode_image, list_images, open_image, through_codec, to_rgb
 
@@ -210,6 +211,123 @@ def test_reading_the_same_file_twice_gives_the_same_pixels(tmp_path: Path) -> No
     assert open_image(path).tobytes() == open_image(str(path)).tobytes()
 
 
+# -- what is very large ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if more than 64×64 pixels were very large."""
+    monkeypatch.setattr(images, "KEPT_PIXELS", 64 * 64)
+    monkeypatch.setattr(images, "_STRIP", 700)
+
+
+def smooth(width: int, height: int) -> Image.Image:
+    return picture(3, 5, 8).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [
+        *[("RGB", name) for name in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "TGA")],
+        *[(mode, "PNG") for mode in ("L", "LA", "RGBA", "P", "I;16", "1")],
+        *[(mode, "TIFF") for mode in ("CMYK", "F", "I")],
+    ],
+)
+@pytest.mark.parametrize("size", [(160, 100), (65, 64), (1000, 10)])
+def test_a_very_large_picture_is_shrunk_and_looks_the_same(
+    small_budget: None,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    format: str,
+    size: tuple[int, int],
+) -> None:
+    image = smooth(*size)
+    if mode in ("I;16", "F", "I"):
+        deep = np.asarray(image.convert("L"), dtype=np.uint16) * 257
+        image = Image.fromarray(deep if mode == "I;16" else deep.astype(np.int32))
+        image = image.convert("F") if mode == "F" else image
+    elif mode == "RGBA":
+        image.putalpha(smooth(*size).convert("L"))
+    else:
+        image = image.convert(mode)
+    data = encoded(image, format)
+    shrunk = decode_image(data)
+    assert shrunk.mode == "RGB"
+    assert shrunk.width * shrunk.height <= 64 * 64
+    monkeypatch.setattr(images, "KEPT_PIXELS", 1 << 20)
+    whole = decode_image(data).resize(shrunk.size, Image.Resampling.BOX)
+    difference = np.asarray(ImageChops.difference(shrunk, whole), dtype=float)
+    assert difference.mean() < (30 if mode == "1" else 4)
+
+
+def test_a_very_large_picture_is_upright_and_only_once(small_budget: None) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    tall = red_and_blue().resize((320, 160), Image.Resampling.NEAREST)
+    shrunk = decode_image(encoded(tall, "PNG", exif=exif))
+    assert (shrunk.size, to_rgb(shrunk).size) == ((40, 80), (40, 80))
+    assert shrunk.getpixel((0, 0)) == RED
+    assert shrunk.getpixel((39, 79)) == BLUE
+
+
+def test_a_picture_is_turned_only_once() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = decode_image(encoded(red_and_blue(), "PNG", exif=exif))
+    assert to_rgb(to_rgb(image)).tobytes() == image.tobytes()
+
+
+def test_what_is_ordinary_is_not_touched() -> None:
+    side = 4096
+    image = Image.new("RGB", (side, side), RED)
+    image.putpixel((5, 7), BLUE)
+    read = decode_image(encoded(image, "PNG", compress_level=1))
+    assert (read.size, read.getpixel((5, 7)), read.getpixel((6, 7))) == ((side, side), BLUE, RED)
+
+
+def test_16_bits_are_scaled_as_they_always_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_STRIP", 50)
+    rng = np.random.default_rng(0)
+    for top in (256, 40_000, 65_536):
+        values = rng.integers(0, top, (33, 21), dtype=np.uint16)
+        grey = np.asarray(to_rgb(Image.fromarray(values)))[..., 0]
+        assert (grey == (values * (255.0 / 65535.0)).round()).all()
+    for top in (0.9, 200.0, 60_000.0, 1e6):
+        values = (rng.random((33, 21)) * top).astype(np.float32)
+        white = next((w for w in (1.0, 255.0, 65535.0) if w >= top), float(values.max()))
+        grey = np.asarray(to_rgb(Image.fromarray(values)))[..., 0]
+        assert (grey == (values.astype(np.float64) * (255.0 / white)).round()).all()
+
+
+@pytest.mark.parametrize(("format", "options"), [("WEBP", {}), ("JPEG", {"progressive": True})])
+def test_what_takes_too_much_to_be_decoded_is_refused_before(
+    monkeypatch: pytest.MonkeyPatch, format: str, options: dict[str, bool]
+) -> None:
+    data = encoded(Image.new("RGB", (300, 300), RED), format, **options)
+    assert decode_image(data).size == (300, 300)
+    monkeypatch.setattr(images, "MAX_DECODING", 300 * 300 * 8)
+    with pytest.raises(ImageError, match="Shrink it"):
+        decode_image(data)
+    assert decode_image(encoded(Image.new("RGB", (300, 300)), "PNG")).size == (300, 300)
+
+
+def test_an_icon_that_holds_a_poster_is_refused() -> None:
+    data = encoded(Image.new("RGB", (64, 64), RED), "ICO", sizes=[(64, 64)])
+    assert decode_image(data).size == (64, 64)
+    at = data.index(b"IHDR")
+    header = b"IHDR" + struct.pack(">II", 20_000, 20_000) + data[at + 12 : at + 17]
+    forged = data[:at] + header + struct.pack(">I", zlib.crc32(header)) + data[at + 21 :]
+    with pytest.raises(ImageError, match="too large"):
+        decode_image(forged)
+
+
+def test_groups_hold_few_pixels_and_keep_the_order() -> None:
+    sides = [10, 10, 30, 5, 5, 5, 20]
+    made = [(Image.new("L", (side, side)), number) for number, side in enumerate(sides)]
+    found = [[about for _, about in group] for group in images.groups(iter(made), 400)]
+    assert found == [[0, 1], [2], [3, 4, 5], [6]]
+
+
 # -- everything else is an ImageError that names the file -----------------------------------------
 
 
@@ -318,10 +436,26 @@ def test_200_damaged_images_are_either_read_as_rgb_or_refused() -> None:
 
 
 def test_a_folder_lists_its_images_by_name_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpeg", "c.webp", ".hidden.png", "notes.txt"):
+    for name in ("b.PNG", "a.jpeg", "c.webp", "d.AVIF", ".hidden.png", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in list_images(tmp_path)] == ["a.jpeg", "b.PNG", "c.webp"]
+    assert [path.name for path in list_images(tmp_path)] == [
+        "a.jpeg",
+        "b.PNG",
+        "c.webp",
+        "d.AVIF",
+    ]
+
+
+def test_every_format_that_is_decoded_has_its_suffixes() -> None:
+    readable = images._readable()
+    assert {"PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"} <= readable
+    for name, suffixes in images.FORMATS.items():
+        for suffix in suffixes:
+            word = images.unreadable_here(Path("a" + suffix.upper()))
+            assert (word is None) == (name in readable)
+            assert word is None or word.startswith(name)
+    assert images.unreadable_here(Path("notes.txt")) is None
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:

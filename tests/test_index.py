@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from safetensors import numpy
 from standins.colours import COLOURS, ColourSpace, plain
 
-from lib_gmi import encoders, index
+from lib_gmi import encoders, images, index
 from lib_gmi.cli import main
 from lib_gmi.errors import ImageError
 from lib_gmi.find import Finder
 from lib_gmi.index import FolderIndex, OpenIndexes, indexed_folders, named_by_host
 from lib_gmi.library import Library
+from lib_gmi.pictures import FolderPictures
 from lib_gmi.search import Query, Searcher
 from lib_gmi.service import Filter
 
@@ -133,6 +137,72 @@ def test_what_cannot_be_read_is_counted(
         "gone while they were read": 1,
         "changed while they were read": 1,
     }
+    assert sorted(done.left_out) == [
+        ("blue-0.png", "gone while they were read"),
+        ("broken.png", "no images that can be read"),
+        ("red-0.png", "changed while they were read"),
+    ]
+
+
+def test_of_very_many_that_are_left_out_the_first_are_named() -> None:
+    done = index.Update()
+    for number in range(1500):
+        done.leave_out(f"{number}.png", "no images that can be read")
+    told = json.loads(json.dumps(done.to_json()))
+    assert told["skipped"] == {"no images that can be read": 1500}
+    assert len(told["left_out"]) == 1000
+    assert told["left_out"][0] == {"file": "0.png", "reason": "no images that can be read"}
+
+
+def test_a_format_that_pillow_lacks_is_passed_over_with_a_word(
+    folder: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "new.avif").write_bytes(b"a")
+    monkeypatch.setattr(images, "_readable", lambda: frozenset({"PNG"}))
+    done = of(folder, library_folder).update(ColourSpace())
+    assert done.new == 9
+    assert done.left_out == [("new.avif", "AVIF, which the Pillow here cannot read")]
+
+
+@pytest.mark.skipif("AVIF" not in images._readable(), reason="this Pillow reads no AVIF")
+def test_avif_is_read_like_the_others(folder: Path, library_folder: Path) -> None:
+    plain("red", 5).save(folder / "new.avif")
+    assert of(folder, library_folder).update(ColourSpace()).new == 10
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs a right that few have")
+def test_linked_folders_are_read_once_and_pipes_never(
+    folder: Path, tmp_path: Path, library_folder: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    plain("red", 6).save(tmp_path / "disk" / "far.png")
+    (folder / "disk").symlink_to(tmp_path / "disk")
+    (folder / "round").symlink_to(folder)
+    (folder / "dead.png").symlink_to(tmp_path / "nowhere.png")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.png")
+    done = of(folder, library_folder).update(ColourSpace())
+    assert (done.new, dict(done.skipped)) == (10, {})
+    paths = [row["path"] for row in of(folder, library_folder).open().descriptions()]
+    assert "disk/far.png" in paths
+
+
+def test_few_pictures_are_held_at_once(
+    folder: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as are stored together would fill the memory, if they are large."""
+    monkeypatch.setattr(images.groups, "__defaults__", (24 * 24 * 2,))
+    seen: list[int] = []
+
+    class Watching(ColourSpace):
+        def encode_images(self, some: Sequence[Image.Image]) -> np.ndarray:
+            seen.append(len(some))
+            return super().encode_images(some)
+
+    of(folder, library_folder).update(Watching())
+    assert seen == [2, 2, 2, 2, 1]
+    hit = finder(library_folder).find(Query(images=[plain("red", 2)]), 1).hits[0]
+    assert hit.file == str(folder / "old" / "red-2.png")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is closed to this user")
@@ -152,16 +222,14 @@ def test_a_folder_that_is_closed_forgets_nothing(
 ) -> None:
     """As above for any user: the walk is told what a closed folder answers."""
     of(folder, library_folder).update(ColourSpace())
-    walk = os.walk
+    scandir = os.scandir
 
-    def closed(top: Path, onerror: object) -> object:
-        for place, below, names in walk(top):
-            if Path(place).name == "old":
-                onerror(PermissionError(13, "Permission denied", place))  # type: ignore[operator]
-            else:
-                yield place, below, names
+    def closed(place: Path) -> object:
+        if Path(place).name == "old":
+            raise PermissionError(13, "Permission denied", place)
+        return scandir(place)
 
-    monkeypatch.setattr(os, "walk", closed)
+    monkeypatch.setattr(os, "scandir", closed)
     done = of(folder, library_folder).update(ColourSpace())
     assert done.skipped["folders that cannot be read"] == 1
     assert (done.kept, done.gone) == (9, 0)
@@ -182,9 +250,92 @@ def test_a_damaged_part_is_read_again(folder: Path, library_folder: Path) -> Non
     assert own.update(joint).new == 9
 
 
+def test_damage_anywhere_in_a_part_leaves_it_out(folder: Path, library_folder: Path) -> None:
+    mine = of(folder, library_folder)
+    mine.update(ColourSpace())
+    chunk = next(mine.place.glob("0*.safetensors"))
+    good, chance, whole = chunk.read_bytes(), random.Random(3), 0
+    for _ in range(400):
+        bad = bytearray(good)
+        for _ in range(chance.randint(1, 4)):
+            bad[chance.randrange(len(bad))] = chance.randrange(256)
+        chunk.write_bytes(bad)
+        opened = mine.open()
+        whole += len(opened) > 0 and bad != good
+        for row in range(len(opened)):
+            assert opened.describe(row)["prompt"].endswith("wall")
+        assert FolderPictures(library_folder).find(str(folder), "no.png", [folder]) is None
+    assert whole == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": 5},
+        {"path": ""},
+        {"stamp": None},
+        {"prompt": ["a"]},
+        {"seed": "1"},
+        {"settings": []},
+        {"checkpoint": "a"},
+        {"checkpoint": {"name": "a"}},
+        {"checkpoint": {"name": "a", "hashes": [1]}},
+    ],
+)
+def test_a_part_of_an_older_version_is_read_unless_it_is_malformed(
+    folder: Path, library_folder: Path, change: dict[str, object]
+) -> None:
+    """It has no checksum, so that its descriptions are looked at."""
+    mine = of(folder, library_folder)
+    mine.update(ColourSpace())
+    chunk = next(mine.place.glob("0*.safetensors"))
+    tensors = numpy.load(chunk.read_bytes())
+    del tensors["checksum"]
+    chunk.write_bytes(numpy.save(tensors))
+    assert len(mine.open()) == 9
+    rows = json.loads(bytes(tensors["rows"]))
+    rows[4] |= change
+    tensors["rows"] = np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8)
+    chunk.write_bytes(numpy.save(tensors))
+    assert len(mine.open()) == 0
+    assert mine.update(ColourSpace()).new == 9
+
+
 def test_a_picture_of_fifty_megapixels(folder: Path, library_folder: Path) -> None:
     Image.new("RGB", (8660, 5774), (200, 10, 10)).save(folder / "large.jpg")
     assert of(folder, library_folder).update(ColourSpace()).new == 10
+
+
+def test_a_text_finds_the_files_whose_own_prompts_hold_it_first(
+    folder: Path, library_folder: Path
+) -> None:
+    """What the pictures show says otherwise: only the prompts can tell."""
+    for number, subject in enumerate(("tram in the fog", "glacier", "tram")):
+        about = PngInfo()
+        about.add_text("parameters", INFOTEXT.format(f"red {subject}"))
+        plain("blue", number + 4).save(folder / f"{number}.png", pnginfo=about)
+    of(folder, library_folder).update(ColourSpace())
+    found = finder(library_folder)
+    for text in ("a red tram", "red trams", "RED_TRAM"):
+        hits = found.find(Query(text=text), 5).hits
+        assert ["tram" in hit.prompt for hit in hits] == [True] * 2 + [False] * 3
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    # of those whose prompts say as much, the pictures decide; and without words only they count
+    hits = found.find(Query(text="red wall"), 3).hits
+    assert [Path(hit.file).name[:3] for hit in hits] == ["red"] * 3
+    joined = found.find(Query(text="glacier", images=[plain("blue", 5)]), 1).hits
+    assert "glacier" in joined[0].prompt
+
+
+def test_nearest_and_all_scores_agree(folder: Path, library_folder: Path) -> None:
+    of(folder, library_folder).update(ColourSpace())
+    found = finder(library_folder)
+    for text in ("green", "a green wall", "green tram", "something blue"):
+        quick = found.find(Query(text=text), 4).hits
+        slow = found.find(Query(text=text), 4, lambda candidate: True).hits
+        assert not slow, "no file here is of a candidate of the library"
+        whole = found._scores(Query(text=text), found._folders, [])
+        assert [hit.score for hit in quick] == pytest.approx(sorted(whole, reverse=True)[:4])
 
 
 def test_a_filter_knows_the_checkpoints_of_the_library(folder: Path, library_folder: Path) -> None:
@@ -238,6 +389,11 @@ def test_gmi_index(
     said = capsys.readouterr().out
     assert "9 images can be searched (0 read now" in said
     assert "left out: 1 no images that can be read" in said
+    assert "    broken.png" in said.splitlines()
+    assert main(["index", str(folder), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["skipped"] == {"no images that can be read": 1}
+    assert told["left_out"] == [{"file": "broken.png", "reason": "no images that can be read"}]
     assert main(["search", "--samples", "red", "--top", "3"]) == 0
     assert "3 of 3 from: red-model" in capsys.readouterr().out
     assert main(["index", "--list"]) == 0

@@ -283,17 +283,17 @@ def test_a_file_of_a_newer_version_is_left_alone_and_named(
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions work otherwise on Windows")
 def test_a_file_that_may_not_be_read_is_left_where_it_is(three: Library) -> None:
     path = file_of(three, "Beta")
-    original = Path.read_bytes
+    original = module.read_regular
 
-    def refuse(self: Path) -> bytes:
-        if self == path:
+    def refuse(file: Path, *limit: int) -> bytes:
+        if file == path:
             raise PermissionError(errno.EACCES, "Permission denied")
-        return original(self)
+        return original(file, *limit)
 
     fresh = Library(three.folder)
     (three.folder / "catalogue.json").unlink(missing_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr(module, "read_regular", refuse)
         snapshot = fresh.snapshot()
     assert [s.candidate.title for s in snapshot.specifications] == ["Alpha", "Gamma"]
     assert "Permission denied" in snapshot.excluded[0].reason

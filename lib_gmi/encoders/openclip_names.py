@@ -27,7 +27,8 @@ from typing import Any
 
 from ..errors import EncoderError, GMIError
 from ..file_index import stamp
-from ..files import locked, write_atomic
+from ..files import read_regular, write_atomic
+from ..locks import locked
 from ..paths import remembered_files
 from .registry import unknown
 
@@ -257,7 +258,7 @@ def _notes() -> dict[str, dict[str, Any]]:
     with contextlib.suppress(
         OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError
     ):
-        rows = json.loads(remembered_files().read_bytes())
+        rows = json.loads(read_regular(remembered_files()))
         return {
             str(name): row
             for name, row in rows.items()

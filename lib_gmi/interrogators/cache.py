@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LibraryError
-from ..files import locked, write_atomic
+from ..files import read_regular, write_atomic
+from ..locks import locked
 from ..protocols import PseudoPrompt
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Cache:
         try:
             if self._path.stat().st_size > _MAX_BYTES:
                 return {}
-            stored = json.loads(self._path.read_bytes())["said"]
+            stored = json.loads(read_regular(self._path))["said"]
             return _newest({str(key): _checked(row) for key, row in stored.items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..checkpoints import PICKLE_SUFFIXES, SAFETENSORS_SUFFIXES
+from ..checkpoints import checkpoint_files as all_checkpoint_files
 from ..errors import PackError
 from ..identity import full_identity, quick_identity
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..protocols import Progress
     from ..specification import Specification
     from .folder import PackInfo
-
-_SUFFIXES = SAFETENSORS_SUFFIXES | PICKLE_SUFFIXES | {".gguf"}
 
 
 def checkpoint_files(folder: Path, sizes: Collection[int]) -> list[Path]:
@@ -33,16 +31,12 @@ def checkpoint_files(folder: Path, sizes: Collection[int]) -> list[Path]:
     if not folder.is_dir():
         raise PackError(f"{folder}: is not a folder. Name the one that holds your checkpoints.")
     found = []
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            try:
-                size = path.stat().st_size
-            except OSError:
-                continue  # a link that leads nowhere
-            if path.suffix.lower() in _SUFFIXES and (0 in sizes or size in sizes):
+    for path in all_checkpoint_files(folder):
+        with contextlib.suppress(OSError):  # gone by now
+            size = path.stat().st_size
+            if 0 in sizes or size in sizes:
                 found.append(path)
-    return sorted(found)
+    return found
 
 
 def present(packs: Iterable[PackInfo], folder: Path, progress: Progress | None = None) -> set[str]:

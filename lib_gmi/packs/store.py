@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LibraryError, PackError
 from ..files import replace_file, sync_folder
-from ..library import LOCK_TIMEOUT
+from ..locks import LOCK_TIMEOUT, Lock
 from ..stack import Exclusion
 from .folder import (
     FolderState,
@@ -41,8 +40,6 @@ from .pack import Pack, read_pack
 from .packed import Loaded, PackedSpecification, load
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
     from ..library import Library
 
 _TEMPORARY = ".importing-"
@@ -91,8 +88,8 @@ class Packs:
         self.folder = library.folder / "packs"
         self._infos: dict[str, tuple[FolderState, PackInfo]] = {}
         self._loaded: dict[str, tuple[FolderState, Loaded]] = {}
-        self._threads = threading.RLock()
-        self._file_lock: BaseFileLock | None = None
+        advice = "Choose another folder with --library or GMI_LIBRARY."
+        self._lock = Lock(self.folder / ".lock", self.folder, advice=advice)
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -283,31 +280,10 @@ class Packs:
     def _exclusive(self) -> Iterator[None]:
         """Nobody else imports or removes. The library's own lock is for milliseconds only, and
         a large pack takes longer, so that one is taken for the renames alone."""
-        from filelock import FileLock, Timeout
-
         if self.library.read_only:
             raise LibraryError(f"{self.library.folder}: this library is read-only.")
-        with self._threads:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                if self._file_lock is None:
-                    self._file_lock = FileLock(str(self.folder / ".lock"))
-                lock = self._file_lock
-                lock.acquire(timeout=LOCK_TIMEOUT)
-            except Timeout:
-                raise LibraryError(
-                    f"{self.folder}: another process has been importing for {LOCK_TIMEOUT:.0f} "
-                    "seconds. Wait for it to finish and try again."
-                ) from None
-            except OSError as error:
-                raise LibraryError(
-                    f"{self.folder}: is not writable ({error.strerror or error}). "
-                    "Choose another folder with --library or GMI_LIBRARY."
-                ) from None
-            try:
-                yield
-            finally:
-                lock.release()
+        with self._lock.held(LOCK_TIMEOUT):
+            yield
 
 
 def _read(path: Path) -> Pack:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import LibraryError, PackError
-from ..files import write_atomic
+from ..files import read_regular, write_atomic
 from ..library import stem
 from ..prompts import default_prompt_set
 from ..specification import OWN_PROMPTS
@@ -251,7 +251,7 @@ def thumbnails_of(
             if path is None:
                 continue
             try:
-                data = path.read_bytes()
+                data = read_regular(path)
             except OSError as error:
                 reason = error.strerror or error
                 raise LibraryError(f"{path}: cannot be read ({reason}).") from None
