@@ -30,7 +30,13 @@ from .webui_options import (
     options_for,
     options_of_this_thread,
 )
-from .webui_samplers import host_sampler, host_samplers, host_scheduler, host_schedulers
+from .webui_samplers import (
+    host_sampler,
+    host_samplers,
+    host_scheduler,
+    host_schedulers,
+    labels_of_words,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -134,9 +140,13 @@ class A1111Host:
         settings = replace(settings, sampler="euler")
         return replace(preset, settings=settings, because=(*preset.because, because))
 
-    def choices(self) -> dict[str, list[str]]:
+    def choices(self) -> dict[str, Any]:
         """The web UI's samplers and schedulers, those of other extensions included."""
-        return {"samplers": host_samplers(), "schedulers": host_schedulers()}
+        return {
+            "samplers": host_samplers(),
+            "schedulers": host_schedulers(),
+            "labels": labels_of_words(),
+        }
 
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         """The preset with the user's changes.
