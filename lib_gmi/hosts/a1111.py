@@ -257,7 +257,7 @@ class A1111Host:
             StoppedError: somebody interrupted it.
         """
         self.take_turn()
-        self._work(candidate, settings, self._load)
+        self._work(candidate, settings, self._load, lambda: not self.interrupted())
 
     def take_turn(self) -> None:
         """Wait while people work."""
@@ -351,13 +351,15 @@ class A1111Host:
         # what is loaded for us says nothing of what the user has chosen
         options["sd_checkpoint_hash"] = getattr(shared.opts, "sd_checkpoint_hash", "")
         theirs = {key: getattr(shared.opts, key, None) for key in options}
-        vae = {key: options[key] for key in _VAE if options.get(key) != theirs.get(key)}
+        # one is loaded only where it is told to: with these options another one may be right
+        other = any(options.get(key) != theirs.get(key) for key in _VAE)
+        vae = {"sd_vae": options["sd_vae"]} if other and "sd_vae" in options else {}
         try:
             with (
                 options_of_this_thread(options),
-                forks.generating_with(info, theirs) as changed,
                 no_prompt_history(),
                 _as_host_error(candidate.title),
+                forks.generating_with(info, theirs) as changed,
             ):
                 return self._verified(candidate, info, changed, lambda: work(info, vae))
         finally:
