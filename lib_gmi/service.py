@@ -11,11 +11,11 @@ import contextlib
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .app import Identifier, open_fitted, optional_text_encoder
 from .encoders import AUTO, load, named, registry
@@ -78,8 +78,11 @@ class InstalledHost(Host, Protocol):
     def preset(self, candidate: Candidate) -> Preset:
         """What suits a checkpoint, without the user's changes."""
 
-    def choices(self) -> dict[str, list[str]]:
-        """What the host offers: ``samplers`` and ``schedulers``."""
+    def choices(self) -> Mapping[str, Any]:
+        """What the host offers: ``samplers`` and ``schedulers``.
+
+        And, where it has names of its own for what our settings name, these: ``labels``.
+        """
 
     def hashed(self) -> dict[str, str]:
         """Better identities of files that were known by another one before: old → new."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
 
 from lib_gmi.errors import HostError
 from lib_gmi.protocols import GenerationRequest, GenerationSettings
+from lib_gmi.ui.settings_form import settings_form
 from lib_gmi.worker import StoppedError
 
 if TYPE_CHECKING:
@@ -221,6 +223,19 @@ def test_other_peoples_samplers_and_schedulers_can_be_chosen(webui: WebUI) -> No
     choices = webui.host.choices()
     assert {"DPM++ 2M", "Euler a", "UniPC"} <= set(choices["samplers"])
     assert {"Karras", "SGM Uniform", "Automatic"} <= set(choices["schedulers"])
+
+
+def test_settings_show_the_web_uis_own_labels_each_once(webui: WebUI) -> None:
+    """Settings hold words that mean the same in every program."""
+    library = webui.runtime.api.library()
+    row = next(row for row in library["checkpoints"] if row["name"] == BETA)
+    assert (row["settings"]["sampler"], row["settings"]["scheduler"]) == ("dpmpp_2m", "karras")
+    form = str(settings_form(row, library))
+    for word, label in (("dpmpp_2m", "DPM++ 2M"), ("karras", "Karras")):
+        shown = re.findall(r"<option[^>]*>([^<]*)</option>", form)
+        assert shown.count(label) == 1
+        assert word not in shown
+        assert re.search(rf'<option[^>]*value="{word}"[^>]*selected', form), "unchanged when saved"
 
 
 # -- generating -----------------------------------------------------------------------------------

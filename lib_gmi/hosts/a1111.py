@@ -30,7 +30,13 @@ from .webui_options import (
     options_for,
     options_of_this_thread,
 )
-from .webui_samplers import host_sampler, host_samplers, host_scheduler, host_schedulers
+from .webui_samplers import (
+    host_sampler,
+    host_samplers,
+    host_scheduler,
+    host_schedulers,
+    labels_of_words,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -134,9 +140,13 @@ class A1111Host:
         settings = replace(settings, sampler="euler")
         return replace(preset, settings=settings, because=(*preset.because, because))
 
-    def choices(self) -> dict[str, list[str]]:
+    def choices(self) -> dict[str, Any]:
         """The web UI's samplers and schedulers, those of other extensions included."""
-        return {"samplers": host_samplers(), "schedulers": host_schedulers()}
+        return {
+            "samplers": host_samplers(),
+            "schedulers": host_schedulers(),
+            "labels": labels_of_words(),
+        }
 
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         """The preset with the user's changes.
@@ -247,7 +257,7 @@ class A1111Host:
             StoppedError: somebody interrupted it.
         """
         self.take_turn()
-        self._work(candidate, settings, self._load)
+        self._work(candidate, settings, self._load, lambda: not self.interrupted())
 
     def take_turn(self) -> None:
         """Wait while people work."""
@@ -341,13 +351,15 @@ class A1111Host:
         # what is loaded for us says nothing of what the user has chosen
         options["sd_checkpoint_hash"] = getattr(shared.opts, "sd_checkpoint_hash", "")
         theirs = {key: getattr(shared.opts, key, None) for key in options}
-        vae = {key: options[key] for key in _VAE if options.get(key) != theirs.get(key)}
+        # one is loaded only where it is told to: with these options another one may be right
+        other = any(options.get(key) != theirs.get(key) for key in _VAE)
+        vae = {"sd_vae": options["sd_vae"]} if other and "sd_vae" in options else {}
         try:
             with (
                 options_of_this_thread(options),
-                forks.generating_with(info, theirs) as changed,
                 no_prompt_history(),
                 _as_host_error(candidate.title),
+                forks.generating_with(info, theirs) as changed,
             ):
                 return self._verified(candidate, info, changed, lambda: work(info, vae))
         finally:

@@ -50,6 +50,19 @@ def host_samplers() -> list[str]:
     return [str(sampler.name) for sampler in sd_samplers.all_samplers]
 
 
+def labels_of_words() -> dict[str, str]:
+    """The presets' words for samplers and schedulers → the web UI's labels.
+
+    Settings hold the words, since they mean the same in every program; people see the labels.
+    """
+    from modules import sd_samplers
+
+    aliases = [name.removeprefix("k_") for name in sd_samplers.samplers_map]
+    found = {name: host_scheduler(name) for name in (*_schedulers(), *_SCHEDULERS)}
+    found |= {name: host_sampler(name) for name in (*aliases, *_ALIASES)}
+    return {word: label for word, label in found.items() if label is not None and label != word}
+
+
 def host_schedulers() -> list[str]:
     """Labels of every scheduler; none before the web UI told them from samplers."""
     return sorted(set(_schedulers().values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import words
@@ -44,7 +44,8 @@ def settings_form(row: dict[str, Any], library: dict[str, Any], changeable: bool
         "scheduler": library["schedulers"],
         "dialect": library["dialects"],
     }
-    fields = [_field(key, settings[key], choices.get(key)) for key in _LABELS]
+    labels = library.get("labels", {})
+    fields = [_field(key, settings[key], choices.get(key), labels) for key in _LABELS]
     because = [tag("li", None, reason) for reason in row["because"]]
     return together(
         tag("h2", None, words.elided(row["title"], row["name"])),
@@ -83,7 +84,7 @@ def settings_form(row: dict[str, Any], library: dict[str, Any], changeable: bool
     )
 
 
-def _field(key: str, value: Any, choices: Sequence[str] | None) -> Html:
+def _field(key: str, value: Any, choices: Sequence[str] | None, labels: Mapping[str, str]) -> Html:
     shown = "" if value is None else value
     common: dict[str, object] = {"class": "gmi-input", "name": key, "data-was": shown}
     if key in _NUMBERS:
@@ -92,8 +93,14 @@ def _field(key: str, value: Any, choices: Sequence[str] | None) -> Html:
         control = tag("input", common | limits)
     elif choices is not None:
         # what is no longer offered stays visible instead of silently becoming another one
-        offered = [*choices] if shown in choices else [str(shown), *choices]
-        options = [tag("option", {"value": o, "selected": o == shown}, o) for o in offered]
+        label = labels.get(str(shown), str(shown))
+        offered = [shown if choice == label else choice for choice in choices]
+        if shown not in offered:
+            offered.insert(0, str(shown))
+        options = [
+            tag("option", {"value": o, "selected": o == shown}, label if o == shown else o)
+            for o in offered
+        ]
         control = tag("select", common, options)
     else:
         control = tag("textarea", common | {"rows": 2, "spellcheck": "false"}, str(shown))

@@ -19,6 +19,8 @@ from typing import Any, ClassVar
 ROOT = Path(__file__).resolve().parents[2]
 #: Machines are shared, and real checkpoints are loaded from disk.
 PATIENCE = 240.0
+#: For a start, which imports torch from a disk that others use as well.
+STARTING = 900.0
 #: Of the checkpoints that tests begin with.
 MINIS = ("mini-1.safetensors", "mini-2.safetensors", "styles/mini-3.safetensors")
 
@@ -138,16 +140,16 @@ class HostServer(ABC):
         assert self._process is not None
         assert self._process.poll() is None, self.text()[-3000:]
 
-    def wait(self, condition: Callable[[], Any], otherwise: str) -> Any:
+    def wait(self, condition: Callable[[], Any], otherwise: str, patience: float = PATIENCE) -> Any:
         """Wait until something is true; returns it."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while time.monotonic() < end:
             found = condition()
             if found:
                 return found
             time.sleep(0.05)
         log = self.text()[-3000:]
-        raise AssertionError(f"{otherwise} within {PATIENCE:.0f} s. The end of its log:\n{log}")
+        raise AssertionError(f"{otherwise} within {patience:.0f} s. The end of its log:\n{log}")
 
     # -- HTTP -------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from host_server import HostServer, install, quick_settings
+from host_server import STARTING, HostServer, install, quick_settings
 
 __all__ = [
     "WEB_UIS",
@@ -93,9 +93,9 @@ class WebUIServer(HostServer):
     def wait_until_started(self) -> None:
         """Wait until it says that it has, and until its first checkpoint is loaded."""
         # a request that comes too early can keep it from starting
-        self.wait(lambda: self.said("Startup time:"), "the web UI did not start")
+        self.wait(lambda: self.said("Startup time:"), "the web UI did not start", STARTING)
         if self.loads_at_start:
-            self.wait(self.loads, "no checkpoint was loaded")
+            self.wait(self.loads, "no checkpoint was loaded", STARTING)
 
     @property
     def checkout(self) -> Path:
