@@ -277,6 +277,20 @@ def test_every_neutral_option_is_the_one_that_is_neutral(webui: WebUI) -> None:
     assert options["sd_checkpoint_hash"] == webui.info(BETA).sha256
 
 
+def test_what_a_fork_writes_below_images_has_its_default_in_samples(webui: WebUI) -> None:
+    """It would not write there what does not change them."""
+    make = webui.module("options").OptionInfo
+    webui.opts.add_option("karras_rho", make(7.0, "", infotext="Karras rho"))
+    webui.opts.add_option("karras_colour", make("red", ""))
+    webui.opts.add_option("fp8_storage", make("Disable", "", infotext="FP8 weight"))
+    theirs = {"karras_rho": 3.0, "karras_colour": "blue", "fp8_storage": "Enable"}
+    webui.opts.data.update(theirs)
+    generate(webui)
+    used = webui.seen.generated[0]["options"]
+    assert {key: used[key] for key in theirs} == {**theirs, "karras_rho": 7.0}
+    assert {key: webui.opts.data[key] for key in theirs} == theirs
+
+
 @pytest.mark.parametrize("name", [ALPHA, BETA])
 def test_the_users_vae_is_theirs_again(webui: WebUI, name: str) -> None:
     """Also where the sample is one of the very checkpoint that they work with."""

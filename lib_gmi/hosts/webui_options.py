@@ -56,6 +56,15 @@ _NEUTRAL = {
     "use_old_scheduling": False,
     "no_dpmpp_sde_batch_determinism": False,
     "dont_fix_second_order_samplers_schedule": False,
+    "sdxl_clip_l_skip": False,
+    "sd3_enable_t5": False,
+    "forge_try_reproduce": "None",  # other programs' noise
+    "dynamic_clip_skip_enabled": False,
+    "dpm2_ancestral_s_noise": 1.0,
+    "dpm_adaptive_s_noise": 1.0,
+    "dpm_fast_s_noise": 1.0,
+    # nobody looks, and some web UIs would download a model for it
+    "live_previews_enable": False,
 }
 
 #: The like, for checkpoints that hold their text encoder and VAE.
@@ -65,6 +74,19 @@ _WHOLE = {
     "sd_text_encoder": "Automatic",
     "sd_unet": "Automatic",
 }
+
+
+#: What a checkpoint needs to run on this machine, so that the default may not do. The program says
+#: that they change images, if only by how numbers are rounded.
+_OF_THE_MACHINE = frozenset(
+    (
+        "fp8_storage",
+        "cache_fp16_weight",
+        "batch_cond_uncond",
+        "pad_cond_uncond",
+        "pad_cond_uncond_v0",
+    )
+)
 
 
 class ChangedMeanwhileError(HostError):
@@ -86,7 +108,23 @@ def options_for(settings: GenerationSettings, bare: bool = False) -> dict[str, A
         own["sd_vae"] = settings.vae
     if settings.extra.get("prediction") == "v":
         own["sd_noise_schedule"] = "Zero Terminal SNR"
-    return forks.offered({**_NEUTRAL, **own})
+    return {**_defaults(bare), **forks.offered({**_NEUTRAL, **own})}
+
+
+def _defaults(bare: bool) -> dict[str, Any]:
+    """Of options that the program itself writes below images, since they change them: its defaults.
+
+    A fork has some hundred of them for samplers of its own.
+    """
+    from modules import shared
+
+    left = _OF_THE_MACHINE | (_WHOLE.keys() if bare else frozenset())
+    labels = dict(shared.opts.data_labels)  # other threads may add some
+    return {
+        key: info.default
+        for key, info in labels.items()
+        if getattr(info, "infotext", None) and key not in left
+    }
 
 
 class OptionValues(dict[str, Any]):

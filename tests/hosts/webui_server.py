@@ -59,6 +59,10 @@ class WebUIServer(HostServer):
     tabs: ClassVar[tuple[str, str]] = ("txt2img", "img2img")
     #: Where its page shows the chosen checkpoint.
     checkpoint_field: ClassVar[str] = "#setting_sd_model_checkpoint input"
+    #: How one chooses ``models/VAE/other.safetensors``.
+    other_vae: ClassVar[dict[str, Any]] = {"sd_vae": "other.safetensors"}
+    #: Settings that it starts with the first time.
+    settings: ClassVar[dict[str, Any]] = {}
     #: Ends of traces in its log that it writes without us as well, and why it does.
     noise: ClassVar[dict[str, str]] = {
         "Remote named 'origin' didn't exist": "it asks where an extension's checkout came from",
@@ -72,6 +76,9 @@ class WebUIServer(HostServer):
     def __init__(self, folder: Path, extension: bool = True, flags: Sequence[str] = ()) -> None:
         super().__init__(folder, extension)
         self.flags = tuple(flags)
+        config = folder / "config.json"
+        if self.settings and not config.exists():
+            config.write_text(json.dumps(self.settings))
 
     def arguments(self, port: int) -> list[str]:
         folders = ["--data-dir", str(self.folder), "--ckpt-dir", str(self.checkpoints)]
@@ -89,6 +96,11 @@ class WebUIServer(HostServer):
         self.wait(lambda: self.said("Startup time:"), "the web UI did not start")
         if self.loads_at_start:
             self.wait(self.loads, "no checkpoint was loaded")
+
+    @property
+    def checkout(self) -> Path:
+        """The folder of its source."""
+        return Path(os.environ[self.dir_variable])
 
     def loads(self) -> int:
         """How many checkpoints it has loaded since it was started."""
@@ -118,6 +130,12 @@ class WebUIServer(HostServer):
     def options(self) -> dict[str, Any]:
         """The web UI's settings."""
         found: dict[str, Any] = self.get("/sdapi/v1/options")
+        return found
+
+    def saved_settings(self) -> dict[str, Any]:
+        """What its settings file holds."""
+        path = self.folder / "config.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return found
 
     def set_options(self, **options: Any) -> None:
@@ -166,6 +184,7 @@ class ForgeServer(WebUIServer):
     own_flags = "--always-cpu --all-in-fp32 --attention-pytorch"
     needs_yaml = loads_at_start = titles_with_hash = False
     tabs = ("Txt2img", "Img2img")
+    other_vae: ClassVar[dict[str, Any]] = {"forge_additional_modules": ["other.safetensors"]}
     checkpoint_field = ".model_selection input"
 
     def arguments(self, port: int) -> list[str]:
@@ -186,6 +205,7 @@ class ReForgeServer(WebUIServer):
         "--skip-version-check --always-cpu --all-in-fp32 --attention-pytorch "
         "--no-download-sd-model --do-not-download-clip"
     )
+    settings: ClassVar[dict[str, Any]] = {"show_progress_type": "Approx cheap"}  # no download
 
 
 #: By the id that their tests have. "webui-" so that ``-k webui-forge`` does not mean reForge too.
