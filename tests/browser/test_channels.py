@@ -76,6 +76,8 @@ def _refuse_the_script(route: Any) -> None:
 def test_a_request_that_fails_is_said_and_the_next_one_works(
     tab: Tab, liked: Path, failure: str
 ) -> None:
+    if tab.site.generation == "newest":
+        pytest.skip("no host has it; its gradio does not tell: the page says so after two minutes")
     page = tab.page
     page.route("**/run/**", FAILURES[failure])
 
