@@ -91,7 +91,8 @@ def _public(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, str, Any]]
 
 def _described(statement: ast.stmt, path: str) -> Iterator[tuple[str, str, Any]]:
     if isinstance(statement, ast.FunctionDef):
-        yield path, "function", None
+        named = [d.id for d in statement.decorator_list if isinstance(d, ast.Name)]
+        yield path, "value" if "property" in named else "function", None
     elif isinstance(statement, ast.ClassDef):
         yield path, "class", None
         yield from _public(statement.body, path + ".")
