@@ -60,7 +60,8 @@ def making_of_graph(graph: Graph, size: tuple[int, int] | None) -> Making | None
     possible = [outcome for outcome in outcomes if outcome.may_be(size)]
     if saving and not possible:
         # a preview that somebody kept
-        possible = [one for one in _outcomes(graph, ends) if one.size and one.may_be(size)]
+        shown = [node for node in ends if "preview" in node.words]
+        possible = [one for one in _outcomes(graph, shown) if one.size and one.may_be(size)]
     possible = possible or outcomes
     told = list(dict.fromkeys(one.making for one in possible if one.making is not None))
     if graph.exhausted or not told:
