@@ -62,7 +62,7 @@ PICTURE = re.compile(
 #: Never lead to the pixels of this image.
 NO_PICTURE = _any(
     "model clip vae control mask conditioning ^positive ^negative seed$ text prompt string width"
-    " height lora detector sam\\w*opt$ ^sampler scheduler size name hook",
+    " height lora detector sam_model_opt sam_opt$ ^sampler scheduler size name hook",
     "sigmas noise guider steps cfg denoise upscaler",
 )
 #: Hold what a service or an editor is asked for.

@@ -60,8 +60,10 @@ def making_of_graph(graph: Graph, size: tuple[int, int] | None) -> Making | None
     possible = [outcome for outcome in outcomes if outcome.may_be(size)]
     if saving and not possible:
         # a preview that somebody kept
-        possible = [one for one in _outcomes(graph, ends) if one.size and one.may_be(size)]
-    possible = possible or outcomes
+        shown = [node for node in ends if "preview" in node.words]
+        possible = [one for one in _outcomes(graph, shown) if one.size and one.may_be(size)]
+    if not any(one.size for one in possible):
+        possible = outcomes  # a size rules out others only where it is that of one
     told = list(dict.fromkeys(one.making for one in possible if one.making is not None))
     if graph.exhausted or not told:
         return None
