@@ -165,7 +165,7 @@ def _readable() -> frozenset[str]:
     return frozenset(known - optional)
 
 
-def groups(images: Iterable[Kept], pixels: int = 2 * KEPT_PIXELS) -> Iterator[list[Kept]]:
+def groups(images: Iterable[Kept], pixels: int = KEPT_PIXELS) -> Iterator[list[Kept]]:
     """Images in their order, in groups of few enough pixels to be held at once.
 
     Args:

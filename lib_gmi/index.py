@@ -224,6 +224,7 @@ class FolderIndex:
             found = unit(joint.encode_images([image for image, _ in group]))
             vectors.append(found.astype(np.float16))
             rows += [row for _, row in group]
+            group.clear()  # before the next are decoded
         if not rows:
             return
         done.new += len(rows)
