@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from conftest import SOURCE_ROOT, picture
-from contrast import too_faint
+from contrast import CONTROL, TEXT, too_faint
 from environments import chromium
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -490,6 +491,38 @@ def test_any_palette_can_be_read_and_is_followed(
     front.page.add_style_tag(content=".gmi-sidebar { background: #fff; color: #fff !important; }")
     assert len(too_faint(front.page, ".gmi-sidebar", 30)) > 3
     assert front.complaints == []
+    front.page.close()
+
+
+#: The least contrasts of texts and of controls over palettes of any colours whatever.
+_LEAST = """async (colours) => {
+  const { contrast, palette } = await import("./gmi/colours.js");
+  const found = colours.map(([text, ground, accent]) => {
+    const c = palette(text, ground, accent).colours;
+    const names = ["bg", "surface", "first", "raised", "pressed", "control", "input", "segment"];
+    const grounds = [...names, "accent-soft", "caution-soft", "danger-soft"];
+    const least = (...hues) => Math.min(...hues.flatMap(
+      (hue) => grounds.map((ground) => contrast(c[hue], c[ground]))));
+    return [
+      least("fg", "muted", "accent-text", "caution", "danger", "good"),
+      least("edge", "faint", "accent"),
+      contrast(c["on-button"], c.button), contrast(c["on-button"], c["button-pointed"]),
+      contrast(c["on-stop"], c.stop),
+    ];
+  });
+  return found[0].map((_, column) => Math.min(...found.map((row) => row[column])));
+}"""
+
+
+def test_whatever_the_page_shows_there_are_colours_to_read_by(browser: Any, address: str) -> None:
+    front = Front(browser, address, **answers())
+    random = Random(17)
+    colours = [
+        [[random.random() for _channel in range(3)] for _colour in range(3)] for _page in range(200)
+    ]
+    text, control, button, pointed, stop = front.page.evaluate(_LEAST, colours)
+    assert min(text, button, pointed, stop) >= TEXT
+    assert control >= CONTROL
     front.page.close()
 
 

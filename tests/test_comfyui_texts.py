@@ -132,8 +132,8 @@ def test_setting_categories_are_those_that_the_front_end_registers() -> None:
 
 
 def test_commands_are_those_that_comfyui_makes_of_the_sidebar_tab() -> None:
-    source = script("find_best_model.js")
-    tab = found(r'registerSidebarTab\(\{\s*id: "([\w-]+)"', source)
+    assert "registerSidebarTab({\n      id: TAB," in script("find_best_model.js")
+    tab = found(r'export const TAB = "([\w-]+)"', script("gmi/sidebar.js"))
     sentences = english_sentences()
 
     assert locale("en", "commands") == {

@@ -207,6 +207,8 @@ class Front:
         folder = os.environ.get("GMI_SCREENSHOTS")
         if folder:
             self.page.mouse.move(900, 950)
+            loaded = "() => [...document.querySelectorAll('.gmi img')].every(i => i.complete)"
+            self.page.wait_for_function(loaded)
             self.page.wait_for_timeout(600)
             path = f"{folder}/{name}-{self.rendering}-{self.theme}.png"
             self.page.screenshot(path=path)

@@ -38,8 +38,8 @@ const least = (colour, grounds) => Math.min(...grounds.map((ground) => contrast(
 
 /** The first colour on the way that will do; its end, if none does. */
 function shift(from, to, wanted) {
-  for (let step = 0; step < 40; step += 1) {
-    const colour = mix(from, to, step / 40);
+  for (let step = 0; step < 80; step += 1) {
+    const colour = mix(from, to, step / 80);
     if (wanted(colour)) return colour;
   }
   return to;
@@ -133,10 +133,10 @@ export function palette(text, ground, accent) {
   const hue = (colour, wanted = TEXT) => shift(colour, far, (c) => least(c, all) >= wanted);
   const fill = hue(accent, CONTROL);
   // Buttons are darkened for a white text where the page has white on them, as long as they still stand out.
-  const darkened = shift(fill, BLACK, (colour) => contrast(WHITE, colour) >= TEXT);
+  const darkened = shift(fill, BLACK, (colour) => contrast(WHITE, colour) >= TEXT - 0.05);
   const button = contrast(WHITE, fill) >= CONTROL && least(darkened, [bg, grounds.surface, grounds.first]) >= CONTROL ? darkened : fill;
   const stop = mix(DANGER, BLACK, 0.2);
-  const on = (colour) => (contrast(WHITE, colour) >= TEXT ? WHITE : contrast(BLACK, colour) > contrast(WHITE, colour) ? BLACK : WHITE);
+  const on = (colour) => (contrast(WHITE, colour) >= TEXT - 0.05 ? WHITE : contrast(BLACK, colour) > contrast(WHITE, colour) ? BLACK : WHITE);
   /** Away from its text, so that pointing at it makes nothing harder to read. */
   const pointed = (colour) => mix(colour, on(colour) === WHITE ? BLACK : WHITE, 0.14);
   const colours = {
