@@ -166,7 +166,7 @@ def test_internal_nodes_are_for_developers_only(comfyui: ComfyServer) -> None:
 
 
 #: Seconds that a build waits for in the test below; long enough for a look in between.
-IDLE = 8.0
+IDLE = 30.0
 
 
 @pytest.fixture
