@@ -111,8 +111,10 @@ class Front:
 
     def choose_theme(self, theme: str) -> None:
         """Change the palette, as the settings do."""
-        if theme == "custom":
+        if theme == "custom":  # they are read when the page is loaded
             self._set("Comfy.CustomColorPalettes", {CUSTOM["id"]: CUSTOM})
+            self.page.reload()
+            self._wait_until_ready()
         self._set("Comfy.ColorPalette", CUSTOM["id"] if theme == "custom" else theme)
 
     def _choose_rendering(self) -> None:
@@ -128,11 +130,15 @@ class Front:
         """Close the page."""
         self.page.close()
 
-    def reload(self) -> None:
-        """Load the page again, as somebody who presses F5."""
+    def reload(self) -> bool:
+        """Load the page again; whether the workflow is the one that it was, by its id."""
+        name = "() => (app.canvas.graph?.rootGraph ?? app.graph).id"
+        before = self.page.evaluate(name)
         self.page.wait_for_timeout(1500)  # the front end writes its drafts a moment later
         self.page.reload()
         self._wait_until_ready()
+        self.page.wait_for_timeout(1500)  # and reads them a moment later
+        return bool(self.page.evaluate(name) == before)
 
     # -- complaints -------------------------------------------------------------------------------
 
