@@ -18,7 +18,12 @@ TAB = re.compile("^(Find best model|Find the checkpoint that makes images like y
 OURS = re.compile(r"find-best-model/|FindBestModel|\bgmi", re.IGNORECASE)
 #: Errors of the front end's own, on a server without models, templates and the internet.
 NOT_OURS = ("404", "ERR_", "Failed to load resource", "reading 'id'", "websocket", "WebSocket")
-NOT_OURS += ("Content Security Policy", "huggingface", "api.comfy.org")
+NOT_OURS += (
+    "Content Security Policy",
+    "accessed before initialization",
+    "huggingface",
+    "api.comfy.org",
+)
 
 #: Somebody's own palette: a light one whose colours are nobody else's, named as light by nothing.
 CUSTOM = {
@@ -102,7 +107,9 @@ class Front:
 
     def _wait_until_ready(self) -> None:
         self.page.get_by_role("button", name=TAB).first.wait_for(timeout=120_000)
-        self.page.wait_for_function("() => window.app?.extensionManager && window.app.graph")
+        self.page.wait_for_function(
+            "() => window.app?.extensionManager && app.isGraphReady !== false"
+        )
         self.page.evaluate("() => { LiteGraph.alwaysRepeatWarnings = true; }")
 
     def _set(self, name: str, value: Any) -> None:
