@@ -18,7 +18,12 @@ TAB = re.compile("^(Find best model|Find the checkpoint that makes images like y
 OURS = re.compile(r"find-best-model/|FindBestModel|\bgmi", re.IGNORECASE)
 #: Errors of the front end's own, on a server without models, templates and the internet.
 NOT_OURS = ("404", "ERR_", "Failed to load resource", "reading 'id'", "websocket", "WebSocket")
-NOT_OURS += ("Content Security Policy", "huggingface", "api.comfy.org")
+NOT_OURS += (
+    "Content Security Policy",
+    "accessed before initialization",
+    "huggingface",
+    "api.comfy.org",
+)
 
 #: Somebody's own palette: a light one whose colours are nobody else's, named as light by nothing.
 CUSTOM = {
@@ -102,7 +107,9 @@ class Front:
 
     def _wait_until_ready(self) -> None:
         self.page.get_by_role("button", name=TAB).first.wait_for(timeout=120_000)
-        self.page.wait_for_function("() => window.app?.extensionManager && window.app.graph")
+        self.page.wait_for_function(
+            "() => window.app?.extensionManager && app.isGraphReady !== false"
+        )
         self.page.evaluate("() => { LiteGraph.alwaysRepeatWarnings = true; }")
 
     def _set(self, name: str, value: Any) -> None:
@@ -111,8 +118,10 @@ class Front:
 
     def choose_theme(self, theme: str) -> None:
         """Change the palette, as the settings do."""
-        if theme == "custom":
+        if theme == "custom":  # they are read when the page is loaded
             self._set("Comfy.CustomColorPalettes", {CUSTOM["id"]: CUSTOM})
+            self.page.reload()
+            self._wait_until_ready()
         self._set("Comfy.ColorPalette", CUSTOM["id"] if theme == "custom" else theme)
 
     def _choose_rendering(self) -> None:
@@ -128,11 +137,15 @@ class Front:
         """Close the page."""
         self.page.close()
 
-    def reload(self) -> None:
-        """Load the page again, as somebody who presses F5."""
+    def reload(self) -> bool:
+        """Load the page again; whether the workflow is the one that it was, by its id."""
+        name = "() => (app.canvas.graph?.rootGraph ?? app.graph).id"
+        before = self.page.evaluate(name)
         self.page.wait_for_timeout(1500)  # the front end writes its drafts a moment later
         self.page.reload()
         self._wait_until_ready()
+        self.page.wait_for_timeout(1500)  # and reads them a moment later
+        return bool(self.page.evaluate(name) == before)
 
     # -- complaints -------------------------------------------------------------------------------
 
