@@ -187,7 +187,7 @@ def stamp(history: dict[str, Any], message: str) -> float:
 
 
 def test_people_go_first_and_are_left_alone_for_a_while(patient: ComfyServer) -> None:
-    anew(patient, 11, *MINIS[:2])
+    anew(patient, 31, *MINIS[:2], side=128)  # an image takes longer than a request
     patient.finished(patient.queue(user_graph(601)))
     patient.gmi("build", {"names": list(MINIS[:2]), "limit": 4})
     patient.wait(lambda: patient.build_state()["done"] >= 1, "a click is not followed")
