@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_gmi import identity as module
 from lib_gmi.errors import HostError
 from lib_gmi.identity import full_identity, quick_identity
 
@@ -107,11 +108,11 @@ def test_a_big_file_is_told_apart_by_reading_less_than_two_megabytes(
 ) -> None:
     path = checkpoint(tmp_path / "a.safetensors", 7000 * MEGABYTE)
     read = 0
-    original = Path.open
+    original = module.open_regular
 
     class CountingFile:
         def __init__(self, path: Path) -> None:
-            self.file = original(path, "rb")
+            self.file = original(path)
 
         def __enter__(self) -> CountingFile:
             return self
@@ -128,7 +129,7 @@ def test_a_big_file_is_told_apart_by_reading_less_than_two_megabytes(
             read += len(data)
             return data
 
-    monkeypatch.setattr(Path, "open", lambda self, mode="r": CountingFile(self))
+    monkeypatch.setattr(module, "open_regular", CountingFile)
     quick_identity(path)
     assert 65_536 < read < 2 * MEGABYTE
 
