@@ -63,7 +63,7 @@ def test_what_was_seen_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_precision_over_a_folder_with_prompts_withheld_and_given() -> None:
-    """Vectors that know nothing, and prompts that say it: only those tell which images are meant."""
+    """Of vectors that know nothing and prompts that do, only these tell what is meant."""
     rng = np.random.default_rng(0)
     truth = np.repeat(np.arange(3), 20)
     tags = [frozenset(("cute", "robot")), frozenset(("old", "tram")), frozenset(("cute", "fox"))]
