@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import write_image_folder
 
-from benchmarks import text_image
+from benchmarks import search, text_image
 from benchmarks.text_image import Bench, Seen, read_looks
+from lib_gmi.embeddings import unit
 from lib_gmi.encoders import labels
 
 
@@ -58,3 +60,22 @@ def test_what_was_seen_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert text_image.main([str(folder), "--looks", str(kept), "--json", str(out)]) == 0
     assert "ConSE as published" in capsys.readouterr().out
     assert json.loads(out.read_text())[0]["images"] == 4
+
+
+def test_precision_over_a_folder_with_prompts_withheld_and_given() -> None:
+    """Of vectors that know nothing and prompts that do, only these tell what is meant."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(3), 20)
+    tags = [frozenset(("cute", "robot")), frozenset(("old", "tram")), frozenset(("cute", "fox"))]
+    prompts = ["a cute robot", "an old tram", "a very cute fox"]
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        return unit(rng.standard_normal((len(texts), 8)).astype(np.float32))
+
+    vectors = encode([""] * 60)
+    rows = search.in_a_folder(vectors, truth, tags, prompts, encode)
+    found = {(row["query"], row["prompts"]): row["precision@10"] for row in rows}
+    for kind in ("a tag", "the words of a prompt's id"):
+        assert found[kind, "given"] == 1
+        assert found[kind, "withheld"] < 0.8
+    assert [row["queries"] for row in rows] == [5, 5, 3, 3]
