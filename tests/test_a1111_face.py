@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -365,16 +365,24 @@ def test_whoever_generates_is_noticed_and_timed(webui: WebUI) -> None:
     assert measured != guess
 
 
-def test_loading_the_users_checkpoint_is_no_part_of_their_image(webui: WebUI) -> None:
+def test_loading_the_users_checkpoint_is_no_part_of_their_image(
+    webui: WebUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from lib_gmi.a1111 import pace
 
-    webui.seen.while_loading = lambda _: threading.Event().wait(0.5)
+    clock = [100.0]
+
+    def takes(seconds: float) -> Callable[[Any], None]:
+        return lambda _: clock.__setitem__(0, clock[0] + seconds)
+
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    webui.seen.while_loading, webui.seen.while_sampling = takes(15), takes(4)
     more: dict[str, Any] = {"width": 512, "height": 512, "steps": 20}
     title = webui.info(BETA).title
     more["override_settings"] = {"sd_model_checkpoint": title}
     webui.img2img(picture(2, 77, 64), section(webui), False, 0, "", **more)
     assert webui.seen.loads == [BETA]
-    assert 0 < (pace.seconds_per_sample() or 0) < 0.4
+    assert pace.seconds_per_sample() == pytest.approx(4)
 
 
 def test_tiny_images_say_nothing_of_sampling(webui: WebUI) -> None:
