@@ -384,7 +384,9 @@ def test_a_damaged_file_says_so(tmp_path: Path, case: str) -> None:
 
 
 @given(data=st.binary(max_size=300), name=st.sampled_from(["m.safetensors", "m.ckpt", "m.sft"]))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_no_file_raises(tmp_path: Path, data: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(data)
     inspect(tmp_path / name)
