@@ -80,9 +80,12 @@ HARMLESS = {
     "live_preview_allow_lowvram_full": "previews are off",
     "live_preview_fast_interrupt": "previews are off",
     "profiling_enable": "measures time",
+    "dynamic_clip_skip_schedule_values": "only where dynamic_clip_skip_enabled is on",
+    "dynamic_clip_skip_start": "only where dynamic_clip_skip_enabled is on",
+    "dynamic_clip_skip_use_schedule": "only where dynamic_clip_skip_enabled is on",
 }
-#: The text below an image, which we throw away.
-HARMLESS_BEGINNINGS = ("add_", "gmi_", "infotext_", "stealth_", "profiling_", "lora_")
+#: The text below an image, which we throw away; our own; the order of scripts: there are none.
+HARMLESS_BEGINNINGS = ("add_", "infotext_", "stealth_", "gmi_", "prioritized_callbacks_")
 
 #: Samplers and schedulers of the three checkpoints: each kind reads options of its own.
 SAMPLERS = {
