@@ -111,8 +111,6 @@ def test_the_build_goes_on_breadth_first_with_the_users_own_settings_aside(
 ) -> None:
     webui.set_options(CLIP_stop_at_last_layers=2, token_merging_ratio=0.5, eta_noise_seed_delta=9)
     before, saved = webui.options(), webui.saved_settings()
-    # as the user's next click in the page would save them
-    assert before["sd_model_checkpoint"] in webui.listed()
     loads, seen = webui.loads(), []
     try:
         webui.gmi("build", {"names": None, "limit": 8})
