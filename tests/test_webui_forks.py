@@ -295,24 +295,31 @@ def test_reforge_looks_through_scripts_without_asking_whether_there_are_any(
     assert made["p"].script_args == []
 
 
-def test_a_text_encoder_that_the_user_of_reforge_has_chosen_is_in_no_profile(
-    reforge: WebUI,
+@pytest.mark.parametrize("key", ["sd_text_encoder", "sd_vae"])
+def test_what_the_user_of_reforge_has_chosen_beside_a_checkpoint_is_in_no_profile(
+    reforge: WebUI, key: str
 ) -> None:
     """reForge takes it while it loads, and later asks only whether that file is loaded."""
-    reforge.opts.data["sd_text_encoder"] = "other"
+    reforge.opts.data[key] = "other"
     reforge.choose(GAMMA)
     reforge.choose(ALPHA)
     reforge.seen.loads.clear()
     used: list[str] = []
-    models = reforge.module("sd_models")
-    reforge.seen.while_sampling = lambda _: used.append(models.model_data.sd_model.text_encoder)
+    data = reforge.module("sd_models").model_data
+    reforge.seen.while_sampling = lambda _: used.append(data.sd_model.loaded_with[key])
     reforge.txt2img()
     with reforge.host.session(reforge.candidate(ALPHA)) as session:
+        session.prepare([], SETTINGS)
         for seed in range(2):
             session.generate(GenerationRequest("p01", "a picture", "", seed), SETTINGS)
     reforge.txt2img()
     assert used == ["other", "Automatic", "Automatic", "other"]
     assert reforge.seen.loads == [ALPHA, ALPHA], "once for us, once for the user"
+    reforge.opts.data[key] = "Automatic"
+    reforge.choose(GAMMA)
+    generate(reforge, ALPHA)
+    generate(reforge, ALPHA)
+    assert reforge.seen.loads[2:] == [GAMMA, ALPHA]
 
 
 def test_reforge_loads_nothing_twice_where_no_text_encoder_is_chosen(reforge: WebUI) -> None:

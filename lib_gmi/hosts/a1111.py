@@ -352,8 +352,9 @@ class A1111Host:
         options["sd_checkpoint_hash"] = getattr(shared.opts, "sd_checkpoint_hash", "")
         theirs = {key: getattr(shared.opts, key, None) for key in options}
         # one is loaded only where it is told to: with these options another one may be right
-        other = any(options.get(key) != theirs.get(key) for key in _VAE)
-        vae = {"sd_vae": options["sd_vae"]} if other and "sd_vae" in options else {}
+        in_place = "sd_vae" in options and not (forks.loads_lazily() or forks.loads_anew())
+        other = in_place and any(options.get(key) != theirs.get(key) for key in _VAE)
+        vae = {"sd_vae": options["sd_vae"]} if other else {}
         try:
             with (
                 options_of_this_thread(options),

@@ -195,8 +195,11 @@ def generating_with(info: Any, theirs: Mapping[str, Any]) -> Iterator[Callable[[
         with _forge_parameters(info) as changed:
             yield changed
         return
-    with _text_encoder_of_its_own(info, theirs.get("sd_text_encoder")):
-        yield lambda: False
+    if loads_anew():
+        with _loaded_anew(info, theirs):
+            yield lambda: False
+        return
+    yield lambda: False
 
 
 @contextmanager
@@ -243,25 +246,35 @@ def _forget_conditioning() -> None:
             setattr(Processing, name, [None] * len(getattr(Processing, name)))
 
 
-#: On models of reForge that were loaded for us: the file, while the attribute that names it names
-#: another one.
-_FILE = "gmi_file"
+#: Options that reForge takes when it loads a checkpoint, and never again as long as that is loaded:
+#: it does change the VAE of a loaded one, but does not find the way back to the checkpoint's own.
+_LOADED_WITH = ("sd_vae", "sd_vae_overrides_per_model_preferences", "sd_text_encoder")
+#: On models of reForge that were loaded for us: the file and these options.
+_MARK = "gmi_loaded_with"
+
+
+def loads_anew() -> bool:
+    """Whether another VAE or text encoder takes loading the checkpoint anew (reForge)."""
+    return _has("modules_forge") and not loads_lazily()
 
 
 @contextmanager
-def _text_encoder_of_its_own(info: Any, theirs: str | None) -> Iterator[None]:
-    """reForge takes a text encoder when it loads a checkpoint, and asks only for the file later.
+def _loaded_anew(info: Any, theirs: Mapping[str, Any]) -> Iterator[None]:
+    """What the user has chosen beside the checkpoint goes before our image, and comes back later.
 
-    So the user's one has to go before our image, and comes back with their next one.
+    reForge asks whether a *file* is loaded: so what was loaded for us has the name of none when the
+    user's next image is made.
     """
-    from modules import sd_models
+    from modules import sd_models, shared
 
-    if theirs in (None, "Automatic", "None"):
+    data = sd_models.model_data
+    ours = {key: getattr(shared.opts, key, None) for key in _LOADED_WITH}
+    marked = getattr(data.sd_model, _MARK, None)
+    if marked is None and all(theirs.get(key) == value for key, value in ours.items()):
         yield
         return
-    data = sd_models.model_data
-    mine = getattr(data.sd_model, _FILE, None) == info.filename
-    if mine:
+    mark = (info.filename, *ours.values())
+    if marked == mark:
         data.sd_model.filename = info.filename
     elif loaded_file() == info.filename:
         sd_models.reload_model_weights(forced_reload=True)
@@ -269,10 +282,9 @@ def _text_encoder_of_its_own(info: Any, theirs: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        model = data.sd_model
         if loaded_file() == info.filename:
-            setattr(model, _FILE, info.filename)
-            model.filename = ""  # not what the user would have loaded
+            setattr(data.sd_model, _MARK, mark)
+            data.sd_model.filename = ""
         _forget_conditioning()
 
 
@@ -284,7 +296,7 @@ def reload_vae(info: Any) -> None:
     from modules import sd_models, sd_vae, shared
 
     chosen = sd_models.checkpoint_aliases.get(shared.opts.data.get("sd_model_checkpoint"))
-    if loads_lazily() or chosen is not info or loaded_file() != str(info.filename):
+    if chosen is not info or loaded_file() != str(info.filename):
         return
     try:
         sd_vae.reload_vae_weights()

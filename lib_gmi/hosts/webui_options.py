@@ -60,6 +60,9 @@ _NEUTRAL = {
     "sd3_enable_t5": False,
     "forge_try_reproduce": "None",  # other programs' noise
     "dynamic_clip_skip_enabled": False,
+    "epsilon_scaling_enabled": False,
+    "sd_hypernetwork": "None",
+    "sd_lora": "None",
     "dpm2_ancestral_s_noise": 1.0,
     "dpm_adaptive_s_noise": 1.0,
     "dpm_fast_s_noise": 1.0,

@@ -114,9 +114,10 @@ class WebUIServer(HostServer):
 
     def listed(self) -> list[str]:
         """What its own list of checkpoints holds: what its settings may name."""
-        models = self.get("/sdapi/v1/sd-models")
-        key = "title" if self.titles_with_hash else "model_name"
-        return [str(model[key]) for model in models]
+        titles = [str(model["title"]) for model in self.get("/sdapi/v1/sd-models")]
+        if self.titles_with_hash:
+            return titles
+        return [re.sub(r" \[[0-9a-f]+\]$", "", title) for title in titles]
 
     def startup_seconds(self) -> dict[str, float]:
         """Its own figures for its last start, and for what our callbacks and scripts took."""

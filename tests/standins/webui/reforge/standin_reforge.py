@@ -7,7 +7,7 @@ from typing import Any
 
 def become_reforge() -> None:
     """Put reForge's functions in place of AUTOMATIC1111's."""
-    from modules import options, processing, sd_models, shared
+    from modules import options, processing, sd_models, sd_vae, shared
     from modules.standin import header, seen
 
     data: Any = sd_models.model_data
@@ -23,7 +23,8 @@ def become_reforge() -> None:
         model = sd_models._Model()
         model._style = int(header(info.filename)["__metadata__"]["style"])
         model.sd_model_hash, model.sd_checkpoint_info = info.shorthash, info
-        model.filename, model.text_encoder = info.filename, shared.opts.sd_text_encoder
+        model.filename = info.filename
+        model.loaded_with = {k: getattr(shared.opts, k) for k in ("sd_text_encoder", "sd_vae")}
         shared.opts.data["sd_checkpoint_hash"] = info.sha256
         data.sd_model, data.was_loaded_at_least_once = model, True
         seen.loads.append(info.name)
@@ -34,6 +35,10 @@ def become_reforge() -> None:
     ) -> Any:
         return load_model(info, forced_reload)
 
+    def reload_vae_weights(sd_model: Any = None, vae_file: Any = None) -> None:
+        raise AssertionError("the checkpoint's own does not come back")
+
+    sd_vae.reload_vae_weights = reload_vae_weights
     inner = processing.process_images_inner
 
     def process_images_inner(p: Any) -> Any:
