@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,7 @@ def hand_events_on() -> None:
 
     make = gr.Button.__init__
 
+    @wraps(make)  # gradio reads off its signature what the page is told of a button
     def made(button: Any, *args: Any, **kwargs: Any) -> None:
         make(button, *args, **kwargs)
         button.click = HandedOn(button.click)
