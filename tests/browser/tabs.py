@@ -65,7 +65,7 @@ class Tab:
 
     def open(self) -> None:
         """Open it, and wait until its script has drawn it."""
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.page.on("console", self._heard)
         self.page.goto(f"{self.site.address}?__theme={self.theme}")
