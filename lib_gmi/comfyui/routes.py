@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ..contract import (
     PICTURE_HEADERS,
     SAMPLE_HEADERS,
     limit_of,
+    parse,
     unreadable,
 )
 from ..errors import GMIError, LibraryError
@@ -61,7 +61,7 @@ def _changing(
         if problem is not None:
             return _error(*problem)
         try:
-            body = await asyncio.to_thread(json.loads, await request.read())
+            body = await asyncio.to_thread(parse, await request.read())
         except (ValueError, RecursionError):
             return _error(400, "The request is not valid JSON.")
         if not isinstance(body, dict):

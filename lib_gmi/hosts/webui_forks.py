@@ -52,8 +52,7 @@ def unsupported(facts: CheckpointFacts, path: Path) -> str | None:
     if facts.unsupported is not None:
         return facts.unsupported.removesuffix(f"; {WORKFLOW_HINT}")
     loadable = _FORGE if loads_lazily() else _CLASSIC
-    known = facts.architecture is None or facts.architecture in loadable
-    if known:
+    if facts.architecture is None or facts.architecture in loadable:
         return None
     return f"{program()} cannot load checkpoints of the kind {facts.architecture}"
 

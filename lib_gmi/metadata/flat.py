@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .making import Making, Network, distinct, making_settings, mention, network
@@ -94,6 +95,13 @@ def _listed(entries: Any, name: str, weight: str) -> list[Network | None]:
     return [network("lora", entry.get(name), entry.get(weight)) for entry in listed]
 
 
+def _in_step(names: Any, weights: Any, otherwise: str | None = None) -> list[Network | None]:
+    """LoRAs in one list and their weights in another, which may be shorter."""
+    known = words_of(names)
+    paired = zip_longest(known, words_of(weights)[: len(known)], fillvalue=otherwise)
+    return [network("lora", name, weight) for name, weight in paired]
+
+
 def _marked(facts: Facts, marks: Mapping[str, str]) -> set[str]:
     """The processes of those settings that are there and on."""
     off: tuple[Any, ...] = (None, "", "None", False, "False", 0, "0", [], {})
@@ -132,12 +140,8 @@ def _swarm_processes(facts: Facts) -> set[str]:
 
 
 def _swarm_networks(facts: Facts) -> list[Network | None]:
-    weights = words_of(facts.get("loraweights"))
-    found: list[Network | None] = []
-    for at, name in enumerate(words_of(facts.get("loras"))):
-        found.append(network("lora", name, weights[at] if at < len(weights) else "1"))
-    found += [network("embedding", name) for name in words_of(facts.get("used_embeddings"))]
-    return found
+    found = _in_step(facts.get("loras"), facts.get("loraweights"), "1")
+    return found + [network("embedding", n) for n in words_of(facts.get("used_embeddings"))]
 
 
 def _swarm_facts(data: Mapping[str, Any]) -> Facts:
@@ -189,12 +193,7 @@ EASY_KEYWORDS = (*_EASY_NAMES, *_EASY_NAMES.values())
 
 
 def _easy_networks(facts: Facts) -> list[Network | None]:
-    weights = words_of(facts.get("lora_alpha"))
-    names = words_of(facts.get("use_lora_model"))
-    found = [
-        network("lora", name, weights[at] if at < len(weights) else None)
-        for at, name in enumerate(names)
-    ]
+    found = _in_step(facts.get("use_lora_model"), facts.get("lora_alpha"))
     found.append(
         network(
             "hypernetwork", facts.get("use_hypernetwork_model"), facts.get("hypernetwork_strength")
