@@ -53,6 +53,16 @@ class Site:
         """The library's rows by name."""
         return {row["name"]: row for row in self.get("library")["checkpoints"]}
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The host finishes no image meanwhile; what it is at can be interrupted."""
+        held = self.folder / "held"
+        held.touch()
+        try:
+            yield
+        finally:
+            held.unlink()
+
 
 @dataclass
 class Tab:

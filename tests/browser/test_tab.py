@@ -239,8 +239,9 @@ def test_a_build_can_be_paused_resumed_and_cancelled(tab: Tab) -> None:
     tab.page.click("#gmi_build_start")
     # the build before this one had its own count
     until(lambda: (b := site.get("build"))["state"] == "running" and b["done"] >= 2)
-    tab.page.click("#gmi_build [data-gmi=build-pause]")
-    tab.page.wait_for_selector("#gmi_build [data-gmi=build-resume]")
+    with site.held():
+        tab.page.click("#gmi_build [data-gmi=build-pause]")
+        tab.page.wait_for_selector("#gmi_build [data-gmi=build-resume]")
     build = until(lambda: (b := site.get("build"))["state"] == "paused" and b)
     assert build["done"] < build["total"]
     assert "paused" in tab.page.inner_text("#gmi_strip").lower()
@@ -248,12 +249,13 @@ def test_a_build_can_be_paused_resumed_and_cancelled(tab: Tab) -> None:
 
     tab.page.click("#gmi_build [data-gmi=build-resume]")
     tab.page.wait_for_selector("#gmi_build [data-gmi=build-pause]")
-    until(lambda: site.get("build")["state"] == "running" and site.get("build")["done"] >= 1)
+    until(lambda: site.get("build")["done"] > build["done"])
 
-    tab.page.click("#gmi_build [data-gmi=build-cancel]")
-    if tab.page.locator("#gmi_dialog [data-gmi=yes]").is_visible():
-        tab.page.click("#gmi_dialog [data-gmi=yes]")
-    tab.page.wait_for_selector("#gmi_build_start")
+    with site.held():
+        tab.page.click("#gmi_build [data-gmi=build-cancel]")
+        if tab.page.locator("#gmi_dialog [data-gmi=yes]").is_visible():
+            tab.page.click("#gmi_dialog [data-gmi=yes]")
+        tab.page.wait_for_selector("#gmi_build_start")
     assert site.get("build")["state"] == "idle"
     assert tab.page.inner_text("#gmi_strip").strip() == ""
     after = sum(row["samples"] for row in site.rows().values())
@@ -264,15 +266,16 @@ def test_a_build_can_be_paused_resumed_and_cancelled(tab: Tab) -> None:
 def test_a_build_that_runs_shows_in_a_new_page(browser: Any, tab: Tab) -> None:
     specifications(tab)
     tab.page.locator("[data-gmi=pass]").nth(1).check(force=True)
-    tab.page.click("#gmi_build_start")
-    tab.page.wait_for_selector("#gmi_build [data-gmi=build-pause]")
-    with opened(browser, tab.site) as other:
-        other.page.wait_for_selector("#gmi_strip >> text=/\\d+ . \\d+/")
-        specifications(other)
-        other.page.click("#gmi_build [data-gmi=build-cancel]")
-        other.page.wait_for_selector("#gmi_build_start")
-    # a page that only looks on hears of it as well
-    tab.page.wait_for_selector("#gmi_build_start")
+    with tab.site.held():
+        tab.page.click("#gmi_build_start")
+        tab.page.wait_for_selector("#gmi_build [data-gmi=build-pause]")
+        with opened(browser, tab.site) as other:
+            other.page.wait_for_selector("#gmi_strip >> text=/\\d+ . \\d+/")
+            specifications(other)
+            other.page.click("#gmi_build [data-gmi=build-cancel]")
+            other.page.wait_for_selector("#gmi_build_start")
+        # a page that only looks on hears of it as well
+        tab.page.wait_for_selector("#gmi_build_start")
 
 
 # -- looks and safety -----------------------------------------------------------------------------

@@ -158,6 +158,10 @@ class StandInHost:
     def interrupted(self) -> bool:
         return self._interrupt
 
+    def begin(self) -> None:
+        """A job begins: an interruption that came too late for the last one is forgotten."""
+        self._interrupt = False
+
     def stop_if_interrupted(self) -> None:
         """What the host does in every step of its sampler."""
         if self._interrupt:

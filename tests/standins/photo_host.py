@@ -25,7 +25,7 @@ from PIL import Image
 
 from lib_gmi.api import Api
 from lib_gmi.background import Background
-from lib_gmi.builds import Builds
+from lib_gmi.builds import Builds, Job
 from lib_gmi.errors import HostError
 from lib_gmi.library import Library
 from lib_gmi.metadata import prompt_of
@@ -109,17 +109,22 @@ class PhotoHost(StandInHost):
         return next(found, None)
 
     def draw(self, candidate: Candidate, number: int) -> Image.Image:
-        """An image of a photograph; it can be interrupted while it waits."""
+        """An image of a photograph; it can be interrupted while it waits.
+
+        It takes as long as a file ``held`` lies beside the models: a test that looks at a running
+        build must not race it.
+        """
         assert candidate.path is not None
+        held = self.models.parent / "held"
         until = time.monotonic() + self.delay
         while True:
             if self.interrupted():
                 self._interrupt = False
                 raise StoppedError
             left = until - time.monotonic()
-            if left <= 0:
+            if left <= 0 and not held.exists():
                 break
-            time.sleep(min(left, 0.02))
+            time.sleep(min(max(left, 0.005), 0.02))
         return drawn(self.files.facts(candidate.path).metadata["style"], number)
 
 
@@ -279,7 +284,12 @@ def start(folder: Path, delay: float = 0.0, loading: float = 0.0) -> Photos:
     service.advance_soon = Background(service.advance)
     queue = WorkerQueue(stop=host.interrupt)
     builds = Builds(service, queue, lambda state: None)
-    queue.work = builds.run
+
+    def work(job: Job) -> None:
+        host.begin()
+        builds.run(job)
+
+    queue.work = work
     return Photos(host, queue, service, builds, PhotoBridge(Api(service, builds), host))
 
 
