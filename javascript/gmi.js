@@ -80,13 +80,16 @@
     return { url: `${root}/run/predict`, fn_index: id === undefined ? number : id };
   }
 
+  /** What Python gets: the page's token says that this page was served by it. */
+  const question = ({ body }) => JSON.stringify({ ...body, token: byId("gmi_root").dataset.token });
+
   async function post(channel, { url, fn_index }, asked) {
     let text = null;
     let refused = false;
     try {
       const reply = await fetch(url, {
         method: "POST", headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ fn_index, data: [JSON.stringify(asked.body)], session_hash: `gmi-${session}` }),
+        body: JSON.stringify({ fn_index, data: [question(asked)], session_hash: `gmi-${session}` }),
       });
       refused = reply.status >= 400 && reply.status < 500; // not taken, so it can be asked again
       if (!refused) text = (await reply.json()).data[0];
@@ -123,7 +126,7 @@
     const line = channels[channel];
     if (!line || !line.current) return "{}";
     line.taken.push(line.current.body.id);
-    return JSON.stringify(line.current.body);
+    return question(line.current);
   }
 
   /**

@@ -14,8 +14,7 @@ from . import contract
 from .api import PREFIX, Api
 from .contract import MAX_BODY, NO_SNIFFING, SAMPLE_HEADERS, too_large, unreadable
 from .errors import GMIError, LibraryError
-from .guard import Guard
-from .origin import refusal
+from .guard import STATE, Guard
 from .pictures import ROUTE
 from .web_docs import CHANGES, LOOKS, PICTURE, SAMPLE, TAG, Described, described
 
@@ -42,6 +41,7 @@ def register(app: "FastAPI", api: Callable[[], Api], guard: Guard) -> None:
         api: makes the handlers when the first request comes.
         guard: decides whom they serve.
     """
+    setattr(app.state, STATE, guard)
     routes = _Routes(app, api, guard)
     for path, look in contract.LOOKS.items():
         routes.look(path, look, LOOKS[path])
@@ -66,7 +66,7 @@ class _Routes:
         from starlette.responses import Response
 
         async def handler(request: Request) -> Response:
-            problem = await self._unwelcome(request, None)
+            problem = await self._guard.check(request)
             if problem is not None:
                 return _error(*problem)
             return await self._answer(lambda: work(self._api(), request.query_params))
@@ -86,8 +86,7 @@ class _Routes:
         from starlette.responses import Response
 
         async def handler(request: Request) -> Response:
-            local = request.scope.get("server")
-            problem = await self._unwelcome(request, local[0] if local else None)
+            problem = await self._guard.check(request)
             problem = problem or unreadable(request.headers, limit)
             if problem is not None:
                 return _error(*problem)
@@ -110,7 +109,7 @@ class _Routes:
         from starlette.responses import Response
 
         async def handler(request: Request, folder: str, file: str) -> Response:
-            problem = await self._unwelcome(request, None)
+            problem = await self._guard.check(request)
             if problem is not None:
                 return _error(*problem)
             try:
@@ -129,7 +128,7 @@ class _Routes:
         from starlette.responses import Response
 
         async def handler(request: Request) -> Response:
-            problem = await self._unwelcome(request, None)
+            problem = await self._guard.check(request)
             if problem is not None:
                 return _error(*problem)
             query = request.query_params
@@ -163,19 +162,6 @@ class _Routes:
             return None if path is None else path.read_bytes()
         except OSError:  # removed a moment ago
             return None
-
-    async def _unwelcome(self, request: "Request", local: str | None) -> tuple[int, str] | None:
-        """Status and reason for those who are not served.
-
-        Args:
-            request: to the server.
-            local: the address that it arrived at, where the request's ``Host`` has to fit that.
-        """
-        problem = await self._guard.check(request)
-        if problem is None:
-            reason = refusal(request.headers, local)
-            problem = None if reason is None else (403, reason)
-        return problem
 
     async def _answer(self, work: Callable[[], dict[str, Any]]) -> "Response":
         """Run a handler off the event loop, which also carries everybody's progress."""

@@ -33,7 +33,8 @@ class Headers(dict[str, str]):
 
 
 def caller(peer: str | None = "127.0.0.1", user: str | None = None, **headers: str) -> Caller:
-    return Caller(peer, Headers({k.replace("_", "-"): v for k, v in headers.items()}), user)
+    sent = {"Host": "127.0.0.1:7860", **{k.replace("_", "-"): v for k, v in headers.items()}}
+    return Caller(peer, Headers(sent), user)
 
 
 def basic(credentials: str) -> str:
@@ -163,7 +164,7 @@ def test_a_session_is_worth_nothing_where_only_the_api_has_credentials() -> None
 
 def request(**cookies: str) -> Any:
     client = SimpleNamespace(host="127.0.0.1")
-    return SimpleNamespace(cookies=cookies, headers=Headers(), client=client)
+    return SimpleNamespace(cookies=cookies, headers=Headers(Host="localhost:7860"), client=client)
 
 
 def checked(guard: Guard, sent: Any) -> tuple[int, str] | None:

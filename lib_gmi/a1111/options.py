@@ -107,6 +107,18 @@ def register() -> None:
         add("encoder_device", "cpu", "The encoder runs on", gr.Dropdown, choices=["cpu", "cuda"]),
         "a checkpoint needs the graphics card more",
     )
+    note(
+        add("allowed_hosts", "", "Allowed hosts"),
+        "names of a proxy or tunnel, separated by commas, where nobody logs in; takes effect after "
+        "a restart",
+    )
+
+
+def allowed_hosts() -> str:
+    """Names under which this server may be reached; see :func:`..origin.allow`."""
+    from modules import shared
+
+    return str(getattr(shared.opts, "gmi_allowed_hosts", "") or "")
 
 
 def chosen() -> Options:

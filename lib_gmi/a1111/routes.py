@@ -16,8 +16,11 @@ def register(app: Any) -> None:
     Args:
         app: the web UI's FastAPI app.
     """
+    from ..origin import allow
     from ..web import register as add_routes
+    from . import options
 
+    allow(options.allowed_hosts())
     add_routes(app, _api, guard(app))
 
 

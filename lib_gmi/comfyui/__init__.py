@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+#: The setting of the front end; read once, when ComfyUI starts.
+ALLOWED = "FindBestModel.AllowedHosts"
+
 
 def start() -> tuple[dict[str, Any], dict[str, str]]:
     """Register the routes; returns the node classes and their names."""
     from server import PromptServer
 
+    from .. import origin
     from . import nodes, routes
+    from .idle import settings
     from .runtime import runtime, somebody_queues
 
     PromptServer.instance.add_on_prompt_handler(somebody_queues)
-    routes.register(PromptServer.instance.routes, lambda: runtime().api)
+    origin.allow(str(settings().get(ALLOWED, "")))
+    routes.register(PromptServer.instance.routes, lambda: runtime().api, _is_public())
     return nodes.NODE_CLASS_MAPPINGS, nodes.NODE_DISPLAY_NAME_MAPPINGS
+
+
+def _is_public() -> bool:
+    """Whether ComfyUI was started for other machines (``--listen``)."""
+    try:
+        from comfy.cli_args import args
+    except ImportError:
+        return False
+    from ..origin import is_loopback
+
+    addresses = str(getattr(args, "listen", "") or "").split(",")
+    return any(
+        address.strip() not in ("", "localhost") and not is_loopback(address.strip())
+        for address in addresses
+    )

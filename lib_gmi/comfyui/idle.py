@@ -19,7 +19,7 @@ _LONGEST = 24 * 60.0
 def idle_minutes() -> float:
     """Minutes without a prompt of somebody's before a build goes on; 0 for never wait."""
     told = os.environ.get(VARIABLE, "").strip()
-    return _number(told if told else _settings().get(SETTING))
+    return _number(told if told else settings().get(SETTING))
 
 
 def _number(value: Any) -> float:
@@ -30,7 +30,7 @@ def _number(value: Any) -> float:
     return min(max(minutes, 0.0), _LONGEST) if not math.isnan(minutes) else DEFAULT
 
 
-def _settings() -> dict[str, Any]:
+def settings() -> dict[str, Any]:
     """Of the front end's user, or of whoever changed theirs last where there are several."""
     import folder_paths
 

@@ -29,19 +29,37 @@ Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
 Looking = Callable[[Api, Mapping[str, str]], dict[str, Any]]
 
 
-def register(routes: web.RouteTableDef, api: Callable[[], Api]) -> None:
+def register(routes: web.RouteTableDef, api: Callable[[], Api], public: bool = False) -> None:
     """Add the routes.
 
     Args:
         routes: of the server.
         api: makes the handlers when the first request comes.
+        public: the server was started for other machines, so that any name is its own.
     """
+
+    def add(method: str, path: str, handler: Handler) -> None:
+        routes.route(method, f"{PREFIX}/{path}")(_guarded(handler, public))
+
     for path, look in LOOKS.items():
-        routes.get(f"{PREFIX}/{path}")(_looking(api, look))
+        add("GET", path, _looking(api, look))
     for path, change in CHANGES.items():
-        routes.post(f"{PREFIX}/{path}")(_changing(api, change, limit_of(path)))
-    routes.get(PREFIX + "/samples/{folder}/{file}")(_sample(api))
-    routes.get(f"{PREFIX}/{ROUTE}")(_picture(api))
+        add("POST", path, _changing(api, change, limit_of(path)))
+    add("GET", "samples/{folder}/{file}", _sample(api))
+    add("GET", ROUTE, _picture(api))
+
+
+def _guarded(work: Handler, public: bool) -> Handler:
+    """A handler that serves only pages of this server, under a name of this server."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        transport = request.transport
+        socket = None if transport is None else transport.get_extra_info("sockname")
+        local = socket[0] if isinstance(socket, tuple) else None
+        reason = refusal(request.headers, local, public)
+        return await work(request) if reason is None else _error(403, reason)
+
+    return handler
 
 
 def _looking(api: Callable[[], Api], look: Looking) -> Handler:
@@ -57,7 +75,7 @@ def _changing(
     limit: int,
 ) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        problem = _refused(request, limit)
+        problem = unreadable(request.headers, limit)
         if problem is not None:
             return _error(*problem)
         try:
@@ -69,16 +87,6 @@ def _changing(
         return await _answer(lambda: change(api(), body))
 
     return handler
-
-
-def _refused(request: web.Request, limit: int) -> tuple[int, str] | None:
-    """Status and reason, if a request that changes something is not even read."""
-    transport = request.transport
-    socket = None if transport is None else transport.get_extra_info("sockname")
-    reason = refusal(request.headers, socket[0] if socket else None)
-    if reason is not None:
-        return 403, reason
-    return unreadable(request.headers, limit)
 
 
 def _sample(api: Callable[[], Api]) -> Handler:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, MissingExtraError
 from ..guard import Guard
+from ..origin import refusal
 from ..ui import tab
 from ..web import register
 
@@ -60,9 +61,12 @@ def serve(bridge: Bridge, port: int | None = None, browser: bool = False) -> Pag
         import gradio  # noqa: F401
     except ImportError:
         raise MissingExtraError(_MISSING) from None
+    from starlette.middleware import Middleware
+
     blocks = tab.build(bridge, alone=True)
     wanted: dict[str, Any] = {
-        "app_kwargs": {"docs_url": "/docs"},
+        # from the first request on: launching returns when the page is served already
+        "app_kwargs": {"docs_url": "/docs", "middleware": [Middleware(_Alone)]},
         "footer_links": [],
         "inbrowser": browser,
         "prevent_thread_lock": True,
@@ -82,6 +86,46 @@ def serve(bridge: Bridge, port: int | None = None, browser: bool = False) -> Pag
     _close_to_others(app)
     register(app, lambda: bridge.api, Guard(gradio_app=app))
     return Page(address, blocks, app)
+
+
+class _Alone:
+    """Everything that this server has is for its own page: also gradio's routes and events."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.datastructures import Headers, MutableHeaders
+        from starlette.responses import PlainTextResponse
+
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+
+        async def closed(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                answer["X-Frame-Options"] = "DENY"
+                answer["Content-Security-Policy"] = "frame-ancestors 'none'"
+            await send(message)
+
+        reason = _refusal(scope, Headers(scope=scope))
+        if reason is None:
+            await self._app(scope, receive, closed)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await PlainTextResponse(reason, 403)(scope, receive, closed)
+
+
+def _refusal(scope: Any, headers: Any) -> str | None:
+    if scope["path"].rstrip("/").endswith("/upload"):
+        return "This page uploads nothing that way."
+    said = dict(headers)
+    link = said.get("sec-fetch-mode") == "navigate" and said.get("sec-fetch-dest") == "document"
+    if scope["type"] == "http" and scope["method"] == "GET" and link and scope["path"] == "/":
+        said.pop("sec-fetch-site", None)  # a link on another website may lead to the page
+    return refusal(type(headers)(said), HERE)
 
 
 def _close_to_others(app: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..api import MAX_PROMPT
+from ..guard import TOKEN
 from .bridge import Abilities
 from .image_field import image_field
 from .markup import Html, icon, tag
@@ -32,7 +33,7 @@ def skeleton(abilities: Abilities, blur: bool) -> Html:
         classes.append("gmi-no-builds")
     return tag(
         "div",
-        {"class": " ".join(classes), "id": "gmi_root", "data-gmi-root": True},
+        {"class": " ".join(classes), "id": "gmi_root", "data-gmi-root": True, "data-token": TOKEN},
         tag(
             "header",
             {"class": "gmi-head"},

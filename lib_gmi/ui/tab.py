@@ -49,7 +49,9 @@ Hooks that stay as they are, for tests and for people who style the tab:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import site
 import sys
 from collections.abc import Callable
@@ -57,10 +59,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GMIError
+from ..guard import event_refusal
 from . import compat
 from .bridge import Bridge
 from .desk import Desk
 from .page import skeleton
+from .parts import trouble
 
 TITLE = "Find Best Model"
 _SHARED = "find-best-model"
@@ -143,8 +147,34 @@ def assets() -> tuple[str, str]:
 def _channel(name: str, handler: Callable[[str], Any], extra: Any = None) -> None:
     question, answer = _box(f"{name}_question"), _box(f"{name}_answer")
     outputs = [answer] if extra is None else [answer, extra]
-    asked = compat.listen(_button(name).click, handler, [question], outputs, js=_TAKE.format(name))
+    guarded = _guarded(handler, len(outputs))
+    asked = compat.listen(_button(name).click, guarded, [question], outputs, js=_TAKE.format(name))
     compat.listen(asked.then, None, [answer], [], js=_ANSWER.format(name))
+
+
+def _guarded(handler: Callable[[str], Any], outputs: int) -> Callable[..., Any]:
+    """A handler that answers only those whom the routes would serve."""
+    import gradio as gr
+
+    async def guarded(question: str, request: Any) -> Any:
+        body = await asyncio.to_thread(asked, question)
+        reason = await event_refusal(request, body.get("token"))
+        if reason is None:
+            return await asyncio.to_thread(handler, question)
+        said = json.dumps({"id": body.get("id"), "error": reason, "html": trouble(reason)})
+        return said if outputs == 1 else (said, "")
+
+    guarded.__annotations__ = {"question": str, "request": gr.Request}  # gradio looks for it here
+    return guarded
+
+
+def asked(question: Any) -> dict[str, Any]:
+    """What a question says of itself; nothing if it is malformed, which its handler explains."""
+    try:
+        body = json.loads(question)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _box(name: str) -> Any:

@@ -4,6 +4,8 @@ import { app } from "../../../scripts/app.js";
 const BLUR = "FindBestModel.BlurThumbnails";
 /** Read by lib_gmi/comfyui/idle.py. */
 const IDLE = "FindBestModel.IdleMinutes";
+/** Read by lib_gmi/comfyui/__init__.py. */
+const ALLOWED = "FindBestModel.AllowedHosts";
 const FILTERS = "FindBestModel.filters";
 
 const setBlur = (on) => document.documentElement.classList.toggle("gmi-blur", on !== false);
@@ -27,6 +29,14 @@ export const preferences = [
     type: "number",
     defaultValue: 3,
     attrs: { min: 0, max: 1440 },
+  },
+  {
+    id: ALLOWED,
+    category: ["Find Best Model", "Server", "Hosts"],
+    name: "Find Best Model: allowed hosts",
+    tooltip: "Names of a proxy or tunnel in front of ComfyUI, separated by commas. Takes effect after a restart.",
+    type: "text",
+    defaultValue: "",
   },
 ];
 
