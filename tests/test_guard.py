@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lib_gmi.guard import Caller, Guard
+from lib_gmi.guard import TOKEN, Caller, Guard, event_refusal
 from lib_gmi.origin import HOSTS_VARIABLE
 
 LOOPBACK = ("127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1")
@@ -213,3 +213,78 @@ def test_a_login_that_is_set_up_later_counts() -> None:
 def test_a_request_without_an_address_is_a_strangers() -> None:
     sent = SimpleNamespace(cookies={}, headers=Headers(), client=None)
     assert checked(Guard(), sent) is not None
+
+
+# -- the page's token, and names ------------------------------------------------------------------
+
+
+def with_page(guard: Guard, host: str, peer: str = "127.0.0.1", **headers: str) -> Any:
+    sent = caller(peer, Host=host, **headers)
+    return guard.refusal(Caller(sent.peer, sent.headers, None, TOKEN))
+
+
+@pytest.mark.parametrize("guard", [Guard(), Guard(public=True), Guard(public=True, tunnelled=True)])
+def test_another_name_is_refused_without_the_page(guard: Guard) -> None:
+    assert guard.refusal(caller(Host="evil.example:7860")) is not None
+
+
+def test_a_rebound_page_has_the_token_and_is_refused_all_the_same() -> None:
+    for guard in (Guard(), Guard(api_auth=("robot:a",))):
+        status, reason = with_page(guard, "evil.example:7860", Sec_Fetch_Site="same-origin")
+        assert status == 403
+        assert f"{HOSTS_VARIABLE}=evil.example" in reason
+        assert with_page(guard, "localhost:7860", X_Forwarded_Host="evil.example") is not None
+
+
+def test_whoever_was_served_the_page_of_a_server_for_others_passes() -> None:
+    phone = {"host": "192.168.1.5:7860", "peer": "192.168.1.9"}
+    assert with_page(Guard(public=True), **phone) is None
+    for guard in (Guard(public=True), Guard(public=True, tunnelled=True)):
+        assert with_page(guard, "abc.gradio.live", X_Forwarded_For="8.8.8.8") is None
+        tunnel = {"X_Forwarded_Host": "a.example", "Origin": "https://a.example"}
+        assert with_page(guard, "127.0.0.1:7860", **tunnel) is None
+        assert with_page(guard, "127.0.0.1:7860", Sec_Fetch_Site="cross-site") is not None
+        assert with_page(guard, "127.0.0.1:7860", Origin="http://evil.example") is not None
+
+
+def test_the_page_is_no_login() -> None:
+    assert with_page(Guard(gradio_app=with_login()), "127.0.0.1:7860")[0] == 401
+
+
+def test_a_login_passes_by_any_name_but_from_no_other_website() -> None:
+    guard = Guard(gradio_app=with_login(), api_auth=("robot:a",))
+    assert guard.refusal(caller(user="ann", Host="sd.example")) is None
+    assert guard.refusal(caller(Authorization=basic("robot:a"), Host="sd.example")) is None
+    assert guard.refusal(caller(user="ann", Sec_Fetch_Site="cross-site")) is not None
+
+
+def test_a_wrong_token_opens_nothing() -> None:
+    for token in ("", "x", TOKEN[:-1], TOKEN + "x", "é"):
+        sent = Caller("8.8.8.8", Headers(Host="192.168.1.5"), None, token)
+        assert Guard(public=True).refusal(sent) is not None
+
+
+@pytest.mark.parametrize(
+    ("headers", "peer", "token", "answered"),
+    [
+        ({"Host": "127.0.0.1:7860"}, "127.0.0.1", None, True),
+        ({"Host": "evil.example"}, "127.0.0.1", TOKEN, False),
+        ({"Host": "127.0.0.1", "Sec-Fetch-Site": "cross-site"}, "127.0.0.1", TOKEN, False),
+        ({"Host": "192.168.1.5"}, "192.168.1.9", None, False),
+        ({"Host": "192.168.1.5"}, "192.168.1.9", [TOKEN], False),
+        ({"Host": "192.168.1.5"}, "192.168.1.9", TOKEN, True),
+    ],
+)
+def test_an_event_is_asked_what_a_route_is(
+    headers: dict[str, str], peer: str, token: Any, answered: bool
+) -> None:
+    app = with_login(auth=None)
+    sent = SimpleNamespace(
+        headers=Headers(headers), client=SimpleNamespace(host=peer), cookies={}, scope={"app": app}
+    )
+    reason = asyncio.run(event_refusal(SimpleNamespace(request=sent), token))
+    assert (reason is None) == answered
+
+
+def test_an_event_that_comes_through_the_queue_is_not_answered() -> None:
+    assert asyncio.run(event_refusal(SimpleNamespace(request=None), TOKEN))

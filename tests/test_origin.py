@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from lib_gmi.origin import HOSTS_VARIABLE, refusal
+from lib_gmi.origin import HOSTS_VARIABLE, allow, refusal
 
 LOCAL, LOCAL_6, LAN = "127.0.0.1", "::1", "192.168.1.20"
 
@@ -179,3 +179,52 @@ def test_an_empty_list_of_proxies_lets_nobody_through(monkeypatch: pytest.Monkey
 def test_headers_that_make_no_sense_are_refused_and_raise_nothing(name: str, local: str) -> None:
     assert refusal(asked(name, origin="http://127.0.0.1:8188"), local) is not None
     assert refusal(asked(origin=f"http://{name}"), local) is not None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host"),
+    [
+        ("https://gpu.example", "gpu.example"),
+        ("https://gpu.example:8443/", "gpu.example:8443"),
+        (" GPU.example:443 ", "gpu.example."),
+        ("[2001:db8::7]:7860", "[2001:db8::7]:7860"),
+        ("2001:db8::7", "[2001:DB8:0::7]:7860"),
+        ("http://[::1, gpu.example", "gpu.example"),
+    ],
+)
+def test_names_are_understood_as_people_write_them(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, host: str
+) -> None:
+    monkeypatch.setenv(HOSTS_VARIABLE, allowed)
+    # by the origin alone too: an IP address is accepted as a host anyway
+    assert refusal(asked(origin=f"https://{host}"), LOCAL) is None
+    assert refusal(asked(host, origin=f"https://{host}"), LOCAL) is None
+    assert refusal(asked("evil.example"), LOCAL) is not None
+
+
+def test_names_of_the_hosts_own_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib_gmi.origin._configured", [])
+    assert refusal(asked("gpu.example"), LOCAL) is not None
+    allow("https://gpu.example, other.example")
+    assert refusal(asked("gpu.example"), LOCAL) is None
+    assert refusal(asked("evil.example"), LOCAL) is not None
+
+
+def test_a_tunnels_name_counts_as_one_that_was_asked_for() -> None:
+    """A rebound page can write this header as well, so it only ever adds a name to check."""
+    tunnel = {"x_forwarded_host": "abc.tunnel.example", "origin": "https://abc.tunnel.example"}
+    assert HOSTS_VARIABLE in (refusal(asked(**tunnel), LOCAL) or "")
+    assert refusal(asked(**tunnel), LOCAL, public=True) is None
+    assert refusal(asked("evil.example", x_forwarded_host="127.0.0.1"), LOCAL) is not None
+    assert refusal(asked(origin="http://evil.example"), LOCAL, public=True) is not None
+
+
+@pytest.mark.parametrize("host", ["192.168.1.20:8188", "[fd00::5]:8188", "0.0.0.0:8188"])
+@pytest.mark.parametrize("local", [LOCAL, LAN, None])
+def test_no_website_has_an_address_for_its_name(host: str, local: str | None) -> None:
+    assert refusal(asked(host, origin=f"http://{host}"), local) is None
+
+
+def test_an_unknown_local_address_lets_no_name_in() -> None:
+    assert refusal(asked("evil.example"), None) is not None
+    assert refusal(asked("evil.example"), None, public=True) is None
