@@ -7,7 +7,9 @@ import base64
 import io
 import json
 import os
+import sys
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -21,7 +23,7 @@ from yarl import URL
 from lib_gmi import trust
 from lib_gmi.api import MAX_UPLOAD
 from lib_gmi.comfyui import start
-from lib_gmi.contract import MAX_BODY, UPLOADS
+from lib_gmi.contract import LOOKS, MAX_BODY, UPLOADS
 from lib_gmi.index import FolderIndex
 from lib_gmi.origin import HOSTS_VARIABLE
 from lib_gmi.packs import PackAbout, with_full_hashes, write_pack
@@ -621,6 +623,29 @@ def test_requests_of_other_websites_are_refused(path: str, built: Comfy) -> None
         assert answer.error
     assert rows(built) == before
     assert built.queue.get_tasks_remaining() == 0
+
+
+@pytest.mark.parametrize("path", [*LOOKS, "samples/a/b.webp", "search/picture"])
+def test_nothing_is_read_by_other_websites(path: str, built: Comfy) -> None:
+    for headers in (
+        {"Host": "evil.example", "Sec-Fetch-Site": "same-origin"},
+        {"Host": "localhost:8188", "X-Forwarded-Host": "evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        answer = get(built, path, headers=headers)
+        assert answer.status == 403, headers
+        assert answer.error
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_any_name_will_do_where_comfyui_was_started_for_others(
+    public: bool, comfy: Comfy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = SimpleNamespace(listen="0.0.0.0,::" if public else "127.0.0.1,::1")
+    monkeypatch.setitem(sys.modules, "comfy.cli_args", SimpleNamespace(args=args))  # type: ignore[arg-type]
+    tunnel = {"Host": "abc.tunnel.example", "Origin": "https://abc.tunnel.example"}
+    assert get(comfy, "library", headers=tunnel).status == (200 if public else 403)
 
 
 @EVERY_CHANGE

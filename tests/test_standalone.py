@@ -352,6 +352,21 @@ def test_the_page_is_served_to_this_machine_only(
         for path in ("/", "/config"):
             response, _ = get(port, path, other)
             assert response.headers.get("Access-Control-Allow-Origin") not in ("*", other["Origin"])
+        # nor use or frame it, also not by another name for this machine
+        rebound = {"Host": f"evil.example:{port}", "Origin": f"http://evil.example:{port}"}
+        for path in ("/", "/config", "/gmi/v1/library"):
+            assert get(port, path, rebound)[0].status == 403
+            assert get(port, path, {"Sec-Fetch-Site": "cross-site"})[0].status == 403
+        link = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        response, _ = get(port, "/", {"Sec-Fetch-Site": "cross-site", **link})
+        assert response.status == 200
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+        for path in ("/upload", "/gradio_api/upload", "/run/predict"):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("POST", path, b"{}", other)
+            assert connection.getresponse().status == 403
+            connection.close()
     finally:
         code, said = running.end()
     assert code == 0, said
