@@ -92,7 +92,7 @@ class Front:
         self.theme, self.rendering = theme, rendering
         self.complaints: list[str] = []
         self.page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(150_000)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._heard)
         self.page.add_init_script(_LISTEN)

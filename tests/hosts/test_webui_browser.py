@@ -41,7 +41,7 @@ class Front:
         self.webui, self.theme, self.width = webui, theme, width
         self.complaints: list[str] = []
         self.page = browser.new_page(viewport={"width": width, "height": 1000})
-        self.page.set_default_timeout(40_000)
+        self.page.set_default_timeout(150_000)
         self.page.on("pageerror", lambda error: self._complain(str(error)))
         self.page.on("console", self._heard)
         self.page.goto(f"{webui.address}/?__theme={theme}")
