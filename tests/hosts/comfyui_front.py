@@ -137,15 +137,12 @@ class Front:
         """Close the page."""
         self.page.close()
 
-    def reload(self) -> bool:
-        """Load the page again; whether the workflow is the one that it was, by its id."""
-        name = "() => (app.canvas.graph?.rootGraph ?? app.graph).id"
-        before = self.page.evaluate(name)
+    def reload(self) -> None:
+        """Load the page again."""
         self.page.wait_for_timeout(1500)  # the front end writes its drafts a moment later
         self.page.reload()
         self._wait_until_ready()
         self.page.wait_for_timeout(1500)  # and reads them a moment later
-        return bool(self.page.evaluate(name) == before)
 
     # -- complaints -------------------------------------------------------------------------------
 
