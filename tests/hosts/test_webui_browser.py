@@ -109,12 +109,12 @@ def test_a_first_visit_builds_and_finds(front: Front, webui: WebUIServer) -> Non
     assert front.best() == "mini-2.safetensors"
     assert "mini-2" in front.page.inner_text("#gmi_verdict")
     front.picture("ranking")
+    # where nobody has ever chosen one, reForge keeps the last one that an API's caller asked for
+    webui.set_options(sd_model_checkpoint="mini-1")
 
 
 def test_load_and_undo_also_change_the_web_uis_own_list(front: Front, webui: WebUIServer) -> None:
     chosen = front.page.locator(webui.checkpoint_field).first
-    # where nobody has ever chosen one, reForge keeps the last one that an API's caller asked for
-    webui.set_options(sd_model_checkpoint="mini-1")
     front.tab()
     front.find(webui.generate("mini-2"))
     assert webui.loaded() == "mini-1", "ranking loads nothing"
