@@ -269,7 +269,7 @@ def test_nothing_of_ours_is_a_public_endpoint(front: Front) -> None:
 
 def test_the_settings_page_and_img2img_have_our_sections(front: Front) -> None:
     front.tab("Settings")
-    front.page.get_by_role("button", name="Find Best Model", exact=True).last.click()
+    front.page.locator("#settings > .tab-nav > button", has_text="Find Best Model").click()
     front.page.wait_for_selector("#setting_gmi_pause_while_i_work", state="visible")
     front.picture("settings")
     front.tab(front.webui.tabs[1])
