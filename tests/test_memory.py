@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import zlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ def taken(work: str, folder: Path) -> tuple[int, int]:
     return int(read), int(more)
 
 
+@cache
 def plain_png(mode: str, side: int) -> bytes:
     content = io.BytesIO()
     Image.new(mode, (side, side)).save(content, "PNG", compress_level=zlib.Z_BEST_SPEED)
