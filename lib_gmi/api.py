@@ -66,6 +66,10 @@ class Api:
 
     def library(self) -> dict[str, Any]:
         """Every checkpoint with its state, and the build."""
+        with self.service.reading():
+            return self._library()
+
+    def _library(self) -> dict[str, Any]:
         service = self.service
         states = service.states()
         groups, group_of = self._groups(states)
@@ -99,7 +103,7 @@ class Api:
             "seconds_per_sample": self.builds.seconds_per_sample(),
             "first_run": not any(state.pictured or state.packed for state in states),
             "snapshot": service.snapshot_name,
-            "fitting": bool(getattr(service.advance_soon, "busy", False)),
+            "fitting": service.fitting,
             "build": self.build(),
         }
 
@@ -220,12 +224,13 @@ class Api:
         prompt = _text(body, "prompt", "", MAX_PROMPT).strip()
         names = self.service.favourites.names() if body.get("favourites") is True else None
         wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500), names)
-        ranking = self.service.rank(images, prompt or None, method, wanted)
-        return {
-            **self.ranking_json(ranking, top, prompt, wanted, images),
-            "made_with": self.made_with([making_in(file) for file in files]),
-            "elsewhere": self.elsewhere(images, ranking, prompt),
-        }
+        with self.service.reading():
+            ranking = self.service.rank(images, prompt or None, method, wanted)
+            return {
+                **self.ranking_json(ranking, top, prompt, wanted, images),
+                "made_with": self.made_with([making_in(file) for file in files]),
+                "elsewhere": self.elsewhere(images, ranking, prompt),
+            }
 
     def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Find checkpoints, or samples, by what they show; see :mod:`.api_search`.
@@ -299,6 +304,17 @@ class Api:
 
         With the query's ``images``, interrogators that are quick may describe it.
         """
+        with self.service.reading():
+            return self._ranking_json(ranking, top, prompt, wanted, images)
+
+    def _ranking_json(
+        self,
+        ranking: Ranking,
+        top: int,
+        prompt: str,
+        wanted: Filter | None,
+        images: Sequence[Image.Image],
+    ) -> dict[str, Any]:
         candidates = self.service.candidates()
         # of equal files the first name serves, and rather one that passes the filter
         passing = wanted or Filter()
@@ -344,7 +360,7 @@ class Api:
             names = _names(names)
         elif pattern.strip():
             wanted = Filter(pattern=pattern)
-            names = [c.name for c in self.service.host.list_checkpoints() if wanted(c)]
+            names = [c.name for c in self.service.checkpoints() if wanted(c)]
             if not names:
                 raise RequestError(f"No installed checkpoint is called '{pattern}'.")
         limit = body.get("limit")
@@ -398,7 +414,7 @@ class Api:
         if survey is None:
             raise RequestError("Nobody has looked at the images yet.")
         enough = {crop.candidate.identity for crop in survey.enough}
-        installed = self.service.host.list_checkpoints()
+        installed = self.service.checkpoints()
         rest = [c.name for c in installed if c.identity not in enough and not c.unsupported]
         answer = harvest_json(self.harvests.start(names, rules))
         if rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -79,6 +80,12 @@ class Identifier:
         self.encoder: Encoder = _Remembering(
             load(library.stack.encoder_id, device), library.stack.codec
         )
+
+    def renamed(self, names: Mapping[str, str]) -> Identifier:
+        """The same with better identities of candidates, by those before."""
+        other = copy.copy(self)
+        other.library = self.library.with_identities(names)
+        return other
 
     def rank(
         self,
