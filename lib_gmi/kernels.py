@@ -284,6 +284,11 @@ class LearnedKernel:
         """
         return self.space.novelty(self.normalizer.transform(features))
 
+    def distance(self, features: FloatArray) -> FloatArray:
+        """How far images are from the nearest candidate, ``[n, d] → [n]``."""
+        nearest = self.scores(features, None).min(axis=1)
+        return nearest if self.params.attention > 0 else nearest + self.novelty(features)
+
     def evidence(
         self, features: FloatArray, prompts: FloatArray | None, candidate: int
     ) -> FloatArray:

@@ -193,8 +193,11 @@ class Service:
         library: its library.
         prompt_set: that specifications are built on.
         encoder: name of the image encoder, or ``auto``.
+        home: the user's folder, for everything that is no specification; by default the library's,
+            which must not be that of a library that nobody may write to.
 
     Attributes:
+        home: see above.
         device: that the encoder runs on; as a rule the accelerator is the host's.
         keep_samples: whether small copies of samples are kept.
         use_prior: see :func:`.app.open_fitted`.
@@ -206,20 +209,22 @@ class Service:
         library: Library,
         prompt_set: PromptSet | None = None,
         encoder: str = AUTO,
+        home: Path | None = None,
     ) -> None:
         #: Runs :meth:`advance`; a host with work of its own puts a background in its place.
         self.advance_soon: Callable[[], None] = self.advance
         self.host = host
         self.library = library
+        self.home = home or library.folder
         self.prompt_set = prompt_set or default_prompt_set()
         self.encoder = named(encoder)
         self.device = "cpu"
         self.keep_samples: Callable[[], bool] = lambda: True
         self.use_prior = True
         self.packs = Packs(library)
-        self.favourites = Favourites(library.folder / "favourites.json")
+        self.favourites = Favourites(self.home / "favourites.json")
         #: Describe query images; hosts set the order and their own interrogator.
-        self.interrogators = Interrogators(cache=Cache(library.folder / "interrogations.json"))
+        self.interrogators = Interrogators(cache=Cache(self.home / "interrogations.json"))
         #: Candidates that failed in this process, by identity.
         self.failed: dict[str, str] = {}
         #: The newest answer of all, for faces that go on with it.
@@ -793,15 +798,14 @@ class Service:
 
         def nearest() -> str | None:
             identifier = self.snapshot().identifier
-            features = identifier.encoder.encode_images([to_rgb(image) for image in images])
-            return self._prompt_text(identifier.library.nearest_prompt(features))
+            return self._prompt_text(identifier.library.nearest_prompt(identifier.features(images)))
 
         query = Query(to_rgb(images[0]), None, making, nearest, self._tables)
         return self.interrogators.describe(query, quick, order, progress, stopped)
 
     @property
     def _tables(self) -> Path:
-        return self.library.folder / CLIP_TABLES
+        return self.home / CLIP_TABLES
 
     def _prompt_text(self, prompt_id: str | None) -> str | None:
         texts = {known.id: known.text for known in self.prompt_set.prompts}
