@@ -27,7 +27,15 @@ from .natural_order import natural
 from .packs import SUFFIX as PACK_SUFFIX
 from .presets import PresetError
 from .searches import Searches
-from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
+from .service import (
+    ANY,
+    RANKERS,
+    RECIPE,
+    CheckpointState,
+    Filter,
+    Service,
+    by_best_identity,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -315,17 +323,20 @@ class Api:
         wanted: Filter | None,
         images: Sequence[Image.Image],
     ) -> dict[str, Any]:
-        candidates = self.service.candidates()
+        listed = self.service.candidates()
+        better = self.service.host.hashed()  # since the ranking as well
+        candidates = by_best_identity(listed, better)
         # of equal files the first name serves, and rather one that passes the filter
         passing = wanted or Filter()
         ordered = sorted(candidates, key=lambda candidate: not passing(candidate))
         by_identity = {candidate.identity: candidate for candidate in reversed(ordered)}
         pseudo = self.service.pseudo_prompt(ranking, prompt, images)
-        shown = [  # a file may have been removed a moment ago
-            (row, by_identity[row.candidate.identity])
+        found = (
+            (row, by_identity.get(better.get(row.candidate.identity, row.candidate.identity)))
             for row in ranking.candidates
-            if row.candidate.identity in by_identity
-        ][:top]
+        )
+        # a file may have been removed a moment ago
+        shown = [(row, known) for row, known in found if known is not None][:top]
         states = self.service.states([candidate for _, candidate in shown])
         rows = [self._ranked(row, state) for (row, _), state in zip(shown, states, strict=True)]
         return {

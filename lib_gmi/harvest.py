@@ -325,8 +325,8 @@ def _has_room(stored: Specification, find: Find, rules: Rules) -> bool:
 def _readable(
     finds: Sequence[Find], left_out: Counter[str], known: Iterable[int] = ()
 ) -> list[tuple[Find, Callable[[], Image.Image]]]:
-    """Those whose pixels are fine and not there already, nor among ``known`` hashes. They are decoded again when needed: sixty
-    of them would fill the memory."""
+    """Those whose pixels are fine and not there already, nor among ``known`` hashes. They are
+    decoded again when needed: sixty of them would fill the memory."""
     kept: list[tuple[Find, Callable[[], Image.Image]]] = []
     hashes = list(known)
     seen: set[tuple[str, int]] = set()

@@ -207,7 +207,8 @@ def requirement(
     if prompt is None or not prompt.strip() or text_encoder is None:
         return Requirement(features, encoder.id, prompt=prompt, trimmed=trimmed)
     embedding = text_encoder.encode_texts([prompt])[0]
-    longer, notes = getattr(text_encoder, "longer_than_context", None), ()
+    notes: tuple[str, ...] = ()
+    longer = getattr(text_encoder, "longer_than_context", None)
     if longer is not None and longer([prompt])[0]:
         notes = (f"The prompt is longer than {text_encoder.id} reads: its end was not used.",)
     return Requirement(features, encoder.id, embedding, text_encoder.id, prompt, notes, trimmed)

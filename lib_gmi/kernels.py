@@ -287,7 +287,8 @@ class LearnedKernel:
     def distance(self, features: FloatArray) -> FloatArray:
         """How far images are from the nearest candidate, ``[n, d] → [n]``."""
         nearest = self.scores(features, None).min(axis=1)
-        return nearest if self.params.attention > 0 else nearest + self.novelty(features)
+        outside = 0 if self.params.attention > 0 else self.novelty(features)
+        return np.asarray(nearest + outside, dtype=np.float32)
 
     def evidence(
         self, features: FloatArray, prompts: FloatArray | None, candidate: int

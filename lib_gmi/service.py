@@ -238,7 +238,7 @@ class Service:
         self._settling = threading.Lock()
         #: Of whoever fits; ``_name`` and ``_snapshot`` change under it alone.
         self._fitting = threading.Lock()
-        self._listing: OneReading[list[Candidate]] = OneReading()
+        self._listing: OneReading[Sequence[Candidate]] = OneReading()
         #: Follows identities that changed, for queries, which do not wait for it.
         self._follow = Background(self._advance)
 
@@ -253,7 +253,7 @@ class Service:
 
     def checkpoints(self) -> list[Candidate]:
         """The host's."""
-        return self._listing.get(self.host.list_checkpoints)
+        return list(self._listing.get(self.host.list_checkpoints))
 
     def candidates(self) -> list[Candidate]:
         """The host's checkpoints, then the recipes of the library."""
@@ -627,14 +627,17 @@ class Service:
             ImageError: an image cannot be used.
             RankingError: nothing can be ranked, or the method cannot run.
         """
+        snapshot = self.answering  # before what is installed: identities only get better
         with self.reading():
             self.settle()
-            installed = self.candidates()
+            listed = self.candidates()
+        better = dict(self.host.hashed())  # once for both, or one would be ahead of the other
+        installed = by_best_identity(listed, better)
         wanted = wanted or Filter()
         chosen = [candidate for candidate in installed if wanted(candidate)]
         if not chosen:
             raise RankingError("No installed checkpoint passes the filter. Widen it.")
-        identifier = self._known_by_now(self.snapshot().identifier)
+        identifier = self._known_by_now((snapshot or self.snapshot()).identifier, better)
         only = {candidate.identity for candidate in chosen}
         titles = {candidate.identity: candidate.title for candidate in reversed(installed)}
         titles |= {candidate.identity: candidate.title for candidate in reversed(chosen)}
@@ -647,9 +650,8 @@ class Service:
         self.last_ranking = ranking
         return ranking
 
-    def _known_by_now(self, identifier: Identifier) -> Identifier:
+    def _known_by_now(self, identifier: Identifier, better: Mapping[str, str]) -> Identifier:
         """The same, with candidates by the identities that they have by now; a fit follows."""
-        better = self.host.hashed()
         known = {candidate.identity for candidate in identifier.library.stack.candidates}
         names = {old: new for old, new in better.items() if old in known and new not in known}
         if not names:
@@ -857,6 +859,13 @@ def _of_a_pack(packed: PackedSpecification, usual: GenerationSettings) -> Genera
     if isinstance(prefix, str):
         texts["prefix"] = prefix
     return apply_settings(usual, {**known, **texts})
+
+
+def by_best_identity(candidates: Sequence[Candidate], better: Mapping[str, str]) -> list[Candidate]:
+    """Candidates of a moment ago by what a host knows of their files by now, old → new."""
+    return [
+        replace(c, identity=better[c.identity]) if c.identity in better else c for c in candidates
+    ]
 
 
 def _enough(row: PackedSpecification) -> bool:
