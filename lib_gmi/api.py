@@ -27,7 +27,15 @@ from .natural_order import natural
 from .packs import SUFFIX as PACK_SUFFIX
 from .presets import PresetError
 from .searches import Searches
-from .service import ANY, RANKERS, RECIPE, CheckpointState, Filter, Service
+from .service import (
+    ANY,
+    RANKERS,
+    RECIPE,
+    CheckpointState,
+    Filter,
+    Service,
+    by_best_identity,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,6 +74,10 @@ class Api:
 
     def library(self) -> dict[str, Any]:
         """Every checkpoint with its state, and the build."""
+        with self.service.reading():
+            return self._library()
+
+    def _library(self) -> dict[str, Any]:
         service = self.service
         states = service.states()
         groups, group_of = self._groups(states)
@@ -99,7 +111,7 @@ class Api:
             "seconds_per_sample": self.builds.seconds_per_sample(),
             "first_run": not any(state.pictured or state.packed for state in states),
             "snapshot": service.snapshot_name,
-            "fitting": bool(getattr(service.advance_soon, "busy", False)),
+            "fitting": service.fitting,
             "build": self.build(),
         }
 
@@ -220,12 +232,13 @@ class Api:
         prompt = _text(body, "prompt", "", MAX_PROMPT).strip()
         names = self.service.favourites.names() if body.get("favourites") is True else None
         wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500), names)
-        ranking = self.service.rank(images, prompt or None, method, wanted)
-        return {
-            **self.ranking_json(ranking, top, prompt, wanted, images),
-            "made_with": self.made_with([making_in(file) for file in files]),
-            "elsewhere": self.elsewhere(images, ranking, prompt),
-        }
+        with self.service.reading():
+            ranking = self.service.rank(images, prompt or None, method, wanted)
+            return {
+                **self.ranking_json(ranking, top, prompt, wanted, images),
+                "made_with": self.made_with([making_in(file) for file in files]),
+                "elsewhere": self.elsewhere(images, ranking, prompt),
+            }
 
     def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Find checkpoints, or samples, by what they show; see :mod:`.api_search`.
@@ -299,17 +312,31 @@ class Api:
 
         With the query's ``images``, interrogators that are quick may describe it.
         """
-        candidates = self.service.candidates()
+        with self.service.reading():
+            return self._ranking_json(ranking, top, prompt, wanted, images)
+
+    def _ranking_json(
+        self,
+        ranking: Ranking,
+        top: int,
+        prompt: str,
+        wanted: Filter | None,
+        images: Sequence[Image.Image],
+    ) -> dict[str, Any]:
+        listed = self.service.candidates()
+        better = self.service.host.hashed()  # since the ranking as well
+        candidates = by_best_identity(listed, better)
         # of equal files the first name serves, and rather one that passes the filter
         passing = wanted or Filter()
         ordered = sorted(candidates, key=lambda candidate: not passing(candidate))
         by_identity = {candidate.identity: candidate for candidate in reversed(ordered)}
         pseudo = self.service.pseudo_prompt(ranking, prompt, images)
-        shown = [  # a file may have been removed a moment ago
-            (row, by_identity[row.candidate.identity])
+        found = (
+            (row, by_identity.get(better.get(row.candidate.identity, row.candidate.identity)))
             for row in ranking.candidates
-            if row.candidate.identity in by_identity
-        ][:top]
+        )
+        # a file may have been removed a moment ago
+        shown = [(row, known) for row, known in found if known is not None][:top]
         states = self.service.states([candidate for _, candidate in shown])
         rows = [self._ranked(row, state) for (row, _), state in zip(shown, states, strict=True)]
         return {
@@ -344,7 +371,7 @@ class Api:
             names = _names(names)
         elif pattern.strip():
             wanted = Filter(pattern=pattern)
-            names = [c.name for c in self.service.host.list_checkpoints() if wanted(c)]
+            names = [c.name for c in self.service.checkpoints() if wanted(c)]
             if not names:
                 raise RequestError(f"No installed checkpoint is called '{pattern}'.")
         limit = body.get("limit")
@@ -398,7 +425,7 @@ class Api:
         if survey is None:
             raise RequestError("Nobody has looked at the images yet.")
         enough = {crop.candidate.identity for crop in survey.enough}
-        installed = self.service.host.list_checkpoints()
+        installed = self.service.checkpoints()
         rest = [c.name for c in installed if c.identity not in enough and not c.unsupported]
         answer = harvest_json(self.harvests.start(names, rules))
         if rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from .encoders import TEXT_DEFAULT, load, load_text, named, registry
 from .encoders.base import BaseTextEncoder
 from .errors import MissingExtraError
 from .fitted import FittedLibrary, Lent, Selection
-from .identify import Ranking, identify, requirement
+from .identify import Ranking, as_it_fits, identify, requirement
 from .images import open_image, through_codec
 from .kernels import load_prior
 from .library import Library
@@ -80,6 +81,20 @@ class Identifier:
             load(library.stack.encoder_id, device), library.stack.codec
         )
 
+    def renamed(self, names: Mapping[str, str]) -> Identifier:
+        """The same with better identities of candidates, by those before."""
+        other = copy.copy(self)
+        other.library = self.library.with_identities(names)
+        return other
+
+    def features(self, images: Sequence[Image.Image]) -> FloatArray:
+        """Raw features of query images as :meth:`rank` sees them, ``[n, d]``.
+
+        Raises:
+            ImageError: an image cannot be used.
+        """
+        return as_it_fits(self.library, requirement(images, self.encoder)).features
+
     def rank(
         self,
         images: Sequence[Image.Image | Path],
@@ -91,7 +106,7 @@ class Identifier:
         """Rank the library's candidates for example images and an optional prompt.
 
         ``only``: identities of the candidates to rank, see :func:`.identify.identify`.
-        ``titles``: today's, by identity, where they may have changed since the build.
+        ``titles``: today's of all that are installed, by identity.
 
         Raises:
             ImageError: an image cannot be read.
@@ -105,7 +120,7 @@ class Identifier:
             text_encoder = load_text(self.library.stack.text_encoder_id)
         wanted = requirement(opened, self.encoder, "source", prompt, text_encoder)
         library = self.library.with_titles(titles) if titles else self.library
-        ranking = identify(library, wanted, method, only)
+        ranking = identify(library, wanted, method, only, titles or ())
         note = None
         if prompt and isinstance(text_encoder, BaseTextEncoder):
             note = text_encoder.note(prompt)

@@ -5,6 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Run some work in a thread of its own, and wait for what it returns or raises.
+
+    A thread that asks, such as the one that generates a host's images, has state of its own (of
+    torch, of the host) that the work must not meet.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="gmi-apart", daemon=True).start()
+    return done.result()
 
 
 class Background:

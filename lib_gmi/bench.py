@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 VERSION = 1
 #: Evaluation images draw seeds from here on; no specification's seed comes near.
 EVALUATION_SEED = 1_000_000
+#: Windows takes these for devices, whatever follows behind a dot.
+_RESERVED = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]", re.IGNORECASE)
 _TASK = "task.json"
 
 
@@ -264,14 +266,16 @@ def _folder_names(candidates: Sequence[Candidate]) -> list[str]:
         stem = _safe(Path(candidate.name).with_suffix("").as_posix().replace("/", "--"))
         if Path(candidate.name).suffix.lower() not in (".safetensors", ".ckpt", ".sft", ".gguf"):
             stem = _safe(candidate.name.replace("/", "--"))
-        if stem in names:
+        if stem.casefold() in (name.casefold() for name in names):
             raise HostError(f"Two candidates would share the folder '{stem}'. Rename one.")
         names.append(stem)
     return names
 
 
 def _safe(name: str) -> str:
-    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(". ")[:120] or "_"
+    """A name that every system takes for a folder."""
+    plain = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(". ")[:120].rstrip(". ") or "_"
+    return f"_{plain}" if _RESERVED.fullmatch(plain.partition(".")[0].rstrip()) else plain
 
 
 def _words(text: str) -> str:

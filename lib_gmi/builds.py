@@ -119,7 +119,7 @@ class Builds:
         self.waited: Callable[[], float] = lambda: 0.0
         #: Whether a job that runs gives way between two images; its host queues it once more.
         self.yields: Callable[[Job], bool] = lambda job: False
-        self._file = service.library.folder / "build.json"
+        self._file = service.home / "build.json"
         self._lock = threading.RLock()
         self._telling = threading.RLock()
         self._state = BuildState()

@@ -28,12 +28,14 @@ class Favourites:
 
     def names(self) -> frozenset[str]:
         """Names that are marked; none where the file cannot be read."""
-        if self._names is None:
+        if self._names is not None:
+            return self._names
+        with self._lock:  # or what was read before a change could take its place
             try:
-                self._names = self._read()
+                self._names = self._names or self._read()
             except (OSError, *_DAMAGED):
                 return frozenset()  # and the next time may be better
-        return self._names
+            return self._names
 
     def _read(self) -> frozenset[str]:
         try:

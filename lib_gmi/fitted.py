@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .library import Library
     from .methods import FittedMethod
     from .protocols import FloatArray
-    from .specification import Specification
+    from .specification import CandidateRef, Specification
 
 #: Methods that compete for `auto`. The others exist to be compared with.
 CONTESTANTS = ("learned", "weighted-rkme", "rkme-clip")
@@ -95,6 +96,16 @@ class FittedLibrary:
     prior: Prior | None = None
     _fitted: dict[str, FittedMethod] = field(default_factory=dict)
     _content: list[tuple[FloatArray, FloatArray, FloatArray]] = field(default_factory=list)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def prepare(self) -> None:
+        """Fit what queries will want, so that none of them has to wait for it."""
+        _ = self.learned
+        for prompt_given in (False, True):
+            self.method(self.choose(prompt_given)[0])
+        if self.stack.prompt_embeddings is not None:
+            self.method("weighted-rkme")
+        self._contents()
 
     def method(self, name: str) -> FittedMethod:
         """A fitted method by name; fitted on first use.
@@ -102,10 +113,11 @@ class FittedLibrary:
         Raises:
             RankingError: unknown, or it cannot run on this library.
         """
-        if name not in self._fitted:
-            fit = methods.method(name).fit
-            self._fitted[name] = fit(self.stack, self.prior, self.findings.params)
-        return self._fitted[name]
+        with self._lock:
+            if name not in self._fitted:
+                fit = methods.method(name).fit
+                self._fitted[name] = fit(self.stack, self.prior, self.findings.params)
+            return self._fitted[name]
 
     @property
     def learned(self) -> LearnedKernel:
@@ -137,9 +149,14 @@ class FittedLibrary:
 
     def with_titles(self, titles: Mapping[str, str]) -> FittedLibrary:
         """The same under today's titles, by identity: files are renamed."""
-        candidates = tuple(
-            replace(c, title=titles.get(c.identity, c.title)) for c in self.stack.candidates
-        )
+        return self._called(lambda c: replace(c, title=titles.get(c.identity, c.title)))
+
+    def with_identities(self, names: Mapping[str, str]) -> FittedLibrary:
+        """The same under better identities, by those before: of whole files."""
+        return self._called(lambda c: replace(c, identity=names.get(c.identity, c.identity)))
+
+    def _called(self, change: Callable[[CandidateRef], CandidateRef]) -> FittedLibrary:
+        candidates = tuple(map(change, self.stack.candidates))
         return replace(self, stack=replace(self.stack, candidates=candidates))
 
     def nearest_prompt(self, features: FloatArray) -> str | None:
@@ -151,21 +168,17 @@ class FittedLibrary:
         shared = np.flatnonzero(self.stack.shared)
         if not len(shared):
             return None
-        if not self._content:
-            mask, features_of = self.stack.mask[:, shared], self.stack.features[:, shared]
-            samples = features_of[mask]
-            mean, deviation = samples.mean(axis=0), np.maximum(samples.std(axis=0), 1e-6)
-            # less what each candidate makes of everything, or a candidate that is alone with a
-            # prompt would lend it its style
-            totals = features_of.sum(axis=1, keepdims=True)
-            own = totals / np.maximum(mask.sum(axis=1), 1)[:, None, None]
-            content = np.where(mask[:, :, None], features_of - own, 0)
-            means = content.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation
-            means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-            self._content.append((mean, deviation, means))
-        mean, deviation, means = self._content[0]
+        mean, deviation, means = self._contents()
         query = ((features - mean) / deviation).mean(axis=0)
         return self.stack.prompt_ids[int(shared[np.argmax(means @ query)])]
+
+    def _contents(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Mean and deviation of the samples ``[d]``, and what each shared prompt shows ``[N, d]``;
+        made on first use."""
+        with self._lock:
+            if not self._content:
+                self._content.append(_contents(self.stack))
+            return self._content[0]
 
     def is_foreign(self, features: FloatArray) -> bool:
         """Whether query images ``[n, d]`` look unlike what any candidate makes."""
@@ -174,6 +187,24 @@ class FittedLibrary:
         if threshold is None:
             return False
         return float(self.learned.novelty(features).mean()) > threshold
+
+
+def _contents(stack: Stack) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """See :meth:`FittedLibrary._contents`."""
+    mask, features = stack.mask[:, stack.shared], stack.features[:, stack.shared]
+    samples = features[mask]
+    if not len(samples):
+        empty = np.zeros(features.shape[-1], dtype=np.float32)
+        return empty, empty + 1, np.zeros(features.shape[1:], dtype=np.float32)
+    mean, deviation = samples.mean(axis=0), np.maximum(samples.std(axis=0), 1e-6)
+    # less what each candidate makes of everything, or a candidate that is alone with a prompt would
+    # lend it its style
+    totals = features.sum(axis=1, keepdims=True)
+    own = totals / np.maximum(mask.sum(axis=1), 1)[:, None, None]
+    content = np.where(mask[:, :, None], features - own, 0)
+    means = content.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    return mean, deviation, means
 
 
 def leave_one_prompt_out(

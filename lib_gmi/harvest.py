@@ -7,6 +7,7 @@ the checkpoint makes of a prompt are of use; what else shaped one is a reason to
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ImageError
 from .files import open_regular, walk
 from .images import IMAGE_SUFFIXES, LOSSLESS_SUFFIXES, open_image, unreadable_here
+from .library import stem
 from .mentions import Installed
 from .metadata import Making, plain_prompt, read_making
 from .presets import CODEC
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 #: In the extra settings of harvested samples, so that they stay apart from generated ones.
 HARVESTED = "harvested"
 OWN_SET = PromptSetRef("own prompts", "1", OWN_PROMPTS, 0)
+#: Why an image is not taken that nothing is wrong with.
+SPARE = "the same prompt, or more than are needed"
 #: Images of one walk; more would keep people waiting for nothing.
 MOST_FILES = 200_000
 #: Characters of a prompt that are kept and embedded.
@@ -54,8 +58,8 @@ class Rules:
 
     Attributes:
         least: images that a checkpoint needs.
-        most: images that are taken of one checkpoint, the newest first.
-        of_prompt: images that are taken of one prompt.
+        most: images that are taken of one checkpoint, by all harvests together; the newest first.
+        of_prompt: images that are taken of one prompt, likewise.
         networks: the sum of the weights of LoRAs and the like that an image may have.
         allowed: processes that do not matter, see :class:`.metadata.Making`.
         lossy: take JPEGs and lossy WebPs as well. Their features differ from those of images that
@@ -188,7 +192,7 @@ def survey(
     for candidate, finds in by_identity.values():
         chosen, spare = _chosen(finds, rules)
         if spare:
-            found.left_out["the same prompt, or more than are needed"] += spare
+            found.left_out[SPARE] += spare
         missing = max(rules.least - len(chosen), 0)
         found.crops.append(Crop(candidate, tuple(chosen), missing))
     found.crops.sort(key=lambda crop: (-len(crop.finds), crop.candidate.title.casefold()))
@@ -285,28 +289,46 @@ class Harvester:
             texts=texts,
         )
         stored = self.library.get(new.key)
-        have = set() if stored is None else set(zip(stored.prompt_ids, stored.seeds, strict=True))
         left_out: Counter[str] = Counter()
-        usable = _readable(crop.finds, left_out)
+        have = set() if stored is None else set(zip(stored.prompt_ids, stored.seeds, strict=True))
+        fresh = [find for find in crop.finds if (find.prompt_id, find.seed) not in have]
+        usable = _readable(fresh, left_out, self._hashes(new.key, have))
         if len(usable) < rules.least and stored is None:
             return None, left_out
         by_id = {prompt.id: prompt for prompt in prompts}
         for done, (find, image) in enumerate(usable):
             if stop():
                 break
-            if (find.prompt_id, find.seed) not in have:
+            if stored is not None and not _has_room(stored, find, rules):
+                left_out[SPARE] += 1  # for all harvests together: this may be the tenth
+            else:
                 stored = recorder.add(new, by_id[find.prompt_id], image(), find.seed)
             progress.update(done + 1, len(usable), find.prompt)
         return stored, left_out
 
+    def _hashes(self, key: str, have: Iterable[tuple[str, int]]) -> list[int]:
+        """Difference hashes of samples from earlier harvests, of those that have copies."""
+        found = []
+        for prompt_id, seed in have:
+            path = self.library.samples.find(stem(key), prompt_id, seed)
+            with contextlib.suppress(ImageError):
+                if path is not None:
+                    found.append(difference_hash(open_image(path)))
+        return found
+
+
+def _has_room(stored: Specification, find: Find, rules: Rules) -> bool:
+    same = stored.prompt_ids.count(find.prompt_id)
+    return len(stored) < rules.most and same < rules.of_prompt
+
 
 def _readable(
-    finds: Sequence[Find], left_out: Counter[str]
+    finds: Sequence[Find], left_out: Counter[str], known: Iterable[int] = ()
 ) -> list[tuple[Find, Callable[[], Image.Image]]]:
-    """Those whose pixels are fine and not there already. They are decoded again when needed: sixty
-    of them would fill the memory."""
+    """Those whose pixels are fine and not there already, nor among ``known`` hashes. They are
+    decoded again when needed: sixty of them would fill the memory."""
     kept: list[tuple[Find, Callable[[], Image.Image]]] = []
-    hashes: list[int] = []
+    hashes = list(known)
     seen: set[tuple[str, int]] = set()
     for find in finds:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 #: So many samples are named for each of the first so many candidates.
 _EVIDENCE = 2
 _EXPLAINED = 20
-#: Said where :func:`.images.trim_borders` found something.
+#: Below this probability nothing is said of a candidate that was not asked for.
+_LIKELY = 0.4
+#: Said where an image fits better without what :func:`.images.trim_borders` cuts off.
 TRIMMED = "Plain borders around the image were left out of the comparison."
 
 
@@ -35,8 +37,9 @@ class RankedCandidate:
         rank: 1 is best; candidates with equal scores share a rank.
         candidate: which.
         score: of the method that ordered the ranking; lower is better.
-        probability: that this candidate made the image(s), given that one of them did;
-            ``None`` where none can be claimed.
+        probability: that this candidate made the image(s), given that one of those that the
+            library knows did, also of those that are not ranked; ``None`` where none can be
+            claimed.
         margin: how much worse the next candidate's score is; 0 for the last.
         weighted_rkme: the paper's score (Eq. 9), or ``None`` without prompts.
         evidence: prompt ids of the samples that speak most for it, strongest first; only for
@@ -76,6 +79,35 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """A candidate that is not ranked, and fits better than all that are.
+
+    Attributes:
+        candidate: which.
+        probability: that it made the image(s).
+        installed: whether a filter alone leaves it out.
+        twin: the library cannot tell it from the best that is ranked.
+    """
+
+    candidate: CandidateRef
+    probability: float
+    installed: bool
+    twin: bool
+
+    def sentence(self, best: RankedCandidate) -> str:
+        """For people, beside the best that is ranked."""
+        why = "your filter leaves out" if self.installed else "is not installed"
+        named, title = f"{self.candidate.title}, which {why}", best.candidate.title
+        if self.twin:
+            share = _share(self.probability + (best.probability or 0))
+            return f"{title} makes images like this, or {named} and is nearly the same ({share})."
+        return (
+            f"Probably made by {named} ({_share(self.probability)}). Of those that are ranked, "
+            f"{title} comes nearest."
+        )
+
+
+@dataclass(frozen=True)
 class Ranking:
     """The answer to a query.
 
@@ -92,6 +124,7 @@ class Ranking:
         calibration: what is known of this method on this library.
         notes: what else people should know about this answer.
         nearest_prompt: id of the library's prompt whose samples look most like the query.
+        alternative: what is more likely than all that are ranked, if anything is.
     """
 
     candidates: tuple[RankedCandidate, ...]
@@ -105,6 +138,7 @@ class Ranking:
     calibration: Calibration | None
     notes: tuple[str, ...] = ()
     nearest_prompt: str | None = None
+    alternative: Alternative | None = None
 
     @property
     def best(self) -> RankedCandidate:
@@ -154,7 +188,7 @@ def requirement(
     Args:
         images: one or more; all are examples of the same wish.
         encoder: the library's.
-        codec: the library's; the images go through it first, without plain borders.
+        codec: the library's; the images go through it first, as samples did.
         prompt: describes the images.
         text_encoder: needed to use the prompt.
 
@@ -162,18 +196,37 @@ def requirement(
         ImageError: an image cannot be used.
     """
     whole = [to_rgb(image) for image in images]
-    trimmed = [trim_borders(image) for image in whole]
-    notes: tuple[str, ...] = ()
-    if any(cut is not image for cut, image in zip(trimmed, whole, strict=True)):
-        notes = (TRIMMED,)
-    features = encoder.encode_images([through_codec(image, codec) for image in trimmed])
+    cut = [trim_borders(image) for image in whole]
+    bordered = [n for n, image in enumerate(whole) if cut[n] is not image]
+    pixels = (through_codec(image, codec) for image in (*whole, *(cut[n] for n in bordered)))
+    encoded = encoder.encode_images(list(pixels))
+    features, trimmed = encoded[: len(whole)], None
+    if bordered:
+        trimmed = features.copy()
+        trimmed[bordered] = encoded[len(whole) :]
     if prompt is None or not prompt.strip() or text_encoder is None:
-        return Requirement(features, encoder.id, prompt=prompt, notes=notes)
+        return Requirement(features, encoder.id, prompt=prompt, trimmed=trimmed)
     embedding = text_encoder.encode_texts([prompt])[0]
+    notes: tuple[str, ...] = ()
     longer = getattr(text_encoder, "longer_than_context", None)
     if longer is not None and longer([prompt])[0]:
-        notes += (f"The prompt is longer than {text_encoder.id} reads: its end was not used.",)
-    return Requirement(features, encoder.id, embedding, text_encoder.id, prompt, notes)
+        notes = (f"The prompt is longer than {text_encoder.id} reads: its end was not used.",)
+    return Requirement(features, encoder.id, embedding, text_encoder.id, prompt, notes, trimmed)
+
+
+def as_it_fits(library: FittedLibrary, wanted: Requirement) -> Requirement:
+    """Each image with its plain borders or without them, whichever is nearer to a candidate.
+
+    Samples keep their borders: a drawing on white is mostly border. A screenshot has borders that
+    no sample has. What the library knows tells these apart.
+    """
+    if wanted.trimmed is None:
+        return wanted
+    kernel = library.learned
+    better = kernel.distance(wanted.trimmed) < kernel.distance(wanted.features)
+    features = np.where(better[:, None], wanted.trimmed, wanted.features)
+    notes = (TRIMMED, *wanted.notes) if better.any() else wanted.notes
+    return replace(wanted, features=features, trimmed=None, notes=notes)
 
 
 def identify(
@@ -181,8 +234,12 @@ def identify(
     wanted: Requirement,
     method: str = "auto",
     only: Collection[str] | None = None,
+    installed: Collection[str] = (),
 ) -> Ranking:
     """Rank the library's candidates for a requirement.
+
+    Those that are not asked for stay alternatives: a checkpoint does not become likely because the
+    one that made the image is not looked at.
 
     Args:
         library: fitted, on everything that is comparable.
@@ -190,6 +247,7 @@ def identify(
         method: a method's name, or ``auto``.
         only: identities of the candidates to rank, for instance those that are installed and
             match a filter; all by default.
+        installed: identities of candidates that a filter alone leaves out, and others.
 
     Raises:
         RankingError: the requirement's features are of another encoder, the method is unknown, it
@@ -206,19 +264,22 @@ def identify(
         raise RankingError(
             "None of the selected checkpoints has a specification. Build them first."
         )
+    wanted = as_it_fits(library, wanted)
     prompts = _prompts(library, wanted)
     if method == "auto":
         method, reason = library.choose(prompt_given=prompts is not None)
     else:
         reason = "it was asked for"
     fitted = library.method(method)
-    scores = fitted.scores(wanted.features, prompts).mean(axis=0)[rows]
-    images = len(wanted.features)
+    all_scores = fitted.scores(wanted.features, prompts).mean(axis=0)
+    scores, images = all_scores[rows], len(wanted.features)
     report = library.findings.reports.get(method)
     calibration = None if report is None else for_images(report.calibrations, images)
+    shares = None if calibration is None else softmax(all_scores, calibration.temperature)
+    alternative = None if shares is None else _alternative(library, rows, shares, installed)
     if len(rows) < 2:
-        calibration = None
-    probabilities = None if calibration is None else softmax(scores, calibration.temperature)
+        calibration = shares = None  # of one alone nothing is claimed
+    probabilities = None if shares is None else shares[rows]
     paper = None
     if prompts is not None:
         paper = library.method("weighted-rkme").scores(wanted.features, prompts).mean(axis=0)[rows]
@@ -255,7 +316,7 @@ def identify(
         candidates=tuple(ranked),
         method=method,
         reason=reason,
-        verdict=_verdict(ranked, groups, foreign, images),
+        verdict=_verdict(ranked, groups, foreign, images, alternative),
         foreign=foreign,
         conformal=conformal,
         groups=tuple(groups),
@@ -263,7 +324,20 @@ def identify(
         calibration=calibration,
         notes=_notes(wanted, prompts),
         nearest_prompt=library.nearest_prompt(wanted.features),
+        alternative=alternative,
     )
+
+
+def _alternative(
+    library: FittedLibrary, rows: Sequence[int], shares: FloatArray, installed: Collection[str]
+) -> Alternative | None:
+    """The most likely candidate, if it is none of these rows."""
+    first, best = int(shares.argmax()), rows[int(shares[rows].argmax())]
+    if shares[first] <= shares[best] or shares[first] < _LIKELY:
+        return None
+    candidate = library.stack.candidates[first]
+    twin = any(first in group and best in group for group in library.findings.groups)
+    return Alternative(candidate, float(shares[first]), candidate.identity in installed, twin)
 
 
 def _groups(
@@ -309,6 +383,7 @@ def _verdict(
     groups: Sequence[Group],
     foreign: bool,
     images: int,
+    alternative: Alternative | None,
 ) -> str:
     best = ranked[0]
     title = best.candidate.title
@@ -317,6 +392,8 @@ def _verdict(
             f"No installed checkpoint is close; the nearest is {title}, but its own images look "
             "different from this."
         )
+    if alternative is not None:
+        return alternative.sentence(best)
     if best.probability is None:
         return f"{title} comes nearest; with so little to compare, no probability is claimed."
     probability = best.probability
@@ -324,10 +401,14 @@ def _verdict(
         group = groups[best.group - 1]
         title = " / ".join(group.titles) + " (nearly the same)"
         probability = group.probability or probability
-    share = "more than 99%" if probability > 0.99 else f"{probability:.0%}"
+    share = _share(probability)
     if probability >= 0.75:
         return f"{title} makes images like this ({share})."
     more = "" if images > 1 else " Another example image would help."
     if probability >= 0.4:
         return f"{title} is the most likely ({share}), but not the only one that fits.{more}"
     return f"Several checkpoints fit about equally well; {title} comes first ({share}).{more}"
+
+
+def _share(probability: float) -> str:
+    return "more than 99%" if probability > 0.99 else f"{probability:.0%}"

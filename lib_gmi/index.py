@@ -108,6 +108,10 @@ class Chunk:
         return [_checked(row) for row in found]
 
 
+#: Of an index, by name: when a file was changed, and what it holds.
+Files = dict[str, tuple[str, "Chunk | None"]]
+
+
 def _checked(row: Any) -> dict[str, Any]:
     """A description that everybody can rely on.
 
@@ -175,7 +179,7 @@ class FolderIndex:
             del files[path]
             done.leave_out(path, str(unreadable_here(Path(path))))
         with locked(self.place / "folder.json"):
-            chunks = self._chunks(whole=True)
+            chunks = self._chunks()
             known = self._forget(chunks, files, bool(closed), done)
             todo = [path for path in files if path not in known]
             self._write_folder()
@@ -254,9 +258,9 @@ class FolderIndex:
                 about = described(making_in(data))
                 yield image, {"path": path, "stamp": files[path], **about}
 
-    def open(self) -> OpenIndex:
-        """What there is now, to be searched."""
-        return OpenIndex(self)
+    def open(self, before: OpenIndex | None = None) -> OpenIndex:
+        """What there is now, to be searched; of ``before``, what has not changed is not read."""
+        return OpenIndex(self, {} if before is None else before.files)
 
     def stamp(self) -> tuple[tuple[str, str], ...]:
         """Changes whenever the index does; nothing is read for it."""
@@ -282,14 +286,27 @@ class FolderIndex:
         except OSError as error:
             raise LibraryError(f"{self.place}: cannot be deleted ({error}).") from None
 
-    def _chunks(self, whole: bool = False) -> list[Chunk]:
+    def _chunks(self) -> list[Chunk]:
         """A damaged file counts as absent: its images are read again."""
         found = []
+        for _, chunk in self.files({}).values():
+            with contextlib.suppress(Exception):
+                if chunk is not None and chunk.rows is not None:
+                    found.append(chunk)
+        return found
+
+    def files(self, known: Files) -> Files:
+        """What each file holds now, ``None`` for a damaged one; of ``known``, what has not changed
+        is taken from there."""
+        found: Files = {}
         for path in sorted(self.place.glob("[0-9]*.safetensors")):
             with contextlib.suppress(Exception):  # damage can raise almost anything in a parser
-                chunk = self._chunk(path)
-                if not whole or chunk.rows is not None:
-                    found.append(chunk)
+                now = _stamp(path)  # before it is read: what changes meanwhile is read once more
+                if path.name in known and known[path.name][0] == now:
+                    found[path.name] = known[path.name]
+                else:
+                    found[path.name] = now, None
+                    found[path.name] = now, self._chunk(path)
         return found
 
     def _chunk(self, path: Path) -> Chunk:
@@ -337,11 +354,14 @@ class OpenIndex:
 
     Args:
         index: of the folder.
+        known: what was in its files before.
     """
 
-    def __init__(self, index: FolderIndex) -> None:
+    def __init__(self, index: FolderIndex, known: Files) -> None:
         self.index = index
-        self._chunks = [chunk for chunk in index._chunks() if len(chunk.vectors)]
+        self.files = index.files(known)
+        found = (chunk for _, chunk in self.files.values())
+        self._chunks = [chunk for chunk in found if chunk is not None and len(chunk.vectors)]
         sizes = [len(chunk.vectors) for chunk in self._chunks]
         self._starts = np.cumsum([0, *sizes])
 
@@ -437,7 +457,8 @@ class OpenIndexes:
             for index in indexes:
                 stamp, kept = index.stamp(), self._open.get(index.place)
                 fits = kept is not None and kept[0] == stamp
-                found[index.place] = kept if kept and fits else (stamp, index.open())
+                before = None if kept is None else kept[1]
+                found[index.place] = kept if kept and fits else (stamp, index.open(before))
             self._open = found
             return [opened for _, opened in found.values()]
 

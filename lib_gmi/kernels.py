@@ -284,6 +284,12 @@ class LearnedKernel:
         """
         return self.space.novelty(self.normalizer.transform(features))
 
+    def distance(self, features: FloatArray) -> FloatArray:
+        """How far images are from the nearest candidate, ``[n, d] → [n]``."""
+        nearest = self.scores(features, None).min(axis=1)
+        outside = 0 if self.params.attention > 0 else self.novelty(features)
+        return np.asarray(nearest + outside, dtype=np.float32)
+
     def evidence(
         self, features: FloatArray, prompts: FloatArray | None, candidate: int
     ) -> FloatArray:

@@ -38,6 +38,7 @@ from .files import (
 )
 from .locks import LOCK_TIMEOUT, Lock
 from .natural_order import natural
+from .one_reading import OneReading
 from .samples import SampleStore
 from .specification import MAX_BYTES, Specification, read_settings, suspect_reason
 from .stack import Exclusion
@@ -170,7 +171,11 @@ class Library:
         if is_file:
             raise LibraryError(f"{self.folder}: is not a folder. Name a folder for the library.")
         self.samples = SampleStore(self.folder / "samples")
+        #: By file name. Only ever replaced entry by entry or as a whole: threads need no lock.
         self._loaded: dict[str, tuple[str, Specification]] = {}
+        #: Stamps of all files, and what was in them. Replaced as a whole.
+        self._scanned: tuple[dict[str, list[int]], _Found] | None = None
+        self._request: OneReading[_Found] = OneReading()
         advice = "Choose another folder with --library or GMI_LIBRARY."
         self._file_lock = Lock(self.folder / ".lock", self.folder, advice=advice)
         self._locks = 0  # that this thread holds, one in another
@@ -193,13 +198,18 @@ class Library:
         Raises:
             LibraryError: the folder cannot be listed.
         """
-        entries, problems = self._scan()
-        entries.sort(key=lambda entry: (natural(entry.title), entry.file))
-        return entries, problems
+        entries, problems = self._found()
+        return list(entries), list(problems)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While it lasts, this thread looks at the folder once; what it writes itself, it sees."""
+        with self._request.lasting():
+            yield
 
     def fingerprint(self) -> str:
         """Changes whenever any specification does. Fitted state is keyed by it."""
-        return _fingerprint({entry.file: entry.content_hash for entry in self._scan()[0]})
+        return _fingerprint({entry.file: entry.content_hash for entry in self._found()[0]})
 
     def get(self, key: str) -> Specification | None:
         """The specification with this :attr:`~.Specification.key`, or ``None``.
@@ -222,7 +232,7 @@ class Library:
 
     def snapshot(self) -> Snapshot:
         """Read every specification. Damaged files are set aside; they never stop the others."""
-        entries, problems = self._scan()
+        entries, problems = self.look()
         found: dict[str, tuple[str, Specification]] = {}
         for entry in entries:
             path = self.specifications_folder / entry.file
@@ -376,7 +386,8 @@ class Library:
             LibraryError: the folder cannot be listed.
         """
         good, damaged, unreadable = [], [], []
-        self._loaded.clear()
+        self._loaded, self._scanned = {}, None
+        self._request.forget()
         for path in self._files():
             try:
                 good.append(self._read(path)[1].candidate.title)
@@ -580,8 +591,30 @@ class Library:
                 yield
             finally:
                 self._locks -= 1
+                self._request.forget()
 
     # -- catalogue --------------------------------------------------------------------------------
+
+    def _found(self) -> _Found:
+        """What is there, by title; nothing is opened where no file has changed."""
+        if self._locks:  # somebody is writing, perhaps this thread
+            return self._looked()
+        return self._request.get(self._looked)
+
+    def _looked(self) -> _Found:
+        stamps: dict[str, list[int]] = {}
+        for path in self._files():
+            with contextlib.suppress(OSError):
+                stamps[path.name] = _stamp(path)
+        known = self._scanned
+        if known is not None and known[0] == stamps:
+            return known[1]
+        entries, problems = self._scan()
+        entries.sort(key=lambda entry: (natural(entry.title), entry.file))
+        found = entries, problems
+        # what cannot be read today may be tomorrow, with nothing to tell by
+        self._scanned = None if problems else (stamps, found)
+        return found
 
     def _scan(self) -> tuple[list[Entry], list[Exclusion]]:
         """Entries from the catalogue where size and time still match, from the files otherwise."""
@@ -590,10 +623,7 @@ class Library:
         entries, excluded = [], []
         for path in self._files():
             try:
-                status = path.stat()
-                row = known.get(path.name)
-                # every write makes a new file, so the inode tells writes of one instant apart
-                stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
+                row, stamp = known.get(path.name), _stamp(path)
                 if row is None or row["stamp"] != stamp:
                     data = _read_bytes(path)
                     # The whole file is checked here once, so that what is listed can be ranked.
@@ -637,6 +667,7 @@ class Library:
             write_atomic(self.folder / "catalogue.json", data)
 
 
+_Found = tuple[list[Entry], list[Exclusion]]
 _CATALOGUE_VERSION = 3
 #: States of a library that was changed back and forth, of several encoders, with and without prior.
 _KEPT_FITTED = 12
@@ -664,6 +695,12 @@ def _file_name(key: str) -> str:
 
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    # every write makes a new file, so the inode tells writes of one instant apart
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
 def _changed(path: Path) -> int | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from .checkpoints import CheckpointFacts
 from .errors import GMIError
+from .file_index import stamp
 from .files import read_regular, replace_file, write_atomic
 from .locks import LOCK_TIMEOUT, Lock
 from .protocols import GenerationSettings
@@ -366,6 +367,8 @@ class Overrides:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.notices: list[str] = []
+        #: The file as :meth:`get` read it, and its stamp before. Never changed, only replaced.
+        self._known: tuple[list[int], dict[str, Any]] | None = None
         self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"), self.path, PresetError)
 
     def get(self, identity: str) -> Mapping[str, Any]:
@@ -374,9 +377,12 @@ class Overrides:
         Raises:
             PresetError: the file cannot be read, or what it says of this checkpoint is not valid.
         """
-        data = self._load()
+        now = stamp(self.path)
+        known = self._known
+        if known is None or known[0] != now or not now:
+            known = self._known = now, self._load()
         try:
-            return validate(data["checkpoints"].get(identity, {}))
+            return validate(known[1]["checkpoints"].get(identity, {}))
         except PresetError as error:
             raise PresetError(f"{self.path}: at '{identity}': {error}") from None
 

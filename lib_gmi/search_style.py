@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .embeddings import unit
-from .images import to_rgb, trim_borders
 from .kernels import LearnedKernel
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ class Style:
         Raises:
             ImageError: an image cannot be used.
         """
-        trimmed = [trim_borders(to_rgb(image)) for image in images]
-        features = self._identifier.encoder.encode_images(trimmed)
+        features = self._identifier.features(images)
         scores = self._library.learned.scores(features, None).mean(axis=0)
         return dict(zip(self.identities, (-scores).tolist(), strict=True))
 

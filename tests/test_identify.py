@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import picture, tiny_encoder
 from PIL import Image, ImageFilter, ImageOps
 from support import RANDOM, make_stack, random_stack
 
@@ -16,10 +17,11 @@ from lib_gmi import app
 from lib_gmi.encoders import registry
 from lib_gmi.errors import RankingError
 from lib_gmi.fitted import FittedLibrary, findings, fit
-from lib_gmi.identify import TRIMMED, identify, requirement
+from lib_gmi.identify import TRIMMED, as_it_fits, identify, requirement
 from lib_gmi.kernels import GRID, load_prior
 from lib_gmi.library import Library
 from lib_gmi.prompts import PromptSet
+from lib_gmi.protocols import Encoder
 from lib_gmi.specification import CandidateRef, PromptSetRef, Requirement, Specification
 from lib_gmi.stack import Stack
 
@@ -255,12 +257,85 @@ def test_a_query_goes_through_the_librarys_codec() -> None:
     assert encoder.seen[0].size == (768, 512)
 
 
+def drawing(style: int, seed: int) -> Image.Image:
+    """A drawing in the middle of a white page, as logos and line art are."""
+    page = Image.new("RGB", (128, 128), "white")
+    page.paste(picture(style, seed, 64), (32, 32))
+    return page
+
+
+def library_of(pictures: Callable[[int, int], Image.Image]) -> tuple[FittedLibrary, Encoder]:
+    """Three styles, ten samples each."""
+    encoder = tiny_encoder()
+    rows = [encoder.encode_images([pictures(m, n) for n in range(10)]) for m in range(3)]
+    stack = make_stack(np.stack(rows), encoder.id)
+    return FittedLibrary(stack, findings(stack)), encoder
+
+
+def framed(image: Image.Image) -> Image.Image:
+    return ImageOps.expand(image, (90, 20), (32, 33, 36))
+
+
+def test_a_drawing_on_white_is_read_as_the_samples_were() -> None:
+    known, encoder = library_of(drawing)
+    asked = requirement([drawing(1, 77)], encoder)
+    assert asked.trimmed is not None, "its margins are plain"
+    read = as_it_fits(known, asked)
+    assert np.array_equal(read.features, asked.features)
+    assert TRIMMED not in read.notes
+    assert not identify(known, asked).foreign
+
+
 def test_the_borders_of_a_screenshot_are_left_out_and_that_is_said() -> None:
-    whole, encoder = look(1, 2), RecordingEncoder()
-    screenshot = ImageOps.expand(whole, (90, 20), (32, 33, 36))
-    assert requirement([screenshot, whole], encoder).notes == (TRIMMED,)
-    assert [image.tobytes() for image in encoder.seen] == [whole.tobytes()] * 2
-    assert requirement([whole], encoder).notes == ()
+    known, encoder = library_of(picture)
+    image = picture(1, 77)
+    asked = requirement([framed(image), image], encoder)
+    read = as_it_fits(known, asked)
+    bare = encoder.encode_images([image])[0]
+    assert np.allclose(read.features, bare, atol=1e-4), "each image by itself"
+    assert read.notes == (TRIMMED,)
+    assert identify(known, asked).best.candidate.title == "candidate 1"
+    plain = requirement([image], encoder)
+    assert plain.trimmed is None
+    assert as_it_fits(known, plain) is plain
+
+
+def test_what_is_not_ranked_stays_an_alternative(library: FittedLibrary) -> None:
+    """A checkpoint does not become likely because the one that made the image is not looked at."""
+    query = wanted(library.stack.features[2, :3])
+    identities = [candidate.identity for candidate in library.stack.candidates]
+    everything = identify(library, query)
+    assert everything.best.candidate.identity == identities[2]
+    assert everything.alternative is None
+    rest = [identity for identity in identities if identity != identities[2]]
+    for installed, why in ((identities, "your filter leaves out"), (rest, "is not installed")):
+        ranking = identify(library, query, only=rest, installed=installed)
+        assert ranking.alternative is not None
+        assert ranking.alternative.candidate.identity == identities[2]
+        assert f"Probably made by candidate 2, which {why}" in ranking.verdict
+        assert f"{ranking.best.candidate.title} comes nearest" in ranking.verdict
+        probabilities = {r.candidate.identity: r.probability for r in everything.candidates}
+        for row in ranking.candidates:
+            assert row.probability == pytest.approx(probabilities[row.candidate.identity])
+    one = identify(library, query, only=rest[:1])
+    assert one.best.probability is None
+    assert "Probably made by candidate 2" in one.verdict
+
+
+def test_a_twin_that_is_not_ranked_is_named_beside_the_one_that_is() -> None:
+    stack = random_stack(candidates=4, prompts=12, style=1.5)
+    noise = 0.2 * np.random.default_rng(3).standard_normal(stack.features[:1].shape)
+    twins = make_stack(np.concatenate([stack.features, stack.features[:1] + noise]), RANDOM)
+    known = FittedLibrary(twins, findings(twins))
+    assert known.findings.groups == ((0, 4),)
+    identities = [candidate.identity for candidate in twins.candidates]
+    query = wanted(twins.features[0, :3])
+    first = identify(known, query).best.candidate.identity
+    ranking = identify(known, query, only=[i for i in identities if i != first])
+    assert ranking.alternative is not None
+    assert ranking.alternative.twin
+    assert "is nearly the same" in ranking.verdict
+    assert "Probably" not in ranking.verdict
 
 
 def test_the_grid_starts_with_the_default() -> None:

@@ -68,6 +68,38 @@ def test_indexes_stay_open_until_they_change(folder: Path, library_folder: Path)
     assert kept.open([]) == []
 
 
+def test_only_the_files_that_changed_are_read_again(
+    folder: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_PER_CHUNK", 3)
+    monkeypatch.setattr(index, "_AT_ONCE", 3)
+    kept, mine = OpenIndexes(), of(folder, library_folder)
+    mine.update(ColourSpace())
+    read: list[str] = []
+    plain_read = FolderIndex._chunk
+
+    def counted(self: FolderIndex, path: Path) -> index.Chunk:
+        read.append(path.name)
+        return plain_read(self, path)
+
+    monkeypatch.setattr(FolderIndex, "_chunk", counted)
+    kept.open([mine])
+    names = sorted(path.name for path in mine.place.glob("*.safetensors"))
+    assert (read, len(names)) == (names, 3)
+    last = mine.place / names[-1]
+    for content in (last.read_bytes(), b"damaged"):
+        read.clear()
+        last.write_bytes(content)
+        os.utime(last, ns=(1, len(content)))
+        (opened,) = kept.open([mine])
+        assert read == [last.name]
+    assert len(opened) == 6, "without the damaged one"
+    read.clear()
+    (mine.place / names[0]).unlink()
+    (opened,) = kept.open([mine])
+    assert (read, len(opened)) == ([], 3)
+
+
 def test_images_are_found_with_what_they_say(folder: Path, library_folder: Path) -> None:
     done = of(folder, library_folder).update(ColourSpace())
     assert (done.new, done.kept, done.gone) == (9, 0, 0)

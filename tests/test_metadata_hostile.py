@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import struct
 import time
@@ -29,6 +30,7 @@ from lib_gmi.metadata import (
     plain_prompt,
     prompt_in,
     prompt_of,
+    read_making,
     sidecar_making,
 )
 from lib_gmi.metadata.exif import read_exif
@@ -372,3 +374,11 @@ def test_control_characters_and_halves_of_letters() -> None:
     assert making.checkpoint is not None
     assert making.checkpoint.name == "m"
     assert making.settings.sampler == "Euler"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zero.png", "missing.png", "."):
+        assert read_making(tmp_path / name) is None

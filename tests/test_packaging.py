@@ -131,3 +131,38 @@ def test_every_file_that_python_imports_is_shipped() -> None:
     tracked = set(listed.stdout.splitlines())
     for path in (ROOT / "lib_gmi").rglob("*.py"):
         assert path.relative_to(ROOT).as_posix() in tracked, path
+
+
+def test_the_licences_of_bundled_data_are_shipped() -> None:
+    """As package data, in the wheel's list of licences, and for what each of them is."""
+    texts = {
+        path.stem: path.read_text(encoding="utf-8")
+        for path in (ROOT / "lib_gmi" / "data" / "licences").glob("*.txt")
+    }
+    said = {
+        "sd-samples": ("MIT License", "embedded/"),
+        "torchvision": ("BSD 3-Clause", "labels/"),
+        "wordnet": ("Princeton University", "labels/"),
+        "timm": ("Apache License", "labels/"),
+    }
+    assert texts.keys() == said.keys()
+    for name, parts in said.items():
+        assert all(part in texts[name] for part in parts), name
+    data = project()
+    assert "data/**/*" in data["tool"]["setuptools"]["package-data"]["lib_gmi"]
+    assert "lib_gmi/data/licences/*.txt" in data["project"]["license-files"]
+    bundled = {path.name for path in (ROOT / "lib_gmi" / "data").iterdir() if path.is_dir()}
+    assert bundled == {"embedded", "labels", "licences", "priors", "prompts"}, "name its licence"
+
+
+def test_addresses_of_the_project_are_one() -> None:
+    """A placeholder, said to be one, that nothing but the description of the package names."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    address = project()["project"]["urls"]["Homepage"]
+    owner_and_name = address.removeprefix("https://github.com/")
+    assert "Placeholders" in text.partition("[project.urls]")[0].splitlines()[-1]
+    addresses = [*project()["project"]["urls"].values(), *project()["tool"]["comfy"].values()]
+    assert all(owner_and_name in each for each in addresses if "://" in each)
+    for folder, kind in (("lib_gmi", "py"), ("web", "js"), ("javascript", "js")):
+        for path in (ROOT / folder).rglob(f"*.{kind}"):
+            assert owner_and_name.partition("/")[0] not in path.read_text(encoding="utf-8"), path

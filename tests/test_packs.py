@@ -44,6 +44,7 @@ from lib_gmi.packs import (
 )
 from lib_gmi.packs import store as store_module
 from lib_gmi.packs.thumbnails import check_thumbnail
+from lib_gmi.packs.writing import _without_folders
 from lib_gmi.prompts import default_prompt_set
 from lib_gmi.protocols import GenerationSettings
 from lib_gmi.specification import OWN_PROMPTS, PromptSetRef, Rejection, Specification
@@ -770,3 +771,11 @@ def test_a_pack_of_a_newer_minor_version_survives_import_and_undo(
     info = packs.import_file(newer).pack
     assert packs.verify(info).problem is None
     assert packs.import_file(packs.remove(info.id)).pack.id == info.id
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [("a/b\\c.ckpt", "c.ckpt"), ("C:\\m\\x\\", "x\\"), ("plain", "plain"), ("//", "//"), ("", "")],
+)
+def test_folders_before_a_name(text: str, bare: str) -> None:
+    assert _without_folders(text) == bare

@@ -184,4 +184,4 @@ def _one(running: Runtime, candidate: Candidate, prompt: str, seed: int) -> Imag
 
 
 def _previews() -> Previews:
-    return Previews(Path(runtime().service.library.folder) / "previews.json")
+    return Previews(Path(runtime().service.home) / "previews.json")

@@ -59,7 +59,7 @@ def read(searches: Searches, query: Query, also_output: bool = False) -> None:
         searcher.shelf(True, progress)
     folder = output_folder()
     if also_output and folder.is_dir():
-        joint, home = searcher.joint, searches.service.library.folder
+        joint, home = searcher.joint, searches.service.home
         FolderIndex(home, folder, joint.id, joint.dim).update(joint, progress)
 
 

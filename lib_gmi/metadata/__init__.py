@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from ..files import open_regular
 from .making import CheckpointMention, Making, MakingSettings, Network
 from .text import MAX_PROMPT, plain_prompt, prompt_text
 from .values import loads
@@ -63,11 +64,11 @@ def read_making(path: Path) -> Making | None:
     """The same of a file, whose pixels are not decoded unless it has an alpha channel.
 
     Returns:
-        The making, or ``None`` if nothing is said or the file is no image. Never raises because of
-        the file.
+        The making, or ``None`` if nothing is said or the file is no image; pipes and devices are
+        not opened. Never raises because of the file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _read(file)
     except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
         return None

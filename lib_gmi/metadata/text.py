@@ -23,8 +23,7 @@ _EMBEDDING = re.compile(
 )
 #: AUTOMATIC1111's words between prompts, and the weight that may stand before ``AND``.
 _BETWEEN = re.compile(
-    r"\s{0,4},?\s{0,4}(?::\s{0,2}[-+]?\d{0,4}\.?\d{0,4})?\s{0,4}\bAND\b\s{0,4},?\s{0,4}"
-    r"|\s{0,4},?\s{0,4}\bBREAK\b\s{0,4},?\s{0,4}"
+    r"[\s,]{0,9}(?::\s{0,2}[-+]?[\d.]{0,9}\s{0,4})?\bAND\b[\s,]{0,9}|[\s,]{0,9}\bBREAK\b[\s,]{0,9}"
 )
 _LAST_WEIGHT = re.compile(r"\s{0,4}:\s{0,2}[-+]?(?:\d{1,4}\.?|\d{0,4}\.\d{1,4})\s{0,4}$")
 

@@ -143,7 +143,7 @@ def read_folder(folder: Path) -> Pack:
             specification = Specification.from_bytes(data, f"{name}/{file}")
         except SpecificationError as error:
             raise PackError(str(error)) from None
-        stored.append(specification)
+        stored.append((specification.describe(), stem(specification.key)))
         pairs = zip(specification.prompt_ids, specification.seeds, strict=True)
         for row, pair in enumerate(pairs):
             path = sample_path(folder, file, *pair)
@@ -152,7 +152,7 @@ def read_folder(folder: Path) -> Pack:
                 tensors[f"{number}/thumbnails/{row}"] = Tensor("U8", (len(picture),), picture)
     pack = assemble(content["schema"], content["manifest"], tensors, name)
     for file, ours, theirs in zip(content["files"], stored, pack.specifications, strict=True):
-        if ours.describe() != theirs.describe() or file != stem(ours.key) + SPECIFICATION_SUFFIX:
+        if ours != (theirs.describe(), file.removesuffix(SPECIFICATION_SUFFIX)):
             raise PackError(f"{name}/{file}: is not the specification that the pack came with.")
     return pack
 

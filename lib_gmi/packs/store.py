@@ -217,8 +217,10 @@ class Packs:
             PackError: the file is no pack, damaged or altered, or the library cannot be written;
                 nothing was changed.
         """
-        pack = _read(path)
-        target = self.folder / pack.id
+        pack: Pack | None = _read(path)
+        assert pack is not None
+        pack_id = pack.id
+        target = self.folder / pack_id
         with self._exclusive():
             self._clean_up()
             damaged = target.exists() and self.verify(read_info(target)).problem is not None
@@ -227,10 +229,11 @@ class Packs:
             temporary = self.folder / (_TEMPORARY + uuid.uuid4().hex)
             try:
                 write_folder(temporary, pack)
+                pack = None  # it is large, and what is read next is as large again
                 read_folder(temporary)  # what is put in place can be used
                 with self.library._lock():
                     if damaged:
-                        aside = self._free_name("damaged", pack.id)
+                        aside = self._free_name("damaged", pack_id)
                         _move(target, aside)
                     _move(temporary, target)
             except (LibraryError, OSError) as error:

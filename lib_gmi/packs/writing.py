@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,6 @@ Thumbnails = Mapping[str, Mapping[tuple[str, int], bytes]]
 _RECIPE = "recipe:"
 #: Extra settings whose meaning is known; whatever else a host keeps there may be private.
 _EXTRA = ("prefix", "guidance", "shift", "prediction", "edited", "workflow")
-_FOLDERS = re.compile(r".*[/\\](?=[^/\\])")
 
 
 @dataclass(frozen=True)
@@ -232,7 +230,8 @@ def _settings(settings: GenerationSettings, sharing: Sharing) -> GenerationSetti
 
 
 def _without_folders(text: str) -> str:
-    return _FOLDERS.sub("", text)
+    bare = text.rstrip("/\\")
+    return text[max(bare.rfind("/"), bare.rfind("\\")) + 1 :]
 
 
 def thumbnails_of(

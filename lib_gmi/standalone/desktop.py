@@ -12,7 +12,6 @@ from ..app import embedded_library
 from ..background import Background
 from ..builds import Builds, BuildState
 from ..errors import HostError, LibraryError
-from ..favourites import Favourites
 from ..fitted import Selection
 from ..library import Library
 from ..metadata import prompt_of
@@ -163,10 +162,9 @@ def of_library(library: Library) -> Desktop:
         about = "the models that ship with this program, because your library is empty"
         shipped = embedded_library()
         host = ListedLibrary(shipped, overrides)
-        service = _ShippedService(host, shipped, host.prompt_set, host.encoder)
-        service.use_prior = False
         # what ships with this program is nobody's to write to
-        service.favourites = Favourites(library.folder / "favourites.json")
+        service = _ShippedService(host, shipped, host.prompt_set, host.encoder, library.folder)
+        service.use_prior = False
     service.advance_soon = Background(service.advance)
     builds = _NoBuilds(service, WorkerQueue(), lambda state: None)
     return Desktop(_LookingApi(service, builds), Abilities(), about)

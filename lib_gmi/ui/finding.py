@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..api import MAX_PROMPT
 from ..errors import GMIError, InterrogatorError, RequestError
 from ..pictures import ROUTE, names_in
+from ..recent import Recent
 from ..service import RANKERS, Filter
 from ..share import ShareRow, share_card, short_hash
 from . import cards, panels, words
@@ -22,7 +21,7 @@ from .compare import Comparison
 from .parts import sample_key
 from .ranking import ranking as ranking_html
 from .thumbs import Thumbs, data_uri
-from .uploads import Upload, Uploads
+from .uploads import KEPT_FILES, Upload, Uploads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +31,10 @@ if TYPE_CHECKING:
 TOP = 12
 #: Characters of a negative prompt that the user wrote into txt2img.
 MAX_NEGATIVE = 100_000
-_KEPT = 16
+#: Bytes of answers that are remembered with the images that they are about, and what an answer
+#: counts beside its images.
+KEPT_ANSWERS = KEPT_FILES + (16 << 20)
+_ANSWER = 256 << 10
 _FORGOTTEN = "This ranking is not remembered any more. Rank again first."
 _MOST_COMPARED = 6
 
@@ -48,6 +50,11 @@ class Asked:
     uploads: Sequence[Upload]
     answer: dict[str, Any]
     negative: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes that remembering takes, about: the images are what counts."""
+        return _ANSWER + sum(len(upload.content) for upload in self.uploads)
 
     @property
     def prompt(self) -> str:
@@ -68,8 +75,7 @@ class Finding:
         self.thumbs = thumbs
         self.comparison = Comparison()
         self._uploads = Uploads()
-        self._asked: OrderedDict[str, Asked] = OrderedDict()
-        self._lock = Lock()
+        self._asked: Recent[str, Asked] = Recent(KEPT_ANSWERS, lambda asked: asked.size)
 
     def rank(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Rank for images; loads nothing.
@@ -94,7 +100,7 @@ class Finding:
         answer["made_with"] = self.bridge.api.made_with([upload.making for upload in uploads])
         answer["elsewhere"] = self.bridge.api.elsewhere(images, ranking, prompt)
         key = secrets.token_hex(16)
-        self._remember(key, Asked(uploads, answer, negative))
+        self._asked.put(key, Asked(uploads, answer, negative))
         query = cards.Query(
             key,
             self.bridge.abilities,
@@ -152,16 +158,9 @@ class Finding:
 
         return Filter(names=frozenset(c.name for c in service.candidates() if passes(c)))
 
-    def _remember(self, key: str, asked: Asked) -> None:
-        with self._lock:
-            self._asked[key] = asked
-            while len(self._asked) > _KEPT:
-                self._asked.popitem(last=False)
-
     def _recall(self, body: Mapping[str, Any]) -> tuple[str, Asked]:
         key = text(body, "query")
-        with self._lock:
-            asked = self._asked.get(key)
+        asked = self._asked.get(key)
         if asked is None:
             raise RequestError(_FORGOTTEN)
         return key, asked

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..api import MAX_PROMPT
@@ -16,6 +14,7 @@ from ..api_search import address, name_of, sample_address
 from ..errors import RequestError, SearchError
 from ..find import NOTHING
 from ..hits import LIBRARY, to_csv, to_json
+from ..recent import Recent
 from ..search import EMPTY_LIBRARY, EMPTY_QUERY, Query
 from ..service import RECIPE, Filter
 from . import cards
@@ -40,7 +39,9 @@ if TYPE_CHECKING:
 #: Checkpoints and images that are shown at first, and at most.
 FIRST = {"checkpoints": 12, "samples": 48}
 _MOST = 200
-_KEPT = 16
+#: Bytes of answers that are remembered, and what an image of one counts beside its prompt.
+KEPT_ANSWERS = 16 << 20
+_HIT = 2000
 _ASK = (
     "Say what to look for first: describe it, draw it, give an example, write a tag, or choose a "
     "checkpoint."
@@ -58,6 +59,11 @@ class Asked:
     text: str
     hits: Sequence[Hit] = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes that remembering takes, about."""
+        return _HIT + sum(_HIT + len(hit.prompt) for hit in self.hits)
+
 
 class Searching:
     """Handlers, dict → dict. For any thread.
@@ -71,8 +77,7 @@ class Searching:
         self.bridge = bridge
         self._finding = finding
         self._uploads = Uploads()
-        self._asked: OrderedDict[str, Asked] = OrderedDict()
-        self._lock = Lock()
+        self._asked: Recent[str, Asked] = Recent(KEPT_ANSWERS, lambda asked: asked.size)
 
     def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a query, or begin to read what it goes through; ``again`` only looks how far.
@@ -215,15 +220,11 @@ class Searching:
 
     def _remember(self, asked: Asked) -> str:
         key = secrets.token_hex(16)
-        with self._lock:
-            self._asked[key] = asked
-            while len(self._asked) > _KEPT:
-                self._asked.popitem(last=False)
+        self._asked.put(key, asked)
         return key
 
     def _recall(self, body: Mapping[str, Any]) -> Asked:
-        with self._lock:
-            asked = self._asked.get(text(body, "search"))
+        asked = self._asked.get(text(body, "search"))
         if asked is None:
             raise RequestError(_FORGOTTEN)
         return asked

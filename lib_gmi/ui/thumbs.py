@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import base64
 import io
-from collections import OrderedDict
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..errors import GMIError
+from ..recent import Recent
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Pixels of the longer side, and how many are kept: about eight kilobytes each.
+#: Pixels of the longer side: about eight kilobytes each.
 SIDE = 208
-_KEPT = 1500
+#: Bytes of them that are remembered.
+KEPT_THUMBS = 16 << 20
 #: Of a picture by itself.
 LARGE = 1024
 _QUALITY = 74
@@ -29,26 +29,21 @@ class Thumbs:
     """Makes data URIs of files, and remembers the small ones. For any thread."""
 
     def __init__(self) -> None:
-        self._made: OrderedDict[tuple[str, int], str] = OrderedDict()
-        self._lock = Lock()
+        self._made: Recent[tuple[str, int], str] = Recent(KEPT_THUMBS, len)
 
     def small(self, path: Path) -> str | None:
         """A thumbnail; ``None`` if the file is gone or no image."""
         try:
             key = (str(path), path.stat().st_mtime_ns)
-            with self._lock:
-                if key in self._made:
-                    self._made.move_to_end(key)
-                    return self._made[key]
+            known = self._made.get(key)
+            if known is not None:
+                return known
             from ..images import open_image
 
             made = shrunk(open_image(path))
         except (OSError, GMIError):
             return None
-        with self._lock:
-            self._made[key] = made
-            while len(self._made) > _KEPT:
-                self._made.popitem(last=False)
+        self._made.put(key, made)
         return made
 
     def whole(self, path: Path) -> str | None:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from threading import Lock
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ..api import MAX_IMAGES, MAX_UPLOAD
 from ..errors import ImageError, RequestError
 from ..metadata import making_in
+from ..recent import Recent
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ..metadata import Making
 
-_KEPT = 24
+#: Bytes of files that are remembered: two questions of the largest size.
+KEPT_FILES = 2 * MAX_UPLOAD
+#: Bytes of decoded pixels that are remembered: eight usual images, or three of the largest.
+KEPT_PIXELS = 160 << 20
 _MAX_KEY = 64
 
 
@@ -60,8 +62,7 @@ class Uploads:
     """See the module's docstring. For any thread."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Upload] = OrderedDict()
-        self._lock = Lock()
+        self._kept: Recent[str, Upload] = Recent(KEPT_FILES, lambda upload: len(upload.content))
 
     def read(self, sent: Any) -> list[Upload]:
         """Images of a question.
@@ -90,16 +91,12 @@ class Uploads:
         if not isinstance(key, str) or not 16 <= len(key) <= _MAX_KEY:
             raise RequestError("The images are malformed.")
         if not isinstance(data, str):
-            with self._lock:
-                if key not in self._kept:
-                    raise UnknownImageError
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            known = self._kept.get(key)
+            if known is None:
+                raise UnknownImageError
+            return known
         upload = self._decoded(data, number)
-        with self._lock:
-            self._kept[key] = upload
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+        self._kept.put(key, upload)
         return upload
 
     def _decoded(self, data: str, number: int) -> Upload:
@@ -115,8 +112,19 @@ class Uploads:
         return Upload(content)
 
 
-@lru_cache(maxsize=MAX_IMAGES)
+def _bytes_of(image: Image.Image) -> int:
+    return image.width * image.height * len(image.getbands())
+
+
+_pixels: Recent[bytes, Image.Image] = Recent(KEPT_PIXELS, _bytes_of)
+
+
 def _read(content: bytes) -> Image.Image:
     from ..images import decode_image
 
-    return decode_image(content)
+    key = sha256(content).digest()
+    image = _pixels.get(key)
+    if image is None:
+        image = decode_image(content)
+        _pixels.put(key, image)
+    return image

@@ -92,7 +92,7 @@ class Front:
         self.theme, self.rendering = theme, rendering
         self.complaints: list[str] = []
         self.page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(150_000)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._heard)
         self.page.add_init_script(_LISTEN)
@@ -137,15 +137,12 @@ class Front:
         """Close the page."""
         self.page.close()
 
-    def reload(self) -> bool:
-        """Load the page again; whether the workflow is the one that it was, by its id."""
-        name = "() => (app.canvas.graph?.rootGraph ?? app.graph).id"
-        before = self.page.evaluate(name)
+    def reload(self) -> None:
+        """Load the page again."""
         self.page.wait_for_timeout(1500)  # the front end writes its drafts a moment later
         self.page.reload()
         self._wait_until_ready()
         self.page.wait_for_timeout(1500)  # and reads them a moment later
-        return bool(self.page.evaluate(name) == before)
 
     # -- complaints -------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Machines are shared, and real checkpoints are loaded from disk.
-PATIENCE = 240.0
+PATIENCE = 600.0
 #: For a start, which imports torch from a disk that others use as well.
 STARTING = 900.0
 #: Of the checkpoints that tests begin with.

@@ -305,12 +305,11 @@ def test_an_interrupted_build_keeps_what_was_done(comfyui: ComfyServer) -> None:
     state = comfyui.built("paused")
 
     assert "interrupted" in state["message"]
-    done = sum(stored_with_steps(comfyui, 6).values())
-    assert done >= 2
+    assert sum(stored_with_steps(comfyui, 6).values()) == state["done"] >= 2
     comfyui.gmi("build/resume", {})
     state = comfyui.built()
     assert state["problems"] == []
-    assert state["total"] == 24 - done
+    assert state["done"] == state["total"] == 24
     assert stored_with_steps(comfyui, 6) == dict.fromkeys(MINIS, 8)
 
 
@@ -334,7 +333,7 @@ def test_pause_finishes_the_image_and_cancel_forgets_the_rest(comfyui: ComfyServ
     assert 0 < paused["done"] < paused["total"]
 
     comfyui.gmi("build/resume", {})
-    comfyui.wait(lambda: comfyui.build_state()["done"] >= 1, "the build did not go on")
+    comfyui.wait(lambda: comfyui.build_state()["done"] > paused["done"], "the build did not go on")
     comfyui.gmi("build/cancel", {})
     state = comfyui.built()
     assert state["total"] == 0

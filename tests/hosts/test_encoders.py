@@ -6,6 +6,7 @@ One user's day in each host: a quick pass with the default encoder, then a resta
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from comfyui_server import ComfyServer, node, text_to_image
 from host_server import HostServer, install, quick_settings
+from random_models import missing_packages
 from webui_server import A1111Server, install_mini
 
 from lib_gmi.library import Library
@@ -118,7 +120,9 @@ def test_comfyui_ranks_with_open_clip_alone(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if reason := ComfyServer.missing():
+    if reason := ComfyServer.missing() or missing_packages(
+        os.environ[ComfyServer.python_variable], "open_clip"
+    ):
         pytest.skip(reason)
 
     def images(server: ComfyServer) -> dict[str, bytes]:

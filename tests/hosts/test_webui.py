@@ -185,8 +185,11 @@ def test_a_checkpoint_that_cannot_be_loaded_is_told(webui: WebUIServer, minis: l
             assert webui.loaded() == "mini-1"
         state = webui.build(1, ["broken.safetensors"])
         trace = "Find Best Model: broken generated nothing"
-        assert [p["title"] for p in state["problems"]] == ["broken"] * webui.text().count(trace)
-        assert state["failed"] == bool(state["problems"])
+        failed = webui.text().count(trace)
+        said = [p for p in state["problems"] if not p["reason"].startswith("suspect: ")]
+        assert [p["title"] for p in said] == ["broken"] * failed
+        assert state["failed"] == bool(said)
+        assert state["problems"] or webui.samples()["broken.safetensors"] == 1
     finally:
         webui.gmi("load", {"name": "mini-1.safetensors"})
         broken.unlink()
@@ -304,9 +307,9 @@ def test_the_plot_has_an_axis_of_ranks(webui: WebUIServer) -> None:
     info = webui.get("/sdapi/v1/script-info")
     plot = next(row for row in info if row["name"] == "x/y/z plot" and not row["is_img2img"])
     rank = plot["args"][0]["choices"].index("GMI rank")
-    nothing = [0, "", []]
-    legend, *flags, margin, csv = True, False, False, False, False, False, False, 0, False
-    arguments = [rank, "1-2", [], *nothing, *nothing, legend, *flags, margin, csv]
+    axes = [rank, "1-2", [], *[0, "", []] * 2]
+    # what follows the axes is not the same everywhere
+    arguments = axes + [row["value"] for row in plot["args"][len(axes) :]]
     body = {"prompt": "", "steps": 1, "script_name": "x/y/z plot", "script_args": arguments}
     body["override_settings"] = {"grid_save": False}
     body |= {"width": 64, "height": 64, "sampler_name": "Euler", "scheduler": "Normal"}

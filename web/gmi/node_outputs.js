@@ -6,7 +6,7 @@ import { app } from "../../../scripts/app.js";
 
 const STORE = "FindBestModel.outputs";
 const MOST = 40;
-/** What a graph is called that has no name of its own yet: its nodes could be anybody's. */
+/** What older front ends call a graph that was made from an API prompt: its nodes could be anybody's. */
 const NAMELESS = "00000000-0000-0000-0000-000000000000";
 
 const rootOf = (graph) => graph?.rootGraph ?? app.rootGraph ?? app.graph;
@@ -43,9 +43,17 @@ export function keptOutput(node) {
   return undefined;
 }
 
+/** A graph without a name is known by what is in it: where the same is asked, the answer is the same. */
+function contentOf(graph) {
+  const saved = (node) => (node.widgets ?? []).filter(({ serialize }) => serialize !== false); // others come later
+  const values = (node) => saved(node).map(({ value }) => (typeof value === "object" ? null : value));
+  return JSON.stringify([...everyNode(graph)].map(({ node, execution }) => [execution, node.comfyClass, values(node)]));
+}
+
 function keyOf(node) {
-  const graph = rootOf(node.graph)?.id;
-  return graph && graph !== NAMELESS ? `${graph}/${locatorOf(node)}/${node.comfyClass}` : null;
+  const root = rootOf(node.graph);
+  const graph = root?.id && root.id !== NAMELESS ? root.id : contentOf(root);
+  return `${graph}/${locatorOf(node)}/${node.comfyClass}`;
 }
 
 function read() {
@@ -62,7 +70,6 @@ export const recall = (node) => read().get(keyOf(node)) ?? {};
 /** @param {{output?: any, problem?: string}} entry */
 export function remember(node, entry) {
   const key = keyOf(node);
-  if (key === null) return;
   const entries = read();
   entries.delete(key);
   entries.set(key, entry);
