@@ -81,7 +81,7 @@
   }
 
   /** What Python gets: the page's token says that this page was served by it. */
-  const question = ({ body }) => JSON.stringify({ ...body, token: byId("gmi_root").dataset.token });
+  const signed = ({ body }) => JSON.stringify({ ...body, token: byId("gmi_root").dataset.token });
 
   async function post(channel, { url, fn_index }, asked) {
     let text = null;
@@ -89,7 +89,7 @@
     try {
       const reply = await fetch(url, {
         method: "POST", headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ fn_index, data: [question(asked)], session_hash: `gmi-${session}` }),
+        body: JSON.stringify({ fn_index, data: [signed(asked)], session_hash: `gmi-${session}` }),
       });
       refused = reply.status >= 400 && reply.status < 500; // not taken, so it can be asked again
       if (!refused) text = (await reply.json()).data[0];
@@ -126,7 +126,7 @@
     const line = channels[channel];
     if (!line || !line.current) return "{}";
     line.taken.push(line.current.body.id);
-    return question(line.current);
+    return signed(line.current);
   }
 
   /**
