@@ -50,10 +50,11 @@ function contentOf(graph) {
   return JSON.stringify([...everyNode(graph)].map(({ node, execution }) => [execution, node.comfyClass, values(node)]));
 }
 
-function keyOf(node) {
+/** The first is the node's own; a graph may get its name later, so the last is looked under as well. */
+function keysOf(node) {
   const root = rootOf(node.graph);
-  const graph = root?.id && root.id !== NAMELESS ? root.id : contentOf(root);
-  return `${graph}/${locatorOf(node)}/${node.comfyClass}`;
+  const named = root?.id && root.id !== NAMELESS ? [root.id] : [];
+  return [...named, contentOf(root)].map((graph) => `${graph}/${locatorOf(node)}/${node.comfyClass}`);
 }
 
 function read() {
@@ -65,11 +66,15 @@ function read() {
 }
 
 /** @returns {{output?: any, problem?: string}} what was remembered of a node */
-export const recall = (node) => read().get(keyOf(node)) ?? {};
+export function recall(node) {
+  const entries = read();
+  const key = keysOf(node).find((known) => entries.has(known));
+  return entries.get(key) ?? {};
+}
 
 /** @param {{output?: any, problem?: string}} entry */
 export function remember(node, entry) {
-  const key = keyOf(node);
+  const [key] = keysOf(node);
   const entries = read();
   entries.delete(key);
   entries.set(key, entry);
