@@ -50,11 +50,15 @@ function contentOf(graph) {
   return JSON.stringify([...everyNode(graph)].map(({ node, execution }) => [execution, node.comfyClass, values(node)]));
 }
 
-/** The first is the node's own; a graph may get its name later, so the last is looked under as well. */
-function keysOf(node) {
+/**
+ * The first is the node's own; a graph may get its name later, so the last is looked under as well.
+ * @returns {Generator<string>}
+ */
+function* keysOf(node) {
   const root = rootOf(node.graph);
-  const named = root?.id && root.id !== NAMELESS ? [root.id] : [];
-  return [...named, contentOf(root)].map((graph) => `${graph}/${locatorOf(node)}/${node.comfyClass}`);
+  const within = `${locatorOf(node)}/${node.comfyClass}`;
+  if (root?.id && root.id !== NAMELESS) yield `${root.id}/${within}`;
+  yield `${contentOf(root)}/${within}`;
 }
 
 function read() {
@@ -68,8 +72,8 @@ function read() {
 /** @returns {{output?: any, problem?: string}} what was remembered of a node */
 export function recall(node) {
   const entries = read();
-  const key = keysOf(node).find((known) => entries.has(known));
-  return entries.get(key) ?? {};
+  for (const key of keysOf(node)) if (entries.has(key)) return entries.get(key);
+  return {};
 }
 
 /** @param {{output?: any, problem?: string}} entry */
