@@ -296,9 +296,8 @@ class Service:
             return self._states(candidates)
 
     def _states(self, candidates: Sequence[Candidate] | None) -> list[CheckpointState]:
-        self.checkpoints()  # hosts learn of hashes when they list their files
-        self.settle()
         chosen = self.candidates() if candidates is None else candidates
+        self.settle()  # after it: hosts learn of hashes when they list their files
         entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
         packed = {row.identity: row for row in self.packed()}
         found = []
