@@ -232,11 +232,28 @@ class Api:
         prompt = _text(body, "prompt", "", MAX_PROMPT).strip()
         names = self.service.favourites.names() if body.get("favourites") is True else None
         wanted = Filter(_text(body, "architecture", ANY), _text(body, "pattern", "", 500), names)
+        makings = [making_in(file) for file in files]
+        return self.ranked(images, makings, prompt, method, wanted, top)
+
+    def ranked(
+        self,
+        images: Sequence[Image.Image],
+        makings: Sequence[Making | None],
+        prompt: str,
+        method: str,
+        wanted: Filter,
+        top: int,
+    ) -> dict[str, Any]:
+        """The whole answer to a query: the ranking, and what stands beside it.
+
+        Raises:
+            GMIError: nothing can be ranked; the message says what to do.
+        """
         with self.service.reading():
             ranking = self.service.rank(images, prompt or None, method, wanted)
             return {
                 **self.ranking_json(ranking, top, prompt, wanted, images),
-                "made_with": self.made_with([making_in(file) for file in files]),
+                "made_with": self.made_with(makings),
                 "elsewhere": self.elsewhere(images, ranking, prompt),
             }
 

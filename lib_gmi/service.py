@@ -296,8 +296,8 @@ class Service:
             return self._states(candidates)
 
     def _states(self, candidates: Sequence[Candidate] | None) -> list[CheckpointState]:
-        self.settle()
         chosen = self.candidates() if candidates is None else candidates
+        self.settle()  # after it: hosts learn of hashes when they list their files
         entries, harvests = self._entries(), self._entries(OWN_PROMPTS)
         packed = {row.identity: row for row in self.packed()}
         found = []
@@ -629,8 +629,8 @@ class Service:
         """
         snapshot = self.answering  # before what is installed: identities only get better
         with self.reading():
-            self.settle()
             listed = self.candidates()
+            self.settle()
         better = dict(self.host.hashed())  # once for both, or one would be ahead of the other
         installed = by_best_identity(listed, better)
         wanted = wanted or Filter()

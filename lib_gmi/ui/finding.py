@@ -95,10 +95,8 @@ class Finding:
         wanted = self.wanted(body)
         service = self.bridge.api.service
         images = [upload.image for upload in uploads]
-        ranking = service.rank(images, prompt or None, method, wanted)
-        answer = self.bridge.api.ranking_json(ranking, TOP, prompt, wanted, images)
-        answer["made_with"] = self.bridge.api.made_with([upload.making for upload in uploads])
-        answer["elsewhere"] = self.bridge.api.elsewhere(images, ranking, prompt)
+        makings = [upload.making for upload in uploads]
+        answer = self.bridge.api.ranked(images, makings, prompt, method, wanted, TOP)
         key = secrets.token_hex(16)
         self._asked.put(key, Asked(uploads, answer, negative))
         query = cards.Query(

@@ -50,10 +50,15 @@ function contentOf(graph) {
   return JSON.stringify([...everyNode(graph)].map(({ node, execution }) => [execution, node.comfyClass, values(node)]));
 }
 
-function keyOf(node) {
+/**
+ * The first is the node's own; a graph may get its name later, so the last is looked under as well.
+ * @returns {Generator<string>}
+ */
+function* keysOf(node) {
   const root = rootOf(node.graph);
-  const graph = root?.id && root.id !== NAMELESS ? root.id : contentOf(root);
-  return `${graph}/${locatorOf(node)}/${node.comfyClass}`;
+  const within = `${locatorOf(node)}/${node.comfyClass}`;
+  if (root?.id && root.id !== NAMELESS) yield `${root.id}/${within}`;
+  yield `${contentOf(root)}/${within}`;
 }
 
 function read() {
@@ -65,11 +70,15 @@ function read() {
 }
 
 /** @returns {{output?: any, problem?: string}} what was remembered of a node */
-export const recall = (node) => read().get(keyOf(node)) ?? {};
+export function recall(node) {
+  const entries = read();
+  for (const key of keysOf(node)) if (entries.has(key)) return entries.get(key);
+  return {};
+}
 
 /** @param {{output?: any, problem?: string}} entry */
 export function remember(node, entry) {
-  const key = keyOf(node);
+  const [key] = keysOf(node);
   const entries = read();
   entries.delete(key);
   entries.set(key, entry);
