@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,9 @@ from .mentions import Installed
 from .service import Service
 
 IDLE, LOOKING, READY, GATHERING = "idle", "looking", "ready", "gathering"
+#: A look that found nothing worth building is done again after so many times what it took, and no
+#: sooner than after so many seconds.
+_AGAIN, _PAUSE = 20.0, 5.0
 #: Lines of what is not used, and of checkpoints that are not installed.
 _LINES = 12
 _BROKEN = "Something went wrong; the log says what. What was stored before is safe."
@@ -62,7 +67,7 @@ class Harvests:
         self._state = HarvestState()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._looked = False  # in this process
+        self._next_look = 0.0  # on the monotonic clock; see look_once
 
     def state(self) -> HarvestState:
         """The state now."""
@@ -74,12 +79,16 @@ class Harvests:
         return self._begin(LOOKING, lambda: self._look(rules or Rules()))
 
     def look_once(self) -> HarvestState:
-        """Begin to look if nobody has in this process and there are folders; a cancelled look
-        is not begun again."""
+        """Begin to look if nobody has in this process and there are folders.
+
+        One that found nothing worth building is done again later: people make images meanwhile. A
+        cancelled one is not.
+        """
         with self._lock:
-            looked = self._looked
+            state, due = self._state, time.monotonic() >= self._next_look
+        known = state.survey is not None and state.survey.enough
         host = self.service.host
-        if looked or not (host.image_folders() or host.preview_folders()):
+        if known or not due or not (host.image_folders() or host.preview_folders()):
             return self.state()
         return self.look()
 
@@ -116,7 +125,7 @@ class Harvests:
             if self._state.state in (LOOKING, GATHERING):
                 return replace(self._state)  # one after the other; people press buttons twice
             self._state = HarvestState(state=state)
-            self._looked = True
+            self._next_look = math.inf
             self._stop.clear()
             self._thread = threading.Thread(
                 target=self._run, args=(work,), name="gmi-harvest", daemon=True
@@ -125,7 +134,7 @@ class Harvests:
             return replace(self._state)
 
     def _run(self, work: Callable[[], Any]) -> None:
-        message = ""
+        message, began = "", time.monotonic()
         try:
             work()
         except GMIError as error:
@@ -135,6 +144,10 @@ class Harvests:
             message = _BROKEN
         if self._stop.is_set():
             message = message or "Stopped. What was stored before is kept."
+        else:
+            ended = time.monotonic()
+            with self._lock:
+                self._next_look = ended + max(_AGAIN * (ended - began), _PAUSE)
         seen = self.state().survey is not None
         self._tell(state=READY if seen else IDLE, title=None, message=message)
 

@@ -6,6 +6,8 @@
  * used is exempt, as in WCAG, and so is what is hidden.
  */
 ([selector, least]) => {
+ // What fades in or out is measured where it ends.
+ for (const change of document.getAnimations()) if (change instanceof CSSTransition) change.finish();
   const probe = document.body.appendChild(document.createElement("i"));
   const numbers = (text) => {
     const values = text.match(/-?[\d.]+(e-?\d+)?/g).map(Number);

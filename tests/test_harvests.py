@@ -1,4 +1,4 @@
-"""A page looks by itself at the images that are there: once, and only where there is something."""
+"""A page looks by itself at the images that are there, and only where there is something."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from standins.host import Running, start
+from test_harvest import made
 
 from lib_gmi.harvests import IDLE, LOOKING, READY
 
@@ -29,6 +30,29 @@ def test_one_look_in_a_process(running: Running, tmp_path: Path) -> None:
     assert harvests.look_once().state == READY
     assert harvests.look().state == LOOKING, "people look as often as they like"
     harvests.join(60)
+
+
+def test_images_that_were_made_since_are_found(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lib_gmi.harvests._PAUSE", 0.0)
+    monkeypatch.setattr("lib_gmi.harvests._AGAIN", 0.0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    with_folders(running, folder)
+    harvests = running.api.harvests
+    harvests.look_once()
+    harvests.join(60)
+    for number in range(9):
+        made(folder, number, "Model: alpha")
+
+    harvests.look_once()
+    harvests.join(60)
+
+    survey = harvests.state().survey
+    assert survey is not None and [crop.candidate.title for crop in survey.enough] == ["alpha"]
+    made(folder, 9, "Model: alpha")
+    assert harvests.look_once().state == READY, "what was found is kept until somebody asks again"
 
 
 def test_whoever_looked_needs_no_look(running: Running, tmp_path: Path) -> None:

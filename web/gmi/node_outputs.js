@@ -72,7 +72,14 @@ function read() {
 /** @returns {{output?: any, problem?: string}} what was remembered of a node */
 export function recall(node) {
   const entries = read();
-  for (const key of keysOf(node)) if (entries.has(key)) return entries.get(key);
+  let own;
+  for (const key of keysOf(node)) {
+    own ??= key;
+    if (!entries.has(key)) continue;
+    const entry = entries.get(key);
+    if (key !== own) remember(node, entry); // what is in the graph may change next
+    return entry;
+  }
   return {};
 }
 
