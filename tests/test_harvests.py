@@ -50,7 +50,8 @@ def test_images_that_were_made_since_are_found(
     harvests.join(60)
 
     survey = harvests.state().survey
-    assert survey is not None and [crop.candidate.title for crop in survey.enough] == ["alpha"]
+    assert survey is not None
+    assert [crop.candidate.title for crop in survey.enough] == ["alpha"]
     made(folder, 9, "Model: alpha")
     assert harvests.look_once().state == READY, "what was found is kept until somebody asks again"
 

@@ -162,8 +162,17 @@ class HostServer(ABC):
         with urllib.request.urlopen(self.address + path, timeout=PATIENCE) as answer:
             return bytes(answer.read())
 
+    def status(self, path: str, headers: Mapping[str, str], address: str | None = None) -> int:
+        """Status of a GET request, at the server's usual address or at another of its."""
+        request = urllib.request.Request((address or self.address) + path, headers=dict(headers))
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def post(
-        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+        self, path: str, body: Any, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
         """Status and JSON of a POST request."""
         data = json.dumps(body).encode()
@@ -223,6 +232,17 @@ class HostServer(ABC):
         data = base64.b64encode(image).decode()
         ranking: dict[str, Any] = self.gmi("rank", {"images": [data], **query})
         return ranking
+
+
+def lan_address() -> str | None:
+    """An address of this machine that others could reach it by, or ``None``."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent; the address is for documentation
+        except OSError:
+            return None
+        found = str(probe.getsockname()[0])
+    return None if found.startswith("127.") else found
 
 
 def _free_port() -> int:

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 from comfyui_server import ComfyServer, node, query, text_to_image
-from host_server import MINIS, install, quick_settings
+from host_server import MINIS, install, lan_address, quick_settings
 from mini_checkpoint import write_mini
 from PIL import Image
+
+from lib_gmi.comfyui import ALLOWED
+from lib_gmi.contract import LOOKS
 
 #: Prompts of images that somebody made before they had this extension.
 SUBJECTS = (
@@ -438,6 +441,39 @@ def test_other_websites_are_refused(comfyui: ComfyServer) -> None:
         for path in CHANGES:
             status, _ = comfyui.post(f"/gmi/v1/{path}", {}, headers)
             assert status == 403, (path, headers)
+        for path in LOOKS:
+            assert comfyui.status(f"/gmi/v1/{path}", headers) == 403, (path, headers)
+
+
+def test_a_name_that_the_user_allows_is_served_after_a_restart(comfyui: ComfyServer) -> None:
+    proxy = {"Host": "proxy.example"}
+    setting = f"/settings/{ALLOWED}"
+    assert comfyui.post(setting, "https://proxy.example, [::1]:8188")[0] == 200
+    assert comfyui.status("/gmi/v1/library", proxy) == 403
+
+    comfyui.stop()
+    comfyui.start()
+
+    assert comfyui.status("/gmi/v1/library", proxy) == 200
+    assert comfyui.status("/gmi/v1/library", {"Host": "elsewhere.example"}) == 403
+    assert comfyui.post(setting, "")[0] == 200
+
+
+def test_a_server_for_others_is_reached_by_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reason := ComfyServer.missing():
+        pytest.skip(reason)
+    server = ComfyServer(tmp_path / "host")
+    monkeypatch.setattr(
+        server, "arguments", lambda port: [*ComfyServer.arguments(server, port), "--listen"]
+    )
+    with server.running():
+        assert server.status("/gmi/v1/library", {"Host": "tunnel.example"}) == 200
+        assert server.status("/gmi/v1/library", {"Sec-Fetch-Site": "cross-site"}) == 403
+        if lan := lan_address():
+            port = server.address.rpartition(":")[2]
+            assert server.status("/gmi/v1/library", {}, f"http://{lan}:{port}") == 200
 
 
 def test_a_restart_offers_the_build_that_was_under_way(comfyui: ComfyServer) -> None:
