@@ -9,6 +9,7 @@ look of the images, the U-Net's last layers and the VAE's decoder, is seeded by 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,20 @@ def write_mini(path: Path, variant: int, black: bool = False) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, {"synthetic": "true", "variant": str(variant)})
     return path
+
+
+def write_misshapen(path: Path, mini: Path) -> None:
+    """Write a copy of a checkpoint that looks like one, and that no host can load.
+
+    One matrix has its sides changed over. What is cut off, or lacks a matrix, only some hosts
+    refuse: others go on with what was loaded before.
+    """
+    data = mini.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["model.diffusion_model.time_embed.0.weight"]["shape"].reverse()
+    text = json.dumps(header, separators=(",", ":")).encode()
+    path.write_bytes(data[:8] + text.ljust(size) + data[8 + size :])
 
 
 def _tensor(name: str, shape: tuple[int, ...], variant: int) -> NDArray[np.generic]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headers import SD1, write
 from host_server import MINIS
+from mini_checkpoint import write_misshapen
 from webui_server import WebUIServer, install_mini, quick_settings
 
 # before a host is started for nothing
@@ -198,7 +198,9 @@ def test_a_build_that_fails_says_so_and_can_be_tried_again(
     front: Front, webui: WebUIServer, minis: list[Path]
 ) -> None:
     page, broken = front.page, webui.checkpoints / "broken.safetensors"
-    write(broken, SD1)  # a header without numbers
+    install_mini(webui, minis[3], broken.name)  # with what else it needs
+    broken.unlink()
+    write_misshapen(broken, minis[3])
     webui.post("/sdapi/v1/refresh-checkpoints", {})
     try:
         front.tab()
