@@ -22,7 +22,8 @@ import numpy as np
 
 from lib_gmi.encoders import DEFAULT, registry
 from lib_gmi.files import write_atomic
-from lib_gmi.kernels import PRIOR_STRENGTH, LearnedKernel, Normalizer, Prior, prior_path
+from lib_gmi.kernels import PRIOR_STRENGTH, LearnedKernel, Prior, prior_path
+from lib_gmi.normalised import Normalizer
 from lib_gmi.stack import Stack
 from lib_gmi.tables import table
 

@@ -1,17 +1,19 @@
 """Where candidates differ: means of candidates and prompts, the errors around them, and the
 directions that tell the candidates apart for those errors.
 
-All features here are normalised ones, see :class:`.kernels.Normalizer`.
+All features here are normalised ones, see :mod:`.normalised`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from .normalised import Normalised
     from .protocols import FloatArray
     from .rkme import BoolArray
     from .stack import Stack
@@ -38,22 +40,33 @@ class Additive:
     effects: FloatArray
 
     @classmethod
-    def fit(cls, samples: FloatArray, mask: BoolArray, shared: BoolArray) -> Additive:
-        """Fit to normalised samples ``[M, N, d]``; zero where ``mask`` is false.
+    def fit(cls, samples: Normalised, stack: Stack) -> Additive:
+        """Fit to a stack's normalised samples.
 
         A prompt that only one candidate has says nothing about what it shows: its effect cannot be
-        told from the candidate's. Columns of own prompts (not ``shared``, ``[N]``) therefore have
-        none, and a candidate's own samples are averaged as they are. That is sound with ρ = 0,
-        because P plays down whatever varies with the content (``benchmarks/own_prompts.py``).
+        told from the candidate's. Columns of own prompts therefore have none, and a candidate's own
+        samples are averaged as they are. That is sound with ρ = 0, because P plays down whatever
+        varies with the content (``benchmarks/own_prompts.py``).
         """
-        effects, prompts = cls._alternate(samples[:, shared], mask[:, shared])
-        centre = prompts.mean(axis=0) if len(prompts) else np.zeros(samples.shape[-1])
+        mask, shared = stack.mask, stack.shared
+        own: BoolArray = np.asarray(mask & ~shared)
+        size = stack.features.shape[-1]
+        of_candidates = np.zeros((len(mask), size), dtype=np.float32)
+        of_prompts = np.zeros((int(shared.sum()), size), dtype=np.float32)
+        totals = np.zeros((len(mask) if own.any() else 0, size), dtype=np.float32)
+        for part, block in samples.blocks():
+            common = block if shared.all() else block[:, shared]
+            of_candidates[part] = common.sum(axis=1)
+            of_prompts += common.sum(axis=0)
+            if len(totals):
+                totals[part] = np.einsum("mnd,mn->md", block, own[part].astype(np.float32))
+        effects, prompts = cls._alternate(of_candidates, of_prompts, mask[:, shared])
+        centre = prompts.mean(axis=0) if len(prompts) else np.zeros(size)
         if not shared.all():
-            own: BoolArray = np.asarray(mask & ~shared)
             counts = own.sum(axis=1)
-            totals = np.einsum("mnd,mn->md", samples, own.astype(np.float32))
             rest = mask.sum(axis=1) - counts
-            means = (totals + rest[:, None] * (centre + effects)) / (counts + rest)[:, None]
+            sums = totals if len(totals) else np.zeros_like(of_candidates)
+            means = (sums + rest[:, None] * (centre + effects)) / (counts + rest)[:, None]
             centre = means.mean(axis=0)
             effects = means - centre
             whole = np.tile(centre, (mask.shape[1], 1))
@@ -66,13 +79,13 @@ class Additive:
         )
 
     @staticmethod
-    def _alternate(samples: FloatArray, mask: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Effects of candidates ``[M, d]`` and of prompts ``[N, d]``."""
+    def _alternate(
+        sums_candidate: FloatArray, sums_prompt: FloatArray, mask: BoolArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Effects of candidates ``[M, d]`` and of prompts ``[N, d]``, from sums of samples."""
         presence = mask.astype(np.float32)
         per_candidate = np.maximum(presence.sum(axis=1), 1)[:, None]
         per_prompt = np.maximum(presence.sum(axis=0), 1)[:, None]
-        sums_candidate = samples.sum(axis=1)
-        sums_prompt = samples.sum(axis=0)
         effects: FloatArray = np.zeros_like(sums_candidate)
         prompts: FloatArray = np.asarray(sums_prompt / per_prompt, dtype=np.float32)
         present = np.asarray(mask.any(axis=1))
@@ -91,29 +104,71 @@ class Additive:
         return np.asarray((samples - self.prompts) * mask[:, :, None], dtype=np.float32)
 
 
-class Precision:
-    """P = (FᵀF + μI)⁻¹ without forming it where the rows of F are fewer than its columns.
+@dataclass(frozen=True, eq=False)
+class Scatter:
+    """FᵀF of error rows F ``[n, d]``, without forming it where n < d.
 
-    Args:
-        rows: F, ``[n, d]``.
-        mu: μ > 0.
-        gram: :func:`gram_of` the rows, if it is known already.
+    Attributes:
+        rows: F where n < d, else ``None``: nothing but the product is needed then.
+        gram: the smaller of FFᵀ and FᵀF.
     """
 
-    def __init__(self, rows: FloatArray, mu: float, gram: FloatArray | None = None) -> None:
+    rows: FloatArray | None
+    gram: FloatArray
+
+    @classmethod
+    def of(cls, rows: FloatArray) -> Scatter:
+        """Of rows ``[n, d]``."""
+        if len(rows) < rows.shape[1]:
+            return cls(rows, np.asarray(rows @ rows.T))
+        return cls(None, np.asarray(rows.T @ rows))
+
+    @classmethod
+    def of_parts(
+        cls, parts: Callable[[], Iterator[FloatArray]], weight: float, others: Sequence[FloatArray]
+    ) -> Scatter:
+        """Of rows that come in parts, and of others beside them.
+
+        Args:
+            parts: gives ``[k, d]`` after ``[k, d]``, every time it is called.
+            weight: of FᵀF of the parts.
+            others: further rows ``[r, d]``, with their weight in them already.
+        """
+        count, size = 0, 0
+        for part in parts():
+            count, size = count + len(part), part.shape[1]
+        if count + sum(map(len, others)) < size:
+            scaled = [np.sqrt(np.float32(weight)) * part for part in parts()]
+            return cls.of(np.concatenate([*scaled, *others], dtype=np.float32))
+        gram = np.zeros((size, size), dtype=np.float32)
+        for part in parts():
+            gram += part.T @ part
+        gram *= np.float32(weight)
+        for rows in others:
+            gram += rows.T @ rows
+        return cls(None, gram)
+
+
+class Precision:
+    """P = (FᵀF + μI)⁻¹.
+
+    Args:
+        scatter: of F.
+        mu: μ > 0.
+    """
+
+    def __init__(self, scatter: Scatter, mu: float) -> None:
         import torch  # numpy alone has no solver that reuses a Cholesky factor
 
-        self.rows = rows
+        self.rows = scatter.rows
         self.mu = mu
-        self._dual = len(rows) < rows.shape[1]
-        if gram is None:
-            gram = gram_of(rows)
-        shifted = gram + mu * np.eye(len(gram), dtype=np.float32)
+        shifted = scatter.gram.copy()
+        shifted[np.diag_indices_from(shifted)] += np.float32(mu)
         self._factor = torch.linalg.cholesky(torch.from_numpy(shifted))
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Px for each row, ``[k, d] → [k, d]``."""
-        if not self._dual:
+        if self.rows is None:
             return self._solve(x)
         inner = self._solve(np.ascontiguousarray(x @ self.rows.T))
         return np.asarray((x - inner @ self.rows) / self.mu, dtype=np.float32)
@@ -126,17 +181,12 @@ class Precision:
 
     def quadratic(self, x: FloatArray) -> FloatArray:
         """xᵀPx for each row, ``[k, d] → [k]``."""
-        if not self._dual:
+        if self.rows is None:
             return np.asarray(np.einsum("kd,kd->k", x, self._solve(x)), dtype=np.float32)
         # Px itself, as in apply(), would take a second product with F
         across = np.ascontiguousarray(x @ self.rows.T)
         explained = np.einsum("kn,kn->k", across, self._solve(across))
         return np.asarray((np.einsum("kd,kd->k", x, x) - explained) / self.mu, dtype=np.float32)
-
-
-def gram_of(rows: FloatArray) -> FloatArray:
-    """The smaller of FFᵀ and FᵀF, ``[min(n, d), min(n, d)]``."""
-    return np.asarray(rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows)
 
 
 class Discriminants:
@@ -148,7 +198,7 @@ class Discriminants:
     Args:
         stack: M candidates × N prompts.
         additive: fitted to their samples.
-        centred: the samples less their prompts' means, ``[M, N, d]``.
+        samples: normalised.
         precision: P; ``None`` for the identity.
 
     Attributes:
@@ -160,7 +210,7 @@ class Discriminants:
     """
 
     def __init__(
-        self, stack: Stack, additive: Additive, centred: FloatArray, precision: Precision | None
+        self, stack: Stack, additive: Additive, samples: Normalised, precision: Precision | None
     ) -> None:
         self.additive = additive
         self.precision = precision
@@ -172,9 +222,7 @@ class Discriminants:
         basis = (vectors[:, kept] / np.sqrt(strengths[kept])).T
         self.projection = np.ascontiguousarray((basis @ solved).astype(np.float32))
         self.candidates = (effects @ self.projection.T).astype(np.float32)
-        # as one product: candidate by candidate takes many times as long
-        flat = centred.reshape(-1, centred.shape[-1]) @ self.projection.T
-        self.samples = np.asarray(flat.reshape(*mask.shape, -1), dtype=np.float32)
+        self.samples = self._projected(samples, mask)
         noise = self._sampling_noise(self._mask)
         self.noise = float(noise.sum())
         counts = np.maximum(stack.counts, 1)[:, None]
@@ -184,6 +232,17 @@ class Discriminants:
             share = own.sum(axis=1)[:, None] / counts
             means_noise += share * (self._own_noise(own, noise) - noise)
         self.means_noise = means_noise / counts
+
+    def _projected(self, samples: Normalised, mask: BoolArray) -> FloatArray:
+        """The samples less their prompts' means, in this space; zero where missing."""
+        found = np.empty((*mask.shape, len(self.projection)), dtype=np.float32)
+        prompts = self.additive.prompts @ self.projection.T
+        for part, block in samples.blocks():
+            # as one product: candidate by candidate takes many times as long
+            flat = block.reshape(-1, block.shape[-1]) @ self.projection.T
+            found[part] = flat.reshape(*block.shape[:2], -1) - prompts
+        found[~mask] = 0
+        return found
 
     def novelty(self, query: FloatArray) -> FloatArray:
         """The part of ‖P^{1/2}(z − z̄)‖² that lies outside of this space, ``[n, d] → [n]``."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,11 @@ from .encoders import registry
 from .errors import RankingError
 from .kernels import GRID, LearnedKernel, Params, Prior, grid_for
 from .library import stem
+from .normalised import moments
 from .protocols import Progress, SilentProgress
 from .stack import Exclusion, Stack, stack
 
 if TYPE_CHECKING:
-    from .discriminants import Discriminants
     from .library import Library
     from .methods import FittedMethod
     from .protocols import FloatArray
@@ -46,6 +46,8 @@ MAX_HELD_OUT = 24
 #: Attention is tried on libraries of up to so many samples. With 18 × 20 it is chosen now and then,
 #: with 63 × 20 never, and there it would take more than half of the time.
 MAX_ATTENTIVE = 1000
+#: Images that are scored at once while fitting.
+_SCORED = 128
 #: Bumped when fitting changes, so that stored state is fitted again.
 _VERSION = 3
 
@@ -191,30 +193,32 @@ class FittedLibrary:
 
 def _contents(stack: Stack) -> tuple[FloatArray, FloatArray, FloatArray]:
     """See :meth:`FittedLibrary._contents`."""
-    mask, features = stack.mask[:, stack.shared], stack.features[:, stack.shared]
-    samples = features[mask]
-    if not len(samples):
-        empty = np.zeros(features.shape[-1], dtype=np.float32)
-        return empty, empty + 1, np.zeros(features.shape[1:], dtype=np.float32)
-    mean, deviation = samples.mean(axis=0), np.maximum(samples.std(axis=0), 1e-6)
+    part = stack if stack.own is None else stack.with_prompts(np.flatnonzero(stack.shared))
+    mask, features, size = part.mask, part.features, part.features.shape[-1]
+    if not mask.any():
+        empty = np.zeros(size, dtype=np.float32)
+        return empty, empty + 1, np.zeros((mask.shape[1], size), dtype=np.float32)
+    mean, deviation = moments(part.samples())
+    deviation = np.maximum(deviation, 1e-6)
     # less what each candidate makes of everything, or a candidate that is alone with a prompt would
     # lend it its style
-    totals = features.sum(axis=1, keepdims=True)
-    own = totals / np.maximum(mask.sum(axis=1), 1)[:, None, None]
-    content = np.where(mask[:, :, None], features - own, 0)
-    means = content.sum(axis=0) / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation
+    content = np.zeros((mask.shape[1], size), dtype=np.float32)
+    for rows, there in zip(features, mask, strict=True):
+        own = rows.sum(axis=0, dtype=np.float32) / max(int(there.sum()), 1)
+        content += np.where(there[:, None], rows - own, 0)
+    means = content / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return mean, deviation, means
+    return mean, deviation, means.astype(np.float32)
 
 
 def leave_one_prompt_out(
-    data: Stack, fit: Callable[[Stack], Sequence[FittedMethod]], progress: Progress | None = None
+    data: Stack, fit: Callable[[Stack], Iterable[FittedMethod]], progress: Progress | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Held-out scores: everything is fitted anew without the held-out prompt.
 
     Args:
         data: M candidates × N prompts.
-        fit: stack → G fitted methods, for instance one per choice of hyperparameters.
+        fit: stack → G fitted methods, for instance one per choice of hyperparameters; none is kept.
         progress: told after each prompt.
 
     Returns:
@@ -231,18 +235,27 @@ def leave_one_prompt_out(
         rows = np.flatnonzero(data.mask[:, prompt])
         features = data.features[rows, prompt]
         query = data.embeddings_of(rows, prompt)
-        known: dict[Discriminants, FloatArray] = {}  # kernels share spaces
+        space, outside = None, np.empty(0, dtype=np.float32)
         for index, fitted in enumerate(fit(data.without_prompts([prompt]))):
             if step == 0:
                 scores.append(_nan(candidates, len(held_out), candidates))
                 novelty.append(_nan(candidates, len(held_out)))
-            scores[index][rows, step] = fitted.scores(features, query)
+            scores[index][rows, step] = _scored(fitted, features, query)
             if isinstance(fitted, LearnedKernel):
-                if fitted.space not in known:
-                    known[fitted.space] = fitted.novelty(features)
-                novelty[index][rows, step] = known[fitted.space]
+                if fitted.space is not space:  # kernels share them
+                    space, outside = fitted.space, fitted.novelty(features)
+                novelty[index][rows, step] = outside
+            del fitted  # it goes before the next is made
+        del space
         progress.update(step + 1, len(held_out), "leaving out one prompt after the other")
     return np.stack(scores), np.stack(novelty)
+
+
+def _scored(fitted: FittedMethod, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
+    """Scores of any number of images: of a thousand at once, a method could take gigabytes."""
+    parts = [slice(start, start + _SCORED) for start in range(0, len(features), _SCORED)]
+    scores = [fitted.scores(features[p], None if prompts is None else prompts[p]) for p in parts]
+    return np.concatenate(scores)
 
 
 def findings(

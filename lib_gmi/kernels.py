@@ -1,4 +1,4 @@
-"""The learned kernel, and the normalisation that all methods share.
+"""The learned kernel.
 
 With weights w over the prompts, a candidate's samples z_{m,i} and a query z,
 
@@ -13,17 +13,17 @@ regularised linear discriminant analysis (Fisher 1936; Friedman 1989); see ``doc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .discriminants import Additive, Discriminants, Precision, gram_of
+from .discriminants import Additive, Discriminants, Precision, Scatter
 from .encoders import registry
 from .errors import RankingError
+from .normalised import Normalised, Normalizer
 from .paths import data_folder
 
 if TYPE_CHECKING:
@@ -40,86 +40,6 @@ PRIOR_STRENGTH = 20.0
 #: Share of the error covariance that stands for what people do to images before they ask. A few
 #: hundredths make a query nearly as easy after a JPEG as before (``benchmarks/robustness.py``).
 CHANGES_WEIGHT = 0.03
-
-#: Deviations below this share of the reference count as this share: dead channels say nothing.
-_DEVIATION_FLOOR = 0.01
-
-
-@dataclass(frozen=True, eq=False)
-class Normalizer:
-    """Raw features → comparable ones: standardised, each kind of unit length, then the whole.
-
-    Attributes:
-        mean: ``[d]``, over the library's samples.
-        deviation: ``[d]``, floored.
-        blocks: the kinds of features.
-        balance: how much each of several joined encoders counts; empty for equally.
-    """
-
-    mean: FloatArray
-    deviation: FloatArray
-    blocks: tuple[Block, ...]
-    balance: tuple[float, ...] = ()
-
-    @classmethod
-    def fit(
-        cls,
-        rows: FloatArray,
-        blocks: tuple[Block, ...],
-        reference: FloatArray | None = None,
-        balance: tuple[float, ...] = (),
-    ) -> Normalizer:
-        """Fit to samples ``[n, d]``.
-
-        Args:
-            rows: raw features.
-            blocks: the encoder's.
-            reference: deviations that the encoder's features usually have, ``[d]``. Without one,
-                each block's median stands in.
-            balance: see the class.
-        """
-        mean = rows.mean(axis=0)
-        deviation = rows.std(axis=0)
-        if reference is None:
-            reference = np.empty_like(deviation)
-            for block in blocks:
-                part = deviation[block.start : block.stop]
-                usual = float(np.median(part[part > 0])) if (part > 0).any() else 1.0
-                reference[block.start : block.stop] = usual
-        floored = np.maximum(deviation, _DEVIATION_FLOOR * reference)
-        floored[floored == 0] = 1  # constant wherever anybody looked
-        return cls(mean.astype(np.float32), floored.astype(np.float32), blocks, balance)
-
-    @cached_property
-    def _shares(self) -> FloatArray:
-        """Length of each block in a normalised row; their squares add up to 1, ``[blocks]``.
-
-        The blocks of one encoder share its part of the row, however many there are: a joined
-        encoder with one kind of features must not drown beside one with seven.
-        """
-        parts = np.asarray([block.part for block in self.blocks])
-        weights = np.ones(parts.max() + 1) if not self.balance else np.asarray(self.balance)
-        each = weights[parts] / np.bincount(parts)[parts]
-        return np.asarray(np.sqrt(each / each.sum()), dtype=np.float32)
-
-    def transform(self, features: FloatArray) -> FloatArray:
-        """Normalise ``[n, d]`` or ``[M, N, d]``; the result has unit length along the last axis."""
-        if features.ndim == 2:
-            return self._rows(features)
-        # candidate by candidate: the temporaries stay small, and in the cache
-        normalised = np.empty(features.shape, dtype=np.float32)
-        for index, rows in enumerate(features):
-            normalised[index] = self._rows(rows)
-        return normalised
-
-    def _rows(self, features: FloatArray) -> FloatArray:
-        standard = (features - self.mean) / self.deviation
-        starts = [block.start for block in self.blocks]
-        sizes = [block.stop - block.start for block in self.blocks]
-        lengths = np.sqrt(np.add.reduceat(standard * standard, starts, axis=-1))
-        scale = self._shares / np.maximum(lengths, 1e-12)
-        standard *= np.repeat(scale, sizes, axis=-1)
-        return np.asarray(standard, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,13 +80,14 @@ class Params:
     balance: tuple[float, ...] = ()
 
 
-#: What leave-one-prompt-out chooses from; the first is the default.
+#: What leave-one-prompt-out chooses from; the first is the default. Those that share a space stand
+#: together, see :meth:`LearnedKernel.fit_grid`.
 GRID: tuple[Params, ...] = (
     Params(1.0),
-    Params(0.3),
-    Params(3.0),
     Params(1.0, pull=5.0),
     Params(1.0, pull=200.0),
+    Params(0.3),
+    Params(3.0),
     Params(1.0, 0.5),
 )
 #: How much more one of several joined encoders may count than the others.
@@ -201,7 +122,7 @@ class LearnedKernel:
         params: Params,
         normalizer: Normalizer,
         space: Discriminants,
-        centred: FloatArray,
+        samples: Normalised,
     ) -> None:
         self.params = params
         self.normalizer = normalizer
@@ -213,7 +134,7 @@ class LearnedKernel:
         squares = np.square(self._drawn) - np.square(share_kept) * space.means_noise
         self._constant = np.asarray(squares.sum(axis=1), dtype=np.float32)
         if params.attention > 0:
-            self._prepare_attention(centred)
+            self._prepare_attention(space.additive.centred(samples.whole(), stack.mask))
 
     @classmethod
     def fit(
@@ -226,47 +147,27 @@ class LearnedKernel:
             prior: of the encoder.
             params: hyperparameters, by default those that suit most libraries.
         """
-        return cls.fit_grid(stack, prior, [params or GRID[0]])[0]
+        return next(cls.fit_grid(stack, prior, [params or GRID[0]]))
 
     @classmethod
     def fit_grid(
         cls, stack: Stack, prior: Prior | None, grid: Sequence[Params]
-    ) -> list[LearnedKernel]:
-        """Fit once per choice of hyperparameters, sharing what they have in common."""
-        blocks = registry.info(stack.encoder_id).blocks
-        reference = None if prior is None else prior.deviation
-        fitted: dict[Params, LearnedKernel] = {}
-        for balance in dict.fromkeys(params.balance for params in grid):
-            normalizer = Normalizer.fit(stack.features[stack.mask], blocks, reference, balance)
-            chosen = [params for params in grid if params.balance == balance]
-            kernels = cls._fit_normalised(stack, prior, normalizer, chosen)
-            fitted.update(zip(chosen, kernels, strict=True))
-        return [fitted[params] for params in grid]
+    ) -> Iterator[LearnedKernel]:
+        """Fit once per choice of hyperparameters, one after the other.
 
-    @classmethod
-    def _fit_normalised(
-        cls, stack: Stack, prior: Prior | None, normalizer: Normalizer, grid: Sequence[Params]
-    ) -> list[LearnedKernel]:
-        samples = normalizer.transform(stack.features)
-        samples[~stack.mask] = 0
-        additive = Additive.fit(samples, stack.mask, stack.shared)
-        centred = additive.centred(samples, stack.mask)
-        shared: dict[float, tuple[FloatArray, FloatArray] | None] = {}
-        spaces: dict[tuple[float, float], Discriminants] = {}
-        fitted = []
+        Each takes over what it has in common with the one before, and no more is kept: the space
+        of a thousand models is as large as a good part of their samples.
+        """
+        basis: _Basis | None = None
+        space: Discriminants | None = None
+        way: tuple[float, float] | None = None
         for params in grid:
-            if params.attention not in shared:
-                rows = _errors(samples, centred, additive, stack, params.attention, prior)
-                shared[params.attention] = None if rows is None else (rows, gram_of(rows))
-            known, way = shared[params.attention], (params.attention, params.shrinkage)
-            if way not in spaces:
-                precision = None
-                if known is not None:
-                    mu = params.shrinkage / known[0].shape[1]
-                    precision = Precision(known[0], mu, known[1])
-                spaces[way] = Discriminants(stack, additive, centred, precision)
-            fitted.append(cls(stack, params, normalizer, spaces[way], centred))
-        return fitted
+            if basis is None or basis.normalizer.balance != params.balance:
+                basis, space = _Basis.fit(stack, prior, params.balance), None
+            if space is None or way != (params.attention, params.shrinkage):
+                space, way = None, (params.attention, params.shrinkage)
+                space = basis.space(params)
+            yield cls(stack, params, basis.normalizer, space, basis.samples)
 
     def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
         """Squared distances ``[n, M]`` for raw features ``[n, d]``; see :mod:`.methods`."""
@@ -348,34 +249,68 @@ def scores_from_tensors(
     return np.asarray(squares - 2 * projected @ tensors["candidates"].T + tensors["constant"])
 
 
-def _errors(
-    samples: FloatArray,
-    centred: FloatArray,
-    additive: Additive,
-    stack: Stack,
-    attention: float,
-    prior: Prior | None,
-) -> FloatArray | None:
-    """Rows whose outer products add up to the error covariance, with trace 1; ``None`` if it is 0.
+@dataclass(eq=False)
+class _Basis:
+    """What kernels of one balance have in common."""
 
-    The error of a sample is what is left when it is predicted like a query, from the other
-    prompts: z_{m,i} − Σ_{j≠i} w_j z_{m,j}.
-    """
-    mask = stack.mask
-    if attention > 0:
-        rows = _attentive_errors(samples, centred, additive, stack, attention)
-    else:
-        rows = (samples - (additive.centre + additive.effects)[:, None])[mask]
-    energy = float(np.einsum("nd,nd->", rows, rows, dtype=np.float64))
-    if min(mask.shape) < 2 or energy <= 1e-20 * max(len(rows), 1):
-        return None
-    parts = [rows / np.sqrt(energy)]
-    if prior is not None and prior.scatter is not None:
-        share = prior.strength / (prior.strength + len(rows))
-        parts = [np.sqrt(1 - share) * parts[0], np.sqrt(share) * prior.scatter]
-    if prior is not None and prior.changes is not None:
-        parts.append(np.sqrt(CHANGES_WEIGHT) * prior.changes)
-    return np.asarray(np.concatenate(parts), dtype=np.float32)
+    stack: Stack
+    prior: Prior | None
+    normalizer: Normalizer
+    samples: Normalised
+    additive: Additive
+    _scatters: dict[float, Scatter | None] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, stack: Stack, prior: Prior | None, balance: tuple[float, ...]) -> _Basis:
+        blocks = registry.info(stack.encoder_id).blocks
+        reference = None if prior is None else prior.deviation
+        normalizer = Normalizer.fit(stack.samples(), blocks, reference, balance)
+        samples = Normalised(stack, normalizer)
+        return cls(stack, prior, normalizer, samples, Additive.fit(samples, stack))
+
+    def space(self, params: Params) -> Discriminants:
+        """Where candidates differ, for the errors that these hyperparameters make."""
+        if params.attention not in self._scatters:
+            self._scatters[params.attention] = self._errors(params.attention)
+        scatter, precision = self._scatters[params.attention], None
+        if scatter is not None:
+            mu = params.shrinkage / self.stack.features.shape[-1]
+            precision = Precision(scatter, mu)
+        return Discriminants(self.stack, self.additive, self.samples, precision)
+
+    def _errors(self, attention: float) -> Scatter | None:
+        """The error covariance, with trace 1; ``None`` if it is 0.
+
+        The error of a sample is what is left when it is predicted like a query, from the other
+        prompts: z_{m,i} − Σ_{j≠i} w_j z_{m,j}.
+        """
+        if attention > 0:
+            whole = self.samples.whole()
+            centred = self.additive.centred(whole, self.stack.mask)
+            rows = _attentive_errors(whole, centred, self.additive, self.stack, attention)
+            parts: Callable[[], Iterator[FloatArray]] = lambda: iter([rows])  # noqa: E731
+        else:
+            parts = self._residuals
+        count, energy = 0, 0.0
+        for part in parts():
+            count += len(part)
+            energy += float(np.einsum("nd,nd->", part, part, dtype=np.float64))
+        if min(self.stack.mask.shape) < 2 or energy <= 1e-20 * max(count, 1):
+            return None
+        weight, others, prior = 1.0, [], self.prior
+        if prior is not None and prior.scatter is not None:
+            share = prior.strength / (prior.strength + count)
+            weight -= share
+            others.append(np.float32(np.sqrt(share)) * prior.scatter)
+        if prior is not None and prior.changes is not None:
+            others.append(np.float32(np.sqrt(CHANGES_WEIGHT)) * prior.changes)
+        return Scatter.of_parts(parts, weight / energy, others)
+
+    def _residuals(self) -> Iterator[FloatArray]:
+        """What candidates' own means leave of their samples, ``[k, d]`` at a time."""
+        means = self.additive.centre + self.additive.effects
+        for part, block in self.samples.blocks():
+            yield (block - means[part][:, None])[self.stack.mask[part]]
 
 
 def _attentive_errors(

@@ -17,7 +17,8 @@ import numpy as np
 from . import rkme
 from .encoders import registry
 from .errors import RankingError
-from .kernels import LearnedKernel, Normalizer, Params, Prior
+from .kernels import LearnedKernel, Params, Prior
+from .normalised import Normalizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class RKME:
                 "method learned."
             )
         info = registry.info(stack.encoder_id)
-        normalizer = Normalizer.fit(stack.features[stack.mask], info.blocks)
+        normalizer = Normalizer.fit(stack.samples(), info.blocks)
         samples = normalizer.transform(stack.features)
         if concatenated:
             samples = self._beside(samples, stack.prompt_embeddings)

@@ -49,8 +49,8 @@ class Stack:
         candidates: M of them.
         prompt_ids: N ids, in the order of the prompt set where it is known; empty texts for
             columns of own prompts, see :meth:`prompt_id`.
-        features: raw, float32 ``[M, N, d]``; several seeds of a prompt are averaged; zero where
-            ``mask`` is false.
+        features: raw, ``[M, N, d]``, as precise as the specifications; several seeds of a prompt
+            are averaged, as float32; zero where ``mask`` is false.
         mask: which samples exist, bool ``[M, N]``.
         prompt_embeddings: float32 ``[N, t]``, with own prompts ``[M, N, t]``, or ``None``.
         encoder_id: of the features.
@@ -93,6 +93,12 @@ class Stack:
         if self.prompt_embeddings.ndim == 3:
             return np.asarray(self.prompt_embeddings[candidates, column])
         return np.tile(self.prompt_embeddings[column], (len(candidates), 1))
+
+    def samples(self) -> FloatArray:
+        """Those that exist, ``[n, d]``."""
+        if self.mask.all():
+            return self.features.reshape(-1, self.features.shape[-1])
+        return self.features[self.mask]
 
     @property
     def counts(self) -> IntArray:
@@ -325,7 +331,9 @@ def _stacked(specifications: Sequence[Specification]) -> Stack:
     width = max((_prompts(s) for s in specifications if s.own_prompts), default=0)
     first = next(iter(shared), specifications[0])
     shape = (len(rows), len(order) + width)
-    features = np.zeros((*shape, first.features.shape[1]), dtype=np.float32)
+    several = any(_prompts(s) < len(s) for s in specifications)
+    precisions = [np.dtype(np.float32)] if several else [s.features.dtype for s in specifications]
+    features = np.zeros((*shape, first.features.shape[1]), dtype=np.result_type(*precisions))
     seeds = np.zeros(shape, dtype=np.int64)
     own_ids: list[dict[int, str]] = [{} for _ in rows]
     for specification in specifications:
@@ -335,9 +343,13 @@ def _stacked(specifications: Sequence[Specification]) -> Stack:
             places = {prompt_id: len(order) + k for k, prompt_id in enumerate(ids)}
             own_ids[row] = {column: prompt_id for prompt_id, column in places.items()}
         columns = [places[p] for p in specification.prompt_ids]
-        np.add.at(features[row], columns, specification.features)
+        if several:
+            np.add.at(features[row], columns, specification.features)
+        else:
+            features[row, columns] = specification.features
         np.add.at(seeds[row], columns, 1)
-    features /= np.maximum(seeds, 1)[:, :, None]
+    if several:
+        features /= np.maximum(seeds, 1)[:, :, None]
     text_encoder_id, embeddings = _prompt_embeddings(specifications, order, rows, own_ids)
     candidates = {s.candidate.identity: s.candidate for s in reversed(specifications)}
     return Stack(

@@ -16,8 +16,9 @@ from lib_gmi.encoders.joined import split
 from lib_gmi.encoders.registry import Block
 from lib_gmi.errors import EncoderError, MissingExtraError
 from lib_gmi.fitted import _read_params, findings
-from lib_gmi.kernels import GRID, LearnedKernel, Normalizer, Params, grid_for
+from lib_gmi.kernels import GRID, LearnedKernel, Params, grid_for
 from lib_gmi.library import Library
+from lib_gmi.normalised import Normalizer
 from lib_gmi.stack import Stack, stack
 
 JOINED = "test/tiny+pixels/32x32"
@@ -85,7 +86,7 @@ def test_the_grid_is_answered_in_its_own_order() -> None:
     rng = np.random.default_rng(1)
     data = _stack(rng)
     grid = (Params(balance=(4.0, 1.0)), Params(0.3), Params(balance=(1.0, 4.0)), Params(1.0))
-    fitted = LearnedKernel.fit_grid(data, None, grid)
+    fitted = list(LearnedKernel.fit_grid(data, None, grid))
     assert [kernel.params for kernel in fitted] == list(grid)
     alone = [LearnedKernel.fit(data, None, params) for params in grid]
     query = data.features[:, 0]

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from support import RANDOM, circle, circle_stack, make_stack, random_stack, register
 
-from lib_gmi.discriminants import Precision
+from lib_gmi.discriminants import Precision, Scatter
 from lib_gmi.encoders import registry
 from lib_gmi.encoders.registry import Block
 from lib_gmi.errors import RankingError
-from lib_gmi.kernels import LearnedKernel, Normalizer, Params, Prior, scores_from_tensors
+from lib_gmi.kernels import LearnedKernel, Params, Prior, scores_from_tensors
 from lib_gmi.methods import RKME, FittedMethod
+from lib_gmi.normalised import Normalizer
 from lib_gmi.stack import Stack
 
 
@@ -60,7 +61,7 @@ def test_precision_is_the_inverse(rows: int) -> None:
     f = np.random.default_rng(7).standard_normal((rows, 10)).astype(np.float32)
     inverse = np.linalg.inv(f.T @ f + 0.5 * np.eye(10))
     x = np.random.default_rng(8).standard_normal((4, 10)).astype(np.float32)
-    precision = Precision(f, 0.5)
+    precision = Precision(Scatter.of(f), 0.5)
     assert precision.apply(x) == pytest.approx(x @ inverse, abs=1e-4)
     assert precision.quadratic(x) == pytest.approx(np.sum(x @ inverse * x, axis=1), abs=1e-3)
 

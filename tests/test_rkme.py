@@ -21,8 +21,8 @@ from support import (
 from lib_gmi import rkme
 from lib_gmi.encoders import registry
 from lib_gmi.errors import RankingError
-from lib_gmi.kernels import Normalizer
 from lib_gmi.methods import METHODS, RKME, method
+from lib_gmi.normalised import Normalizer
 
 
 def test_the_kernel_is_the_literal_one() -> None:

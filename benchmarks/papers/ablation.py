@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi.discriminants import Precision
+from lib_gmi.discriminants import Precision, Scatter
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import TAU_IMAGE, TAU_TEXT, Normalizer, Params
+from lib_gmi.kernels import TAU_IMAGE, TAU_TEXT, Params
+from lib_gmi.normalised import Normalizer
 
 from .bench import CLIP, WEIGHTED, rates
 from .scores import (
@@ -59,7 +60,7 @@ class WithoutContent:
         effects = ((samples - prompts) * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
         rows = (samples - prompts - effects[:, None])[stack.mask]
         rows /= np.sqrt(np.square(rows).sum())
-        precision = Precision(rows.astype(np.float32), shrinkage / rows.shape[1])
+        precision = Precision(Scatter.of(rows.astype(np.float32)), shrinkage / rows.shape[1])
         self._centre = prompts.mean(axis=0).astype(np.float32)
         self._solved = precision.apply(effects.astype(np.float32))
         self._squares = np.einsum("md,md->m", effects, self._solved)

@@ -12,7 +12,8 @@ import numpy as np
 
 from lib_gmi import rkme
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import LearnedKernel, Normalizer, Params, scores_from_tensors
+from lib_gmi.kernels import LearnedKernel, Params, scores_from_tensors
+from lib_gmi.normalised import Normalizer
 
 if TYPE_CHECKING:
     from lib_gmi.protocols import FloatArray

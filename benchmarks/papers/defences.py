@@ -19,7 +19,8 @@ import numpy as np
 
 from lib_gmi.calibration import log_loss
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import LearnedKernel, Normalizer, Prior
+from lib_gmi.kernels import LearnedKernel, Prior
+from lib_gmi.normalised import Normalizer
 
 if TYPE_CHECKING:
     from lib_gmi.methods import FittedMethod

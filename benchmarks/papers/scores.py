@@ -17,7 +17,8 @@ import numpy as np
 from lib_gmi import kernels, methods
 from lib_gmi.encoders import registry
 from lib_gmi.fitted import FittedLibrary, findings
-from lib_gmi.kernels import TAU_IMAGE, LearnedKernel, Normalizer, Params
+from lib_gmi.kernels import TAU_IMAGE, LearnedKernel, Params
+from lib_gmi.normalised import Normalizer
 
 from ..dataset import Split, five_folds, tasks
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lib_gmi import rkme
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import Normalizer
+from lib_gmi.normalised import Normalizer
 
 from ..own_prompts import PROMPTS, measure
 from .bench import CLIP, ENTRANTS, LEARNED, WEIGHTED, measures, rates
