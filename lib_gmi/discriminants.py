@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Discriminants with less of the largest one's strength than this are rounding errors.
 _NEGLIGIBLE = 1e-5
+#: A matrix with fewer rows in its half is inverted at once.
+_SMALL = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,35 +160,41 @@ class Precision:
     """
 
     def __init__(self, scatter: Scatter, mu: float) -> None:
-        import torch  # numpy alone has no solver that reuses a Cholesky factor
-
         self.rows = scatter.rows
         self.mu = mu
         shifted = scatter.gram.copy()
         shifted[np.diag_indices_from(shifted)] += np.float32(mu)
-        self._factor = torch.linalg.cholesky(torch.from_numpy(shifted))
+        self._root = _inverse_root(shifted)
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Px for each row, ``[k, d] → [k, d]``."""
         if self.rows is None:
-            return self._solve(x)
-        inner = self._solve(np.ascontiguousarray(x @ self.rows.T))
+            return np.asarray(x @ self._root.T @ self._root)
+        inner = x @ self.rows.T @ self._root.T @ self._root
         return np.asarray((x - inner @ self.rows) / self.mu, dtype=np.float32)
-
-    def _solve(self, x: FloatArray) -> FloatArray:
-        import torch
-
-        solved = torch.cholesky_solve(torch.from_numpy(x).T, self._factor)
-        return np.asarray(solved.T.numpy(), dtype=np.float32)
 
     def quadratic(self, x: FloatArray) -> FloatArray:
         """xᵀPx for each row, ``[k, d] → [k]``."""
-        if self.rows is None:
-            return np.asarray(np.einsum("kd,kd->k", x, self._solve(x)), dtype=np.float32)
         # Px itself, as in apply(), would take a second product with F
-        across = np.ascontiguousarray(x @ self.rows.T)
-        explained = np.einsum("kn,kn->k", across, self._solve(across))
-        return np.asarray((np.einsum("kd,kd->k", x, x) - explained) / self.mu, dtype=np.float32)
+        across = (x if self.rows is None else x @ self.rows.T) @ self._root.T
+        squares = np.einsum("kn,kn->k", across, across)
+        if self.rows is None:
+            return np.asarray(squares)
+        return np.asarray((np.einsum("kd,kd->k", x, x) - squares) / self.mu, dtype=np.float32)
+
+
+def _inverse_root(matrix: FloatArray) -> FloatArray:
+    """L⁻¹ for a positive definite LLᵀ, by halves: nearly all of the work is matrix products."""
+    half = len(matrix) // 2
+    if half < _SMALL:
+        return np.linalg.inv(np.linalg.cholesky(matrix))
+    first = _inverse_root(matrix[:half, :half])
+    across = matrix[half:, :half] @ first.T
+    last = _inverse_root(matrix[half:, half:] - across @ across.T)
+    found = np.zeros_like(matrix)
+    found[:half, :half], found[half:, half:] = first, last
+    found[half:, :half] = -last @ (across @ first)
+    return found
 
 
 class Discriminants:
