@@ -44,16 +44,16 @@ def write_mini(path: Path, variant: int, black: bool = False) -> Path:
     return path
 
 
-def write_misshapen(path: Path, mini: Path) -> None:
+def write_unreadable(path: Path, mini: Path) -> None:
     """Write a copy of a checkpoint that looks like one, and that no host can load.
 
-    One matrix has its sides changed over. What is cut off, or lacks a matrix, only some hosts
-    refuse: others go on with what was loaded before.
+    Its header says that one matrix is larger than what is stored of it. What lacks a matrix, or has
+    one of another shape, only some hosts refuse: others go on with what was loaded before.
     """
     data = mini.read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
-    header["model.diffusion_model.time_embed.0.weight"]["shape"].reverse()
+    header["model.diffusion_model.time_embed.0.weight"]["shape"][0] += 1
     text = json.dumps(header, separators=(",", ":")).encode()
     path.write_bytes(data[:8] + text.ljust(size) + data[8 + size :])
 

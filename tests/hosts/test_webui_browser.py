@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from host_server import MINIS
-from mini_checkpoint import write_misshapen
+from mini_checkpoint import write_unreadable
 from webui_server import WebUIServer, install_mini, quick_settings
 
 # before a host is started for nothing
@@ -200,7 +200,7 @@ def test_a_build_that_fails_says_so_and_can_be_tried_again(
     page, broken = front.page, webui.checkpoints / "broken.safetensors"
     install_mini(webui, minis[3], broken.name)  # with what else it needs
     broken.unlink()
-    write_misshapen(broken, minis[3])
+    write_unreadable(broken, minis[3])
     webui.post("/sdapi/v1/refresh-checkpoints", {})
     try:
         front.tab()
