@@ -162,9 +162,9 @@ class Precision:
     def __init__(self, scatter: Scatter, mu: float) -> None:
         self.rows = scatter.rows
         self.mu = mu
-        shifted = scatter.gram.copy()
-        shifted[np.diag_indices_from(shifted)] += np.float32(mu)
-        self._root = _inverse_root(shifted)
+        self._root = scatter.gram.copy()
+        self._root[np.diag_indices_from(self._root)] += np.float32(mu)
+        _invert_root(self._root)
 
     def apply(self, x: FloatArray) -> FloatArray:
         """Px for each row, ``[k, d] → [k, d]``."""
@@ -183,18 +183,23 @@ class Precision:
         return np.asarray((np.einsum("kd,kd->k", x, x) - squares) / self.mu, dtype=np.float32)
 
 
-def _inverse_root(matrix: FloatArray) -> FloatArray:
-    """L⁻¹ for a positive definite LLᵀ, by halves: nearly all of the work is matrix products."""
+def _invert_root(matrix: FloatArray) -> None:
+    """L⁻¹ in place of a positive definite LLᵀ.
+
+    By halves, which makes nearly all of the work matrix products.
+    """
     half = len(matrix) // 2
     if half < _SMALL:
-        return np.linalg.inv(np.linalg.cholesky(matrix))
-    first = _inverse_root(matrix[:half, :half])
-    across = matrix[half:, :half] @ first.T
-    last = _inverse_root(matrix[half:, half:] - across @ across.T)
-    found = np.zeros_like(matrix)
-    found[:half, :half], found[half:, half:] = first, last
-    found[half:, :half] = -last @ (across @ first)
-    return found
+        matrix[:] = np.linalg.inv(np.linalg.cholesky(matrix))
+        return
+    first, below, last = matrix[:half, :half], matrix[half:, :half], matrix[half:, half:]
+    _invert_root(first)
+    across = below @ first.T
+    last -= across @ across.T
+    _invert_root(last)
+    np.matmul(last, across @ first, out=below)
+    np.negative(below, out=below)
+    matrix[:half, half:] = 0
 
 
 class Discriminants:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from .protocols import Progress, SilentProgress
 from .stack import Exclusion, Stack, stack
 
 if TYPE_CHECKING:
+    from .discriminants import Discriminants
     from .library import Library
     from .methods import FittedMethod
     from .protocols import FloatArray
@@ -235,20 +237,33 @@ def leave_one_prompt_out(
         rows = np.flatnonzero(data.mask[:, prompt])
         features = data.features[rows, prompt]
         query = data.embeddings_of(rows, prompt)
-        space, outside = None, np.empty(0, dtype=np.float32)
-        for index, fitted in enumerate(fit(data.without_prompts([prompt]))):
-            if step == 0:
-                scores.append(_nan(candidates, len(held_out), candidates))
-                novelty.append(_nan(candidates, len(held_out)))
-            scores[index][rows, step] = _scored(fitted, features, query)
-            if isinstance(fitted, LearnedKernel):
-                if fitted.space is not space:  # kernels share them
-                    space, outside = fitted.space, fitted.novelty(features)
-                novelty[index][rows, step] = outside
-            del fitted  # it goes before the next is made
-        del space
+        answers = _answers(fit(data.without_prompts([prompt])), features, query)
+        if step == 0:
+            scores = [_nan(candidates, len(held_out), candidates) for _ in answers]
+            novelty = [_nan(candidates, len(held_out)) for _ in answers]
+        for index, (found, outside) in enumerate(answers):
+            scores[index][rows, step] = found
+            novelty[index][rows, step] = outside
         progress.update(step + 1, len(held_out), "leaving out one prompt after the other")
     return np.stack(scores), np.stack(novelty)
+
+
+def _answers(
+    kinds: Iterable[FittedMethod], features: FloatArray, prompts: FloatArray | None
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Scores ``[n, M]`` and novelty ``[n]`` of each method, which goes before the next is made."""
+    answers = []
+    space: weakref.ref[Discriminants] | None = None
+    outside = np.full(len(features), np.nan, dtype=np.float32)
+    for fitted in kinds:
+        scores = _scored(fitted, features, prompts)
+        if isinstance(fitted, LearnedKernel) and not (
+            space is not None and space() is fitted.space
+        ):
+            space, outside = weakref.ref(fitted.space), fitted.novelty(features)
+        answers.append((scores, outside))
+        del fitted
+    return answers
 
 
 def _scored(fitted: FittedMethod, features: FloatArray, prompts: FloatArray | None) -> FloatArray:

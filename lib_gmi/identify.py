@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .fitted import FittedLibrary
     from .protocols import Encoder, FloatArray, TextEncoder
 
+#: Scores that are this share of the largest apart are equal: float32 cannot tell.
+_ROUNDING = 1e-6
 #: So many samples are named for each of the first so many candidates.
 _EVIDENCE = 2
 _EXPLAINED = 20
@@ -271,7 +274,7 @@ def identify(
     else:
         reason = "it was asked for"
     fitted = library.method(method)
-    all_scores = fitted.scores(wanted.features, prompts).mean(axis=0)
+    all_scores = _equalised(fitted.scores(wanted.features, prompts).mean(axis=0))
     scores, images = all_scores[rows], len(wanted.features)
     report = library.findings.reports.get(method)
     calibration = None if report is None else for_images(report.calibrations, images)
@@ -338,6 +341,17 @@ def _alternative(
     candidate = library.stack.candidates[first]
     twin = any(first in group and best in group for group in library.findings.groups)
     return Alternative(candidate, float(shares[first]), candidate.identity in installed, twin)
+
+
+def _equalised(scores: FloatArray) -> FloatArray:
+    """The scores, where those that only rounding tells apart are equal: of two copies of a file."""
+    found = scores.copy()
+    order = np.argsort(scores, kind="stable")
+    least = _ROUNDING * float(np.abs(scores).max(initial=0))
+    for before, after in itertools.pairwise(order):
+        if scores[after] - scores[before] <= least:
+            found[after] = found[before]
+    return found
 
 
 def _groups(

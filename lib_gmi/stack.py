@@ -49,8 +49,8 @@ class Stack:
         candidates: M of them.
         prompt_ids: N ids, in the order of the prompt set where it is known; empty texts for
             columns of own prompts, see :meth:`prompt_id`.
-        features: raw, ``[M, N, d]``, as precise as the specifications; several seeds of a prompt
-            are averaged, as float32; zero where ``mask`` is false.
+        features: raw, ``[M, N, d]``, float16 as in files; float32 where several seeds of a prompt
+            are averaged; zero where ``mask`` is false.
         mask: which samples exist, bool ``[M, N]``.
         prompt_embeddings: float32 ``[N, t]``, with own prompts ``[M, N, t]``, or ``None``.
         encoder_id: of the features.
@@ -332,8 +332,10 @@ def _stacked(specifications: Sequence[Specification]) -> Stack:
     first = next(iter(shared), specifications[0])
     shape = (len(rows), len(order) + width)
     several = any(_prompts(s) < len(s) for s in specifications)
-    precisions = [np.dtype(np.float32)] if several else [s.features.dtype for s in specifications]
-    features = np.zeros((*shape, first.features.shape[1]), dtype=np.result_type(*precisions))
+    # a specification's numbers are float16's, see Specification
+    features = np.zeros(
+        (*shape, first.features.shape[1]), dtype=np.float32 if several else np.float16
+    )
     seeds = np.zeros(shape, dtype=np.int64)
     own_ids: list[dict[int, str]] = [{} for _ in rows]
     for specification in specifications:

@@ -9,7 +9,6 @@ look of the images, the U-Net's last layers and the VAE's decoder, is seeded by 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -42,20 +41,6 @@ def write_mini(path: Path, variant: int, black: bool = False) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, {"synthetic": "true", "variant": str(variant)})
     return path
-
-
-def write_unreadable(path: Path, mini: Path) -> None:
-    """Write a copy of a checkpoint that looks like one, and that no host can load.
-
-    Its header says that one matrix is larger than what is stored of it. What lacks a matrix, or has
-    one of another shape, only some hosts refuse: others go on with what was loaded before.
-    """
-    data = mini.read_bytes()
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    header["model.diffusion_model.time_embed.0.weight"]["shape"][0] += 1
-    text = json.dumps(header, separators=(",", ":")).encode()
-    path.write_bytes(data[:8] + text.ljust(size) + data[8 + size :])
 
 
 def _tensor(name: str, shape: tuple[int, ...], variant: int) -> NDArray[np.generic]:
