@@ -4,7 +4,7 @@
       specifications/<hash>.safetensors   one file a specification
       samples/<hash>/                     small copies of its samples
       damaged/                            files that could not be read, each beside its reason
-      removed/                            what the user removed, until they delete it
+      removed/                            what the user removed; both for a while, see :mod:`.aside`
       fitted/                             fitted state, keyed by the library's fingerprint
       catalogue.json                      a cache of what is there; safe to delete
       .lock                               held while a process writes
@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .aside import DAMAGED, REMOVED, Limits, limits_from_environment, stamp, tidy
 from .errors import LibraryError, SchemaVersionError, SpecificationError
 from .files import (
     STALE_AFTER,
@@ -156,14 +157,21 @@ class Library:
     Args:
         folder: created on the first write.
         read_only: never write, move or lock anything, not even to set damaged files aside.
+        kept_aside: how long and how much of what was removed or is damaged is kept.
 
     Raises:
         LibraryError: the path exists and is not a folder.
     """
 
-    def __init__(self, folder: Path | str, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        read_only: bool = False,
+        kept_aside: Callable[[], Limits] = limits_from_environment,
+    ) -> None:
         self.folder = Path(folder)
         self.read_only = read_only
+        self._kept_aside = kept_aside
         try:
             is_file = self.folder.exists() and not self.folder.is_dir()
         except OSError as error:
@@ -372,12 +380,26 @@ class Library:
         moved = []
         with self._lock():
             for entry in entries:
-                target = self._free_name(self.folder / "removed", entry.file)
+                target = self._free_name(self.folder / REMOVED, entry.file)
                 self._move(self.specifications_folder / entry.file, target)
-                samples = self._free_name(self.folder / "removed", Path(entry.file).stem)
+                samples = self._free_name(self.folder / REMOVED, Path(entry.file).stem)
                 self.samples.move(Path(entry.file).stem, samples)
+                stamp(target)
+                stamp(samples)
                 moved.append(target)
+        self.tidy()
         return moved
+
+    def tidy(self) -> list[str]:
+        """Delete what was set aside long ago, or is too much; returns names.
+
+        Raises:
+            LibraryError: another process keeps the library busy.
+        """
+        if self.read_only or not any((self.folder / name).is_dir() for name in (REMOVED, DAMAGED)):
+            return []
+        with self._lock():
+            return tidy(self.folder, self._kept_aside())
 
     def verify(self) -> VerifyReport:
         """Read every file whole, ignoring all caches; damaged ones are set aside.
@@ -519,10 +541,12 @@ class Library:
                 except FileNotFoundError:
                     return str(error)
                 except SpecificationError:
-                    target = self._free_name(self.folder / "damaged", path.name)
+                    target = self._free_name(self.folder / DAMAGED, path.name)
                     self._move(path, target)
+                    stamp(target)
                     self._rescue(path)
             write_atomic(target.with_name(target.name + ".txt"), f"{error}\n".encode())
+            self.tidy()
         except LibraryError as trouble:
             return f"{error} ({trouble})"
         return f"set aside in {target.parent.name}/: {error}"

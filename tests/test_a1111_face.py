@@ -174,7 +174,7 @@ def test_the_settings_page_has_our_section(webui: WebUI) -> None:
     load_scripts(webui)
     webui.module("script_callbacks").ui_settings_callback()
     ours = {key: info for key, info in webui.opts.data_labels.items() if key.startswith("gmi_")}
-    assert len(ours) == 13
+    assert len(ours) == 15
     assert {info.section for info in ours.values()} == {("gmi", "Find Best Model")}
     assert all(webui.opts.data[key] == info.default for key, info in ours.items())
     encoder = ours["gmi_encoder"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ..aside import Limits
 
 SECTION = ("gmi", "Find Best Model")
 
@@ -22,6 +24,7 @@ class Options:
         blur: samples are blurred until they are pointed at.
         keep_samples: small copies of samples are kept.
         samples_limit: that they may take, in megabytes; 0 for any.
+        kept_aside: what was removed or is damaged.
         sidecars: what lies beside a checkpoint's file tells which settings suit it.
         interrogators: names in the order in which they are tried, a comma list.
     """
@@ -36,6 +39,7 @@ class Options:
     samples_limit: int
     sidecars: bool
     interrogators: str = ""
+    kept_aside: Limits = field(default_factory=Limits)
 
 
 def register() -> None:
@@ -74,6 +78,15 @@ def register() -> None:
     note(
         add("samples_limit", 0, "Limit of sample images (MB)", gr.Number, precision=0),
         "0: none; when it is reached, builds go on and keep no more pictures",
+    )
+    usual = Limits()
+    note(
+        add("removed_days", usual.days, "Days that removed specifications are kept", gr.Number),
+        "in the library's folders 'removed' and 'damaged'; 0: for ever",
+    )
+    note(
+        add("removed_limit", usual.megabytes, "Limit of what was removed (MB)", gr.Number),
+        "what was removed first goes first; 0: none",
     )
     note(
         add("sidecars", True, "Presets read the files beside a checkpoint"),
@@ -143,4 +156,5 @@ def chosen() -> Options:
         samples_limit=max(0, int(get("samples_limit", 0))),
         sidecars=bool(get("sidecars", True)),
         interrogators=str(get("interrogators", "")),
+        kept_aside=Limits.of(get("removed_days", None), get("removed_limit", None)),
     )

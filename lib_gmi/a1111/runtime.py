@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from ..api import Api
 from ..background import Background
 from ..builds import RUNNING, Builds, Job
-from ..errors import HostError
+from ..errors import HostError, LibraryError
 from ..hosts.a1111 import JOB, A1111Host
 from ..interrogators import parse_order
 from ..library import Library
@@ -68,7 +69,9 @@ def library_folder() -> Path:
 
 def _make() -> Runtime:
     chosen = options.chosen()
-    library = Library(library_folder())
+    library = Library(library_folder(), kept_aside=lambda: options.chosen().kept_aside)
+    with contextlib.suppress(LibraryError):  # another process is at it
+        library.tidy()
     host = A1111Host(library.folder)
     prompt_set = None if chosen.prompt_set is None else PromptSet.load(chosen.prompt_set)
     service = Service(host, library, prompt_set, chosen.encoder)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-#: The setting of the front end; read once, when ComfyUI starts.
-ALLOWED = "FindBestModel.AllowedHosts"
-
 
 def start() -> tuple[dict[str, Any], dict[str, str]]:
     """Register the routes; returns the node classes and their names."""
@@ -14,11 +11,11 @@ def start() -> tuple[dict[str, Any], dict[str, str]]:
 
     from .. import origin
     from . import nodes, routes
-    from .idle import settings
+    from .preferences import allowed_hosts
     from .runtime import runtime, somebody_queues
 
     PromptServer.instance.add_on_prompt_handler(somebody_queues)
-    origin.allow(str(settings().get(ALLOWED, "")))
+    origin.allow(allowed_hosts())
     routes.register(PromptServer.instance.routes, lambda: runtime().api, _is_public())
     return nodes.NODE_CLASS_MAPPINGS, nodes.NODE_DISPLAY_NAME_MAPPINGS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from typing import Any
 from ..api import Api, build_json
 from ..background import Background
 from ..builds import RUNNING, Builds, BuildState
+from ..errors import LibraryError
 from ..hosts.comfyui import ComfyHost, library_folder
 from ..interrogators import order_from_environment
 from ..library import Library
 from ..politeness import Politeness
 from ..samples import limit_from_environment
 from ..service import Service
-from .idle import idle_minutes
+from .preferences import idle_minutes, kept_aside
 from .queue import ComfyQueue, keep_models, somebody_works
 from .watch import Watch
 
@@ -66,7 +68,9 @@ def somebody_queues(request: Any) -> Any:
 
 
 def _make() -> Runtime:
-    library = Library(library_folder())
+    library = Library(library_folder(), kept_aside=kept_aside)
+    with contextlib.suppress(LibraryError):  # another process is at it
+        library.tidy()
     host = ComfyHost(library.folder)
     service = Service(host, library)
     service.keep_samples = lambda: library.samples.has_room(limit_from_environment())

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from ..aside import REMOVED, stamp
 from ..errors import LibraryError, PackError
 from ..files import replace_file, sync_folder
 from ..locks import LOCK_TIMEOUT, Lock
@@ -256,10 +257,12 @@ class Packs:
         with self._exclusive():
             self._clean_up()
             info = self.find(pack_id)
-            target = self._free_name("removed", info.id)
+            target = self._free_name(REMOVED, info.id)
             try:
                 with self.library._lock():
                     _move(info.folder, target)
+                    stamp(target)
+                self.library.tidy()
             except OSError as error:
                 raise PackError(
                     f"{info.folder}: cannot be moved to {target} ({error.strerror or error}). "

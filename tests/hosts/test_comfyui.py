@@ -17,7 +17,7 @@ from host_server import MINIS, install, lan_address, quick_settings
 from mini_checkpoint import write_mini
 from PIL import Image
 
-from lib_gmi.comfyui import ALLOWED
+from lib_gmi.comfyui.preferences import ALLOWED
 from lib_gmi.contract import LOOKS
 
 #: Prompts of images that somebody made before they had this extension.

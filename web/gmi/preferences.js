@@ -2,9 +2,10 @@
 import { app } from "../../../scripts/app.js";
 
 const BLUR = "FindBestModel.BlurThumbnails";
-/** Read by lib_gmi/comfyui/idle.py. */
+/** These are read by lib_gmi/comfyui/preferences.py. */
 const IDLE = "FindBestModel.IdleMinutes";
-/** Read by lib_gmi/comfyui/__init__.py. */
+const REMOVED_DAYS = "FindBestModel.RemovedDays";
+const REMOVED_MB = "FindBestModel.RemovedMegabytes";
 const ALLOWED = "FindBestModel.AllowedHosts";
 const FILTERS = "FindBestModel.filters";
 
@@ -29,6 +30,24 @@ export const preferences = [
     type: "number",
     defaultValue: 3,
     attrs: { min: 0, max: 1440 },
+  },
+  {
+    id: REMOVED_DAYS,
+    category: ["Find Best Model", "Library", "Days"],
+    name: "Find Best Model: days that removed specifications are kept",
+    tooltip: "In the library's folders removed and damaged. 0: for ever.",
+    type: "number",
+    defaultValue: 90,
+    attrs: { min: 0, max: 36500 },
+  },
+  {
+    id: REMOVED_MB,
+    category: ["Find Best Model", "Library", "Megabytes"],
+    name: "Find Best Model: limit of what was removed, in megabytes",
+    tooltip: "What was removed first goes first. 0: no limit.",
+    type: "number",
+    defaultValue: 500,
+    attrs: { min: 0, max: 1000000 },
   },
   {
     id: ALLOWED,

@@ -206,7 +206,7 @@ class Comfy:
 @pytest.fixture
 def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     """An imitated ComfyUI without checkpoints, and this extension's runtime with tiny encoders."""
-    from lib_gmi.comfyui import idle, runtime
+    from lib_gmi.comfyui import preferences, runtime
     from lib_gmi.service import Service
 
     ours = {name.partition(".")[0] for name in standin_modules()} | {"standin"}
@@ -224,7 +224,7 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     monkeypatch.setattr(runtime, "_runtime", None)
     monkeypatch.setattr(runtime, "Background", lambda work: work)  # in the test's own thread
     monkeypatch.setattr(runtime, "Watch", lambda look: lambda: None)  # tests look themselves
-    monkeypatch.setenv(idle.VARIABLE, "0")
+    monkeypatch.setenv(preferences.VARIABLE, "0")
     for module in ("service", "harvests"):
         monkeypatch.setattr(f"lib_gmi.{module}.optional_text_encoder", words_encoder)
     gc.freeze()  # else every session that ends goes through all of torch

@@ -1,4 +1,4 @@
-"""How long a build waits after somebody has generated something."""
+"""Our settings in ComfyUI: the front end keeps them in a file of the user's."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..aside import DAYS_VARIABLE, SIZE_VARIABLE, Limits
+
 #: Minutes, of the environment; it outdoes the setting.
 VARIABLE = "GMI_IDLE_MINUTES"
-#: The setting of the front end, which keeps it in a file of the user's.
+#: Names of the settings, as in ``web/gmi/preferences.js``.
 SETTING = "FindBestModel.IdleMinutes"
+ALLOWED = "FindBestModel.AllowedHosts"
+REMOVED_DAYS = "FindBestModel.RemovedDays"
+REMOVED_MEGABYTES = "FindBestModel.RemovedMegabytes"
 DEFAULT = 3.0
 _LONGEST = 24 * 60.0
 
@@ -20,6 +25,18 @@ def idle_minutes() -> float:
     """Minutes without a prompt of somebody's before a build goes on; 0 for never wait."""
     told = os.environ.get(VARIABLE, "").strip()
     return _number(told if told else settings().get(SETTING))
+
+
+def allowed_hosts() -> str:
+    """Names under which this server may be reached; see :func:`..origin.allow`."""
+    return str(settings().get(ALLOWED, "") or "")
+
+
+def kept_aside() -> Limits:
+    """What was removed or is damaged is kept so long; the environment outdoes the settings."""
+    told, ours = os.environ, settings()
+    days = told.get(DAYS_VARIABLE, ours.get(REMOVED_DAYS))
+    return Limits.of(days, told.get(SIZE_VARIABLE, ours.get(REMOVED_MEGABYTES)))
 
 
 def _number(value: Any) -> float:
