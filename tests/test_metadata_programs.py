@@ -202,6 +202,36 @@ def test_an_infotext_hidden_in_the_alpha_channel() -> None:
     assert made(image).checkpoint == CHECKPOINT
 
 
+def hidden_in_colours(content: bytes, signature: bytes, mode: str = "RGB") -> Image.Image:
+    """As SwarmUI and reForge write: column by column, three bits a pixel."""
+    data = signature + (8 * len(content)).to_bytes(4, "big") + content
+    bits = [int(bit) for byte in data for bit in f"{byte:08b}"]
+    image = Image.new(mode, (96, 130), (10, 20, 30, 255)[: len(mode)])
+    pixels = image.load()
+    assert pixels is not None
+    for at in range(0, len(bits), 3):
+        x, y = divmod(at // 3, image.height)
+        told = [*bits[at : at + 3], 0, 0][:3]
+        pixels[x, y] = (*(v & 254 | b for v, b in zip((10, 20, 30), told, strict=True)), 255)[
+            : len(mode)
+        ]
+    return image
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_swarmui_hidden_in_the_colours(mode: str) -> None:
+    told = {"sui_image_params": {"prompt": "a fox", "model": "Flux/dev", "seed": 7}}
+    content = gzip.compress(json.dumps(told).encode())
+    making = made(reopened(hidden_in_colours(content, b"stealth_rgbcomp", mode)))
+    assert (making.prompt, making.settings.seed) == ("a fox", 7)
+    assert making.checkpoint == CheckpointMention("Flux/dev")
+
+
+def test_an_infotext_hidden_in_the_colours() -> None:
+    image = reopened(hidden_in_colours(INFOTEXT.encode(), b"stealth_rgbinfo"))
+    assert made(image).checkpoint == CHECKPOINT
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"no gzip", gzip.compress(b"0" * 30_000_000)[:1500], gzip.compress(b"[" * 100_000)],

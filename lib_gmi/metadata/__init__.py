@@ -45,7 +45,7 @@ def making_of(image: Image.Image) -> Making | None:
 
     Args:
         image: as it was opened; a copy in another mode has lost what the file said. It is decoded
-            only if it has an alpha channel and its header says nothing.
+            only if its header says nothing.
 
     Returns:
         The making, or ``None`` if nothing is said. Never raises because of the image.
@@ -55,7 +55,7 @@ def making_of(image: Image.Image) -> Making | None:
 
     try:
         texts = texts_of(image)
-        return _told(texts) or _hidden(image) or provenance.read(texts, image, None)
+        return _told(texts) or _hidden(image, True) or provenance.read(texts, image, None)
     except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
         return None
 
@@ -230,12 +230,13 @@ _GRAPH = re.compile(r'\{\s{0,9}"[^"]{1,20}": ?\{\s{0,9}"(?:inputs|class_type)')
 _SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 
 
-def _hidden(image: Image.Image) -> Making | None:
-    """What the alpha channel hides."""
+def _hidden(image: Image.Image, colours: bool = False) -> Making | None:
+    """What the pixels hide. Of the colours only where somebody asks about this very image: whole
+    folders of photographs would have to be decoded for them."""
     from . import a1111, flat, novelai
     from .stealth import stealth_text
 
-    text = stealth_text(image)
+    text = stealth_text(image, colours)
     if not text:
         return None
     data = loads(text)
