@@ -70,7 +70,7 @@ class Params:
         attention: ρ in [0, 1]; how far the weights of the prompts follow the query.
         pull: κ ≥ 0; how far candidates are drawn to the mean of all in directions in which they
             differ little for the noise of their samples. Only with ρ = 0.
-        balance: of joined encoders, see :class:`Normalizer`; empty for one encoder, and for
+        balance: of joined encoders, see :class:`.Normalizer`; empty for one encoder, and for
             several that count equally.
     """
 

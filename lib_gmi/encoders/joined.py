@@ -1,7 +1,7 @@
 """Encoders side by side: ``style/efficientnet-lite0+openclip/ViT-L-14/openai``.
 
 The features of the parts stand beside each other, each part with its own kinds of features. All of
-them are standardised and brought to unit length (see :class:`~..kernels.Normalizer`), so that a
+them are standardised and brought to unit length (see :class:`~..normalised.Normalizer`), so that a
 part with large numbers counts no more than one with small ones; how much each part counts in the
 learned kernel is chosen by leave-one-prompt-out (``kernels.Params.balance``).
 """
