@@ -308,8 +308,10 @@ def test_the_plot_has_an_axis_of_ranks(webui: WebUIServer) -> None:
     plot = next(row for row in info if row["name"] == "x/y/z plot" and not row["is_img2img"])
     rank = plot["args"][0]["choices"].index("GMI rank")
     axes = [rank, "1-2", [], *[0, "", []] * 2]
-    # what follows the axes is not the same everywhere
-    arguments = axes + [row["value"] for row in plot["args"][len(axes) :]]
+    # what follows the axes is not the same everywhere; without its images reForge gives no texts
+    rest = plot["args"][len(axes) :]
+    images = "Include Sub Images"
+    arguments = axes + [row["label"] == images or row["value"] for row in rest]
     body = {"prompt": "", "steps": 1, "script_name": "x/y/z plot", "script_args": arguments}
     body["override_settings"] = {"grid_save": False}
     body |= {"width": 64, "height": 64, "sampler_name": "Euler", "scheduler": "Normal"}
