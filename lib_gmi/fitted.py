@@ -305,13 +305,16 @@ def findings(
         method = methods.METHODS[name]
         held_out, _ = leave_one_prompt_out(data, method.fit_alone, progress)
         reports[name] = report(name, held_out[0])
-    foreign = tuple(foreign_threshold(novelty[best], n) for n in range(1, MAX_IMAGES + 1))
-    return Findings(grid[best], reports, foreign, tuple(near_duplicates(scores[best])))
+    foreign = [foreign_threshold(novelty[best], n) for n in range(1, MAX_IMAGES + 1)]
+    return Findings(grid[best], reports, tuple(foreign), tuple(near_duplicates(scores[best])))
 
 
 def report(name: str, held_out: FloatArray) -> Report:
     """Calibrations for 1 to 5 images from held-out scores."""
-    return Report(name, tuple(calibrate(held_out, n) for n in range(1, MAX_IMAGES + 1)))
+    # Lists first, here and for novelty: a tuple grows while it is built, and CPython raises a
+    # SystemError when another thread holds it then, as reForge does with all objects there are.
+    calibrations = [calibrate(held_out, n) for n in range(1, MAX_IMAGES + 1)]
+    return Report(name, tuple(calibrations))
 
 
 def _best_params(losses: Sequence[FloatArray]) -> int:

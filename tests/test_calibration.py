@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+from typing import Any
+
 import numpy as np
 import pytest
 from support import RANDOM, make_stack, random_stack
 
+from lib_gmi import fitted
 from lib_gmi.calibration import (
+    MAX_IMAGES,
+    Calibration,
     calibrate,
     calibration_error,
     fit_temperature,
@@ -133,3 +139,21 @@ def test_missing_samples_are_no_queries() -> None:
     scores, _ = leave_one_prompt_out(partial, lambda part: [LearnedKernel.fit(part)])
     _, truth = held_out_queries(scores[0], 1)
     assert np.bincount(truth).tolist() == [8, 5, 8, 8]
+
+
+def test_a_report_is_made_while_somebody_holds_every_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As reForge does when it takes a model out, from a thread of its own."""
+    held = []
+    real = fitted.calibrate
+
+    def holding(*arguments: Any) -> Calibration | None:
+        held.append(gc.get_objects())
+        return real(*arguments)
+
+    monkeypatch.setattr(fitted, "calibrate", holding)
+
+    report = fitted.report("learned", np.zeros((3, 4, 3), dtype=np.float32))
+
+    assert len(report.calibrations) == len(held) == MAX_IMAGES
