@@ -260,7 +260,7 @@ class FolderIndex:
 
     def open(self, before: OpenIndex | None = None) -> OpenIndex:
         """What there is now, to be searched; of ``before``, what has not changed is not read."""
-        return OpenIndex(self, {} if before is None else before.files)
+        return OpenIndex(self, None if before is None else before.files)
 
     def stamp(self) -> tuple[tuple[str, str], ...]:
         """Changes whenever the index does; nothing is read for it."""
@@ -354,12 +354,12 @@ class OpenIndex:
 
     Args:
         index: of the folder.
-        known: what was in its files before.
+        known: what was in its files before, if any was read.
     """
 
-    def __init__(self, index: FolderIndex, known: Files) -> None:
+    def __init__(self, index: FolderIndex, known: Files | None = None) -> None:
         self.index = index
-        self.files = index.files(known)
+        self.files = index.files(known or {})
         found = (chunk for _, chunk in self.files.values())
         self._chunks = [chunk for chunk in found if chunk is not None and len(chunk.vectors)]
         sizes = [len(chunk.vectors) for chunk in self._chunks]
