@@ -257,12 +257,11 @@ def _answers(
     outside = np.full(len(features), np.nan, dtype=np.float32)
     for fitted in kinds:
         scores = _scored(fitted, features, prompts)
-        if isinstance(fitted, LearnedKernel) and not (
-            space is not None and space() is fitted.space
-        ):
+        known = None if space is None else space()  # kernels share them
+        if isinstance(fitted, LearnedKernel) and fitted.space is not known:
             space, outside = weakref.ref(fitted.space), fitted.novelty(features)
         answers.append((scores, outside))
-        del fitted
+        del fitted, known
     return answers
 
 
