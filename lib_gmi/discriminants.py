@@ -6,7 +6,7 @@ All features here are normalised ones, see :mod:`.normalised`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -127,23 +127,26 @@ class Scatter:
 
     @classmethod
     def of_parts(
-        cls, parts: Callable[[], Iterator[FloatArray]], weight: float, others: Sequence[FloatArray]
+        cls,
+        parts: Iterable[FloatArray],
+        shape: tuple[int, int],
+        weight: float,
+        others: Sequence[FloatArray],
     ) -> Scatter:
         """Of rows that come in parts, and of others beside them.
 
         Args:
-            parts: gives ``[k, d]`` after ``[k, d]``, every time it is called.
+            parts: ``[k, d]`` after ``[k, d]``.
+            shape: of all of them together.
             weight: of FᵀF of the parts.
             others: further rows ``[r, d]``, with their weight in them already.
         """
-        count, size = 0, 0
-        for part in parts():
-            count, size = count + len(part), part.shape[1]
+        count, size = shape
         if count + sum(map(len, others)) < size:
-            scaled = [np.sqrt(np.float32(weight)) * part for part in parts()]
+            scaled = [np.sqrt(np.float32(weight)) * part for part in parts]
             return cls.of(np.concatenate([*scaled, *others], dtype=np.float32))
         gram = np.zeros((size, size), dtype=np.float32)
-        for part in parts():
+        for part in parts:
             gram += part.T @ part
         gram *= np.float32(weight)
         for rows in others:

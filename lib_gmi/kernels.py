@@ -304,7 +304,8 @@ class _Basis:
             others.append(np.float32(np.sqrt(share)) * prior.scatter)
         if prior is not None and prior.changes is not None:
             others.append(np.float32(np.sqrt(CHANGES_WEIGHT)) * prior.changes)
-        return Scatter.of_parts(parts, weight / energy, others)
+        shape = (count, self.stack.features.shape[-1])
+        return Scatter.of_parts(parts(), shape, weight / energy, others)
 
     def _residuals(self) -> Iterator[FloatArray]:
         """What candidates' own means leave of their samples, ``[k, d]`` at a time."""
