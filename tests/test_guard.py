@@ -274,6 +274,8 @@ def test_a_wrong_token_opens_nothing() -> None:
         ({"Host": "192.168.1.5"}, "192.168.1.9", [TOKEN], False),
         ({"Host": "192.168.1.5"}, "192.168.1.9", TOKEN, True),
     ],
+    # The token is another in every process, and pytest-xdist wants one name in all of them.
+    ids=lambda value: "token" if value == TOKEN else None,
 )
 def test_an_event_is_asked_what_a_route_is(
     headers: dict[str, str], peer: str, token: Any, answered: bool
