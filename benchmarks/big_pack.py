@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lib_gmi import fitted
-from lib_gmi.app import open_fitted
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, registry
-from lib_gmi.fitted import Lent
-from lib_gmi.identify import identify
-from lib_gmi.library import Library
-from lib_gmi.packs import PackAbout, Packs, write_pack
-from lib_gmi.specification import CandidateRef, PromptSetRef, Requirement, Specification
-from lib_gmi.tables import table
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.packs import PackAbout, Packs, write_pack
+from lib_gmi.ranking import fitted
+from lib_gmi.ranking.app import open_fitted
+from lib_gmi.ranking.fitted import Lent
+from lib_gmi.ranking.identify import identify
+from lib_gmi.records.specification import CandidateRef, PromptSetRef, Requirement, Specification
 
 STEPS = ("make", "import", "fit", "rank")
 _PACK = "large.gmipack"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib_gmi.stack import Stack
+from lib_gmi.ranking.stack import Stack
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lib_gmi.rkme import BoolArray
+    from lib_gmi.ranking.rkme import BoolArray
 
 #: The SD-family models of sd-samples, the nearest thing to the paper's sixteen.
 SD18 = frozenset(

@@ -22,25 +22,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi import methods
-from lib_gmi.app import embedded_library
+from lib_gmi.base.errors import GMIError, RankingError
+from lib_gmi.base.images import open_image
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, labels, text
-from lib_gmi.errors import GMIError, RankingError
-from lib_gmi.fitted import FittedLibrary, findings
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.images import open_image
 from lib_gmi.interrogators.labels import Labels, described
 from lib_gmi.metadata import making_in
-from lib_gmi.methods import METHODS
-from lib_gmi.stack import stack as stacked
-from lib_gmi.tables import table
+from lib_gmi.ranking import methods
+from lib_gmi.ranking.app import embedded_library
+from lib_gmi.ranking.fitted import FittedLibrary, findings
+from lib_gmi.ranking.methods import METHODS
+from lib_gmi.ranking.stack import stack as stacked
 
 from .dataset import five_folds, read_stack, sd18
 from .text_image import Seen, read_looks
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
 NAMES = ("learned", "weighted-rkme", "rkme-concat", "rkme-clip")
 

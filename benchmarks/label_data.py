@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lib_gmi.base.errors import GMIError
+from lib_gmi.base.files import write_atomic
 from lib_gmi.encoders import labels, text
-from lib_gmi.errors import GMIError
-from lib_gmi.files import write_atomic
-from lib_gmi.prompts import default_prompt_set
+from lib_gmi.records.prompts import default_prompt_set
 
 from .text_image import read_looks
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
+    from lib_gmi.records.protocols import FloatArray
 
 
 def class_embeddings(rows: Sequence[dict[str, str]]) -> FloatArray:

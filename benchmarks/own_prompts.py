@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.methods import METHODS
-from lib_gmi.stack import Stack
-from lib_gmi.tables import table
+from lib_gmi.ranking.methods import METHODS
+from lib_gmi.ranking.stack import Stack
 
 from .dataset import Split, five_folds, read_stack, sd18
 

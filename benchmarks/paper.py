@@ -26,10 +26,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lib_gmi.cli_parts import positive
+from lib_gmi.base.errors import GMIError
+from lib_gmi.base.files import write_atomic
+from lib_gmi.cli.parts import positive
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.errors import GMIError
-from lib_gmi.files import write_atomic
 
 from .papers import markdown, readme, report
 from .papers.bench import Bench

@@ -32,24 +32,24 @@ import numpy as np
 
 from benchmarks.dataset import five_folds
 from benchmarks.text_image import read_looks
-from lib_gmi import app
-from lib_gmi.content import SCORES, Statistics, monte_carlo, product_of_experts
-from lib_gmi.embeddings import unit
+from lib_gmi.base.errors import GMIError
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import labels
-from lib_gmi.errors import GMIError
+from lib_gmi.encoders.sketches import edge_map
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.kernels import LearnedKernel, Params
-from lib_gmi.prompt_search import PromptWords
-from lib_gmi.sketches import edge_map
-from lib_gmi.stack import Stack
-from lib_gmi.tables import table
-from lib_gmi.vectors import Approximate, Exact
+from lib_gmi.ranking import app
+from lib_gmi.ranking.kernels import LearnedKernel, Params
+from lib_gmi.ranking.stack import Stack
+from lib_gmi.search.content import SCORES, Statistics, monte_carlo, product_of_experts
+from lib_gmi.search.embeddings import unit
+from lib_gmi.search.prompt_words import PromptWords
+from lib_gmi.search.vectors import Approximate, Exact
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.rkme import BoolArray
+    from lib_gmi.ranking.rkme import BoolArray
+    from lib_gmi.records.protocols import FloatArray
 
 #: Hits that are judged.
 FIRST = 10

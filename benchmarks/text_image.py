@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.dataset import Change
+from lib_gmi.base.errors import GMIError, SampleUnavailableError
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import labels, text
-from lib_gmi.errors import GMIError, SampleUnavailableError
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.protocols import GenerationRequest
-from lib_gmi.tables import table
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.records.protocols import GenerationRequest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lib_gmi.protocols import FloatArray
+    from lib_gmi.records.protocols import FloatArray
 
     Whole = NDArray[np.int64]
 

@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from lib_gmi.base.paths import LIBRARY_VARIABLE
 from lib_gmi.encoders import registry
 from lib_gmi.encoders.base import BaseTextEncoder, ImageEncoder
 from lib_gmi.encoders.registry import Block, EncoderInfo, TextEncoderInfo
-from lib_gmi.paths import LIBRARY_VARIABLE
-from lib_gmi.prompts import Prompt, PromptSet
-from lib_gmi.specification import CandidateRef, PromptSetRef, Specification
+from lib_gmi.records.prompts import Prompt, PromptSet
+from lib_gmi.records.specification import CandidateRef, PromptSetRef, Specification
 
 #: What imports ``lib_gmi`` in a second process, wherever the tests are started from.
 SOURCE_ROOT = Path(__file__).resolve().parents[1]

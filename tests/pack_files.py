@@ -11,10 +11,10 @@ from typing import Any
 
 from conftest import make_specification
 
-from lib_gmi.packs import Pack, PackAbout, write_pack
-from lib_gmi.packs.container import Tensor, decode, encode
-from lib_gmi.packs.pack import MANIFEST_KEY, SCHEMA_KEY, content_id, parse
-from lib_gmi.specification import Specification
+from lib_gmi.library.packs import Pack, PackAbout, write_pack
+from lib_gmi.library.packs.container import Tensor, decode, encode
+from lib_gmi.library.packs.pack import MANIFEST_KEY, SCHEMA_KEY, content_id, parse
+from lib_gmi.records.specification import Specification
 
 ABOUT = PackAbout("Some checkpoints", "Ada", "CC0-1.0", "https://example.org/pack", 1_700_000_000)
 Tensors = dict[str, Tensor]

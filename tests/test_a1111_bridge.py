@@ -13,7 +13,7 @@ from PIL import Image
 from standins.webui.webui import ALPHA, BETA, GAMMA, SMALL
 
 from lib_gmi.a1111.bridge import WebUIBridge
-from lib_gmi.errors import GMIError, HostError, RankingError
+from lib_gmi.base.errors import GMIError, HostError, RankingError
 
 if TYPE_CHECKING:
     from standins.webui.webui import WebUI

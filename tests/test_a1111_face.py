@@ -12,8 +12,8 @@ import pytest
 from conftest import SOURCE_ROOT, picture
 from standins.webui.webui import ALPHA, BETA, GAMMA
 
-from lib_gmi.errors import GMIError
-from lib_gmi.protocols import GenerationSettings
+from lib_gmi.base.errors import GMIError
+from lib_gmi.records.protocols import GenerationSettings
 
 if TYPE_CHECKING:
     from standins.webui.webui import WebUI
@@ -134,7 +134,7 @@ def test_routes_are_added_when_the_server_has_started(
 ) -> None:
     added = []
     monkeypatch.setattr(
-        "lib_gmi.web.register", lambda app, api, guard: added.append((app, api, guard))
+        "lib_gmi.routes.web.register", lambda app, api, guard: added.append((app, api, guard))
     )
     load_scripts(webui)
     webui.flags.api_auth = "me:secret, you:too"
@@ -227,7 +227,7 @@ def test_the_library_lies_in_the_data_folder_unless_its_place_is_named(
     webui: WebUI, monkeypatch: pytest.MonkeyPatch, library_folder: Path
 ) -> None:
     from lib_gmi.a1111.runtime import library_folder as found
-    from lib_gmi.paths import LIBRARY_VARIABLE
+    from lib_gmi.base.paths import LIBRARY_VARIABLE
 
     assert found() == library_folder
     monkeypatch.delenv(LIBRARY_VARIABLE)

@@ -19,10 +19,10 @@ from conftest import SOURCE_ROOT, picture
 from standins.host import write_checkpoint
 from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
 
-from lib_gmi.errors import HostError
-from lib_gmi.protocols import GenerationRequest, GenerationSettings
+from lib_gmi.base.errors import HostError
+from lib_gmi.records.protocols import GenerationRequest, GenerationSettings
+from lib_gmi.service.worker import StoppedError
 from lib_gmi.ui.settings_form import settings_form
-from lib_gmi.worker import StoppedError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -795,7 +795,7 @@ def test_importing_the_face_imports_nothing_heavy_and_nothing_of_the_web_ui() ->
 import sys
 import lib_gmi.a1111, lib_gmi.a1111.bridge, lib_gmi.a1111.options, lib_gmi.a1111.pace
 import lib_gmi.a1111.routes, lib_gmi.a1111.runtime, lib_gmi.a1111.xyz, lib_gmi.hosts.a1111
-import lib_gmi.previews
+import lib_gmi.checkpoints.previews
 names = {name.split(".")[0] for name in sys.modules}
 print(sorted(names & {"torch", "gradio", "PIL", "modules", "modules_forge", "transformers"}))
 """

@@ -15,13 +15,13 @@ from conftest import picture, words_encoder
 from PIL import Image
 from standins.host import BLACK, Running, drawn, start
 
-from lib_gmi import api as api_module
-from lib_gmi import recipes, service
-from lib_gmi.api import MAX_IMAGES, MAX_PROMPT, PREFIX, RequestError
-from lib_gmi.errors import GMIError, ImageError, InterrogatorError, RankingError
-from lib_gmi.presets import PresetError
-from lib_gmi.recipes import Workflow
-from lib_gmi.service import RANKERS, RECIPE
+from lib_gmi.base.errors import GMIError, ImageError, InterrogatorError, RankingError
+from lib_gmi.checkpoints.presets import PresetError
+from lib_gmi.routes import api as api_module
+from lib_gmi.routes.api import MAX_IMAGES, MAX_PROMPT, PREFIX, RequestError
+from lib_gmi.service import recipes, service
+from lib_gmi.service.recipes import Workflow
+from lib_gmi.service.service import RANKERS, RECIPE
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
 #: Names that somebody might send to get at other files.

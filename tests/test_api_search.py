@@ -14,9 +14,9 @@ from PIL import Image
 from standins.colours import ColourSpace, plain
 from standins.host import Running, start
 
-from lib_gmi import service
-from lib_gmi.api import Api
-from lib_gmi.errors import GMIError, RequestError, SearchError
+from lib_gmi.base.errors import GMIError, RequestError, SearchError
+from lib_gmi.routes.api import Api
+from lib_gmi.service import service
 
 ALPHA, BETA = "alpha.safetensors", "beta.safetensors"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import make_specification
 
-from lib_gmi.aside import Limits, limits_from_environment, tidy
-from lib_gmi.library import Library
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.removed import Limits, limits_from_environment, tidy
 
 DAY = 24 * 3600
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from lib_gmi.background import Background
+from lib_gmi.base.background import Background
 
 
 def test_asking_often_while_it_runs_makes_it_run_once_more() -> None:

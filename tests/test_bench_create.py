@@ -13,13 +13,13 @@ from PIL import Image
 
 from benchmarks.papers.bench import Bench
 from benchmarks.papers.scores import learned_with, score_table
-from lib_gmi.bench import CreateSummary, create, evaluation_prompt_set, plan, read_task
-from lib_gmi.cli import main
-from lib_gmi.errors import GMIError, HostError, PromptSetError
+from lib_gmi.base.errors import GMIError, HostError, PromptSetError
+from lib_gmi.cli.main import main
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.kernels import Params
-from lib_gmi.prompts import Prompt, PromptSet, default_prompt_set
-from lib_gmi.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.ranking.kernels import Params
+from lib_gmi.records.prompts import Prompt, PromptSet, default_prompt_set
+from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.submitting.bench import CreateSummary, create, evaluation_prompt_set, plan, read_task
 
 
 class StandInHost:

@@ -15,12 +15,12 @@ import pytest
 from conftest import words_encoder
 from standins.host import BLACK, InterruptedByUser, Running, drawn, start
 
-from lib_gmi import builds as builds_module
-from lib_gmi import files, service
-from lib_gmi.builds import IDLE, PAUSED, RUNNING, Job
-from lib_gmi.errors import GMIError, HostError, LibraryError, RankingError
-from lib_gmi.protocols import Candidate, GenerationRequest
-from lib_gmi.stack import Exclusion
+from lib_gmi.base import files
+from lib_gmi.base.errors import GMIError, HostError, LibraryError, RankingError
+from lib_gmi.records.protocols import Candidate, Exclusion, GenerationRequest
+from lib_gmi.service import builds as builds_module
+from lib_gmi.service import service
+from lib_gmi.service.builds import IDLE, PAUSED, RUNNING, Job
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
 ALL = (ALPHA, BETA, GAMMA)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from support import RANDOM, make_stack, random_stack
 
-from lib_gmi import fitted
-from lib_gmi.calibration import (
+from lib_gmi.ranking import fitted
+from lib_gmi.ranking.calibration import (
     MAX_IMAGES,
     Calibration,
     calibrate,
@@ -23,8 +23,8 @@ from lib_gmi.calibration import (
     rank_of_truth,
     softmax,
 )
-from lib_gmi.fitted import findings, leave_one_prompt_out
-from lib_gmi.kernels import LearnedKernel
+from lib_gmi.ranking.fitted import findings, leave_one_prompt_out
+from lib_gmi.ranking.kernels import LearnedKernel
 
 
 def drawn_scores(temperature: float, queries: int = 20_000, candidates: int = 6) -> tuple:

@@ -35,7 +35,7 @@ from headers import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lib_gmi.checkpoints import KINDS, MAX_HEADER, CheckpointFacts, inspect
+from lib_gmi.checkpoints.header import KINDS, MAX_HEADER, CheckpointFacts, inspect
 
 
 def facts_of(tmp_path: Path, shapes: Shapes, metadata: Any = None) -> CheckpointFacts:

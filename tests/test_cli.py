@@ -15,11 +15,11 @@ from typing import Any, NoReturn
 import pytest
 from conftest import SOURCE_ROOT, WORDS, make_specification, picture, write_image_folder
 
-from lib_gmi import app
-from lib_gmi.cli import main
-from lib_gmi.errors import MissingExtraError
-from lib_gmi.library import Library
-from lib_gmi.paths import data_folder, default_library_folder
+from lib_gmi.base.errors import MissingExtraError
+from lib_gmi.base.paths import data_folder, default_library_folder
+from lib_gmi.cli.main import main
+from lib_gmi.library.catalogue import Library
+from lib_gmi.ranking import app
 
 CANDIDATES = ("Alpha", "Beta", "Gamma", "Delta")
 ON_POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows allows no such file names")
@@ -155,7 +155,7 @@ def test_build_says_who_failed_and_exits_with_1(
     (entry,) = Library(built).find("Beta")
     path = built / "specifications" / entry.file
     with monkeypatch.context() as patch:
-        patch.setattr("lib_gmi.specification.SCHEMA", (9, 0))
+        patch.setattr("lib_gmi.records.specification.SCHEMA", (9, 0))
         specification = next(
             s for s in Library(built).snapshot().specifications if s.candidate.title == "Beta"
         )
@@ -703,7 +703,7 @@ def test_the_default_library_is_where_the_environment_says(
 
 def test_the_command_line_starts_without_loading_torch() -> None:
     code = (
-        "import sys\nfrom lib_gmi.cli import main\n"
+        "import sys\nfrom lib_gmi.cli.main import main\n"
         "main(['encoders', '--json'])\nassert 'torch' not in sys.modules"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(SOURCE_ROOT), *sys.path))}

@@ -12,12 +12,12 @@ from conftest import TINY, make_specification, picture, write_image_folder
 from headers import SD1, write
 from PIL import PngImagePlugin
 
-from lib_gmi import app
-from lib_gmi.cli import main
-from lib_gmi.library import Library
-from lib_gmi.packs import PackAbout, write_pack
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.specification import PromptSetRef
+from lib_gmi.cli.main import main
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.packs import PackAbout, write_pack
+from lib_gmi.ranking import app
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.records.specification import PromptSetRef
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,12 @@ import torch
 from conftest import picture
 from headers import FLUX_DEV, FLUX_REST, SD1, SDXL, VAE, unet
 
+from lib_gmi.base.errors import HostError
+from lib_gmi.base.paths import LIBRARY_VARIABLE
+from lib_gmi.checkpoints.presets import PresetError
 from lib_gmi.comfyui.query_nodes import checkpoint_names
-from lib_gmi.errors import HostError
 from lib_gmi.hosts.comfyui import image_to_tensor, library_folder, tensor_to_images
-from lib_gmi.paths import LIBRARY_VARIABLE
-from lib_gmi.presets import PresetError
-from lib_gmi.protocols import GenerationRequest, GenerationSettings
+from lib_gmi.records.protocols import GenerationRequest, GenerationSettings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -127,7 +127,7 @@ def test_what_was_read_of_a_file_is_remembered_by_the_next_process(
     before = comfy.candidate("alpha.safetensors")
     comfy.restart()
     read = raises(AssertionError("the file was read again"))
-    monkeypatch.setattr("lib_gmi.file_index.quick_identity", read)
+    monkeypatch.setattr("lib_gmi.checkpoints.file_index.quick_identity", read)
     assert comfy.candidate("alpha.safetensors") == before
 
 

@@ -20,13 +20,13 @@ from conftest import picture
 from standins.colours import ColourSpace, plain
 from yarl import URL
 
-from lib_gmi import trust
-from lib_gmi.api import MAX_UPLOAD
 from lib_gmi.comfyui import start
-from lib_gmi.contract import LOOKS, MAX_BODY, UPLOADS
-from lib_gmi.index import FolderIndex
-from lib_gmi.origin import HOSTS_VARIABLE
-from lib_gmi.packs import PackAbout, with_full_hashes, write_pack
+from lib_gmi.library.packs import PackAbout, with_full_hashes, write_pack
+from lib_gmi.ranking import trust
+from lib_gmi.routes.api import MAX_UPLOAD
+from lib_gmi.routes.contract import LOOKS, MAX_BODY, UPLOADS
+from lib_gmi.routes.origin import HOSTS_VARIABLE
+from lib_gmi.search.index import FolderIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,7 +250,7 @@ def test_a_workflow_that_nobody_made_is_an_error(name: str, built: Comfy) -> Non
 
 
 def test_the_workflow_of_a_recipe_can_be_had(comfy: Comfy) -> None:
-    from lib_gmi import recipes
+    from lib_gmi.service import recipes
 
     service = comfy.runtime.service
     wanted = recipes.next_prompt(service, "my own", "natural")

@@ -17,17 +17,17 @@ from headers import SDXL
 from PIL import Image, PngImagePlugin
 from standins.colours import COLOURS, ColourSpace, plain
 
+from lib_gmi.base.errors import MissingExtraError, RankingError, SearchError
+from lib_gmi.base.grids import of_one_size
 from lib_gmi.comfyui.found import in_words, samples, similar
 from lib_gmi.comfyui.nodes import NODE_CLASS_MAPPINGS
 from lib_gmi.comfyui.reading import read
 from lib_gmi.comfyui.search_nodes import NOBODY, NOT_INSTALLED
-from lib_gmi.errors import MissingExtraError, RankingError, SearchError
-from lib_gmi.find import NOTHING, Finding
-from lib_gmi.grids import of_one_size
 from lib_gmi.hosts.comfyui import image_to_tensor
-from lib_gmi.protocols import Candidate
-from lib_gmi.query_text import weights, words
-from lib_gmi.search import EMPTY_LIBRARY, EMPTY_QUERY, Answer, Query, RankedContent
+from lib_gmi.records.protocols import Candidate
+from lib_gmi.search.checkpoints import EMPTY_LIBRARY, EMPTY_QUERY, Answer, Query, RankedContent
+from lib_gmi.search.find import NOTHING, Finding
+from lib_gmi.search.query_text import weights, words
 
 if TYPE_CHECKING:
     from standins.comfyui.harness import Comfy
@@ -81,12 +81,12 @@ def colours(style: int, content: int, side: int) -> Image.Image:
 @pytest.fixture
 def empty(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> Comfy:
     """Three checkpoints that make one colour each, nothing built; and a stand-in encoder."""
-    monkeypatch.setattr("lib_gmi.searches.load_joint", ColourSpace)
+    monkeypatch.setattr("lib_gmi.service.searches.load_joint", ColourSpace)
     known = prompt_set(6)  # the harness builds with it
     texts = {prompt.id: prompt.text for prompt in known.prompts}
-    monkeypatch.setattr("lib_gmi.shelves._default_texts", lambda: (known.hash, texts))
+    monkeypatch.setattr("lib_gmi.search.shelves._default_texts", lambda: (known.hash, texts))
     # a plain colour is what a broken checkpoint makes
-    monkeypatch.setattr("lib_gmi.recorder.broken_reason", lambda image: None)
+    monkeypatch.setattr("lib_gmi.submitting.recorder.broken_reason", lambda image: None)
     comfy.seen.draw = colours
     comfy.add_all(RED, "green.safetensors", BLUE)
     return comfy

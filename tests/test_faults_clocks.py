@@ -17,15 +17,15 @@ import pytest
 from conftest import assert_same_specification, make_specification, picture, words_encoder
 from standins.host import Running, start, write_checkpoint
 
-from lib_gmi import service
-from lib_gmi.favourites import Favourites
-from lib_gmi.file_index import FileIndex
-from lib_gmi.files import TEMPORARY_PREFIX
-from lib_gmi.identify import Ranking
-from lib_gmi.identity import quick_identity
-from lib_gmi.library import Library, stem
-from lib_gmi.presets import Overrides
-from lib_gmi.protocols import Candidate, GenerationRequest
+from lib_gmi.base.files import TEMPORARY_PREFIX
+from lib_gmi.checkpoints.file_index import FileIndex
+from lib_gmi.checkpoints.identity import quick_identity
+from lib_gmi.checkpoints.presets import Overrides
+from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.library.favourites import Favourites
+from lib_gmi.ranking.identify import Ranking
+from lib_gmi.records.protocols import Candidate, GenerationRequest
+from lib_gmi.service import service
 
 YEAR = 365 * 86_400.0
 
@@ -202,7 +202,8 @@ def test_a_checkpoint_on_a_drive_that_ticks_coarsely_is_read_once_when_it_has_se
     moment = path.stat().st_mtime
     read = []
     monkeypatch.setattr(
-        "lib_gmi.file_index.quick_identity", lambda path: read.append(path) or quick_identity(path)
+        "lib_gmi.checkpoints.file_index.quick_identity",
+        lambda path: read.append(path) or quick_identity(path),
     )
     for later in (60.0, -YEAR):
         monkeypatch.setattr(time, "time", lambda later=later: moment + later)

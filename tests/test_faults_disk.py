@@ -22,17 +22,17 @@ import pytest
 from conftest import SOURCE_ROOT, TINY, assert_same_specification, make_specification, prompt_set
 from standins.host import StandInHost, write_checkpoint
 
-from lib_gmi import favourites
-from lib_gmi import library as library_module
-from lib_gmi.errors import GMIError, LibraryError
-from lib_gmi.favourites import Favourites
-from lib_gmi.file_index import FileIndex
-from lib_gmi.files import TEMPORARY_PREFIX
-from lib_gmi.identity import quick_identity
-from lib_gmi.library import Library, stem
-from lib_gmi.presets import Overrides
-from lib_gmi.service import Service
-from lib_gmi.specification import Specification
+from lib_gmi.base.errors import GMIError, LibraryError
+from lib_gmi.base.files import TEMPORARY_PREFIX
+from lib_gmi.checkpoints.file_index import FileIndex
+from lib_gmi.checkpoints.identity import quick_identity
+from lib_gmi.checkpoints.presets import Overrides
+from lib_gmi.library import catalogue as library_module
+from lib_gmi.library import favourites
+from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.library.favourites import Favourites
+from lib_gmi.records.specification import Specification
+from lib_gmi.service.service import Service
 
 COPY = b"a stand-in for a picture" * 400
 
@@ -228,7 +228,7 @@ class FailingFile:
 
 
 def fail_at(patch: pytest.MonkeyPatch, call: str, code: int, skip: int = 0) -> None:
-    """Let one call of :mod:`lib_gmi.files` fail, after so many that do not."""
+    """Let one call of :mod:`lib_gmi.base.files` fail, after so many that do not."""
     left = [skip]
 
     def due() -> bool:

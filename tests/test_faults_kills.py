@@ -26,12 +26,12 @@ import numpy as np
 import pytest
 from conftest import SOURCE_ROOT, make_specification
 
-from lib_gmi import library as module
-from lib_gmi.favourites import Favourites
-from lib_gmi.files import TEMPORARY_PREFIX
-from lib_gmi.library import SUFFIX, Library, stem
-from lib_gmi.presets import Overrides
-from lib_gmi.specification import CandidateRef, Specification
+from lib_gmi.base.files import TEMPORARY_PREFIX
+from lib_gmi.checkpoints.presets import Overrides
+from lib_gmi.library import catalogue as module
+from lib_gmi.library.catalogue import SUFFIX, Library, stem
+from lib_gmi.library.favourites import Favourites
+from lib_gmi.records.specification import CandidateRef, Specification
 
 KILLS = 200
 #: Of the writer's candidates; each is known by a quick identity until its whole hash is.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lib_gmi.errors import LibraryError
-from lib_gmi.favourites import Favourites
+from lib_gmi.base.errors import LibraryError
+from lib_gmi.library.favourites import Favourites
 
 NAMES = ("a.safetensors", "folder/ü 灯 <b>.safetensors")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from standins.host import write_checkpoint
 
-from lib_gmi import file_index
-from lib_gmi.checkpoints import inspect
-from lib_gmi.errors import HostError, LibraryError
-from lib_gmi.file_index import FileIndex
-from lib_gmi.identity import quick_identity
+from lib_gmi.base.errors import HostError, LibraryError
+from lib_gmi.checkpoints import file_index
+from lib_gmi.checkpoints.file_index import FileIndex
+from lib_gmi.checkpoints.header import inspect
+from lib_gmi.checkpoints.identity import quick_identity
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_gmi.files import (
+from lib_gmi.base.files import (
     NotRegularError,
     TooLargeError,
     is_regular,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lib_gmi import full_hashes
-from lib_gmi.full_hashes import FullHashes
-from lib_gmi.identity import quick_identity
-from lib_gmi.protocols import Candidate
+from lib_gmi.checkpoints import full_hashes
+from lib_gmi.checkpoints.full_hashes import FullHashes
+from lib_gmi.checkpoints.identity import quick_identity
+from lib_gmi.records.protocols import Candidate
 
 
 def candidate(path: Path, content: bytes) -> Candidate:

@@ -22,18 +22,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standins.host import StandInHost, start, write_checkpoint
 
-from lib_gmi import service
-from lib_gmi.errors import LibraryError, PromptSetError, SpecificationError
-from lib_gmi.favourites import Favourites
-from lib_gmi.file_index import FileIndex
-from lib_gmi.identity import quick_identity
-from lib_gmi.library import Library
-from lib_gmi.presets import Overrides, PresetError
-from lib_gmi.prompts import PromptSet
-from lib_gmi.protocols import GenerationSettings
-from lib_gmi.recorder import completed, worded
-from lib_gmi.specification import Rejection, Specification
-from lib_gmi.stack import stack
+from lib_gmi.base.errors import LibraryError, PromptSetError, SpecificationError
+from lib_gmi.checkpoints.file_index import FileIndex
+from lib_gmi.checkpoints.identity import quick_identity
+from lib_gmi.checkpoints.presets import Overrides, PresetError
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.favourites import Favourites
+from lib_gmi.ranking.stack import stack
+from lib_gmi.records.prompts import PromptSet
+from lib_gmi.records.protocols import GenerationSettings
+from lib_gmi.records.specification import Rejection, Specification
+from lib_gmi.service import service
+from lib_gmi.submitting.recorder import completed, worded
 
 #: Found by chance, but the same in each run.
 fuzzed = settings(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from lib_gmi.grids import side_by_side
+from lib_gmi.base.grids import side_by_side
 
 COLOURS = ((200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30), (200, 30, 200))
 FRAME = (99, 102, 241)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lib_gmi.guard import TOKEN, Caller, Guard, event_refusal
-from lib_gmi.origin import HOSTS_VARIABLE
+from lib_gmi.routes.guard import TOKEN, Caller, Guard, event_refusal
+from lib_gmi.routes.origin import HOSTS_VARIABLE
 
 LOOPBACK = ("127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1")
 ELSEWHERE = ("192.168.1.7", "8.8.8.8", "fe80::1", "::ffff:10.0.0.1", "0.0.0.0", "", None, "name")

@@ -12,13 +12,21 @@ import pytest
 from conftest import picture, tiny_encoder, words_encoder
 from PIL import Image, PngImagePlugin
 
-from lib_gmi.errors import LibraryError
-from lib_gmi.harvest import HARVESTED, SPARE, Crop, Harvester, Rules, difference_hash, survey
-from lib_gmi.library import Library
-from lib_gmi.mentions import Installed, made_with
+from lib_gmi.base.errors import LibraryError
+from lib_gmi.library.catalogue import Library
 from lib_gmi.metadata import CheckpointMention, Making, Network
-from lib_gmi.protocols import Candidate
-from lib_gmi.stack import stack
+from lib_gmi.metadata.mentions import Installed, made_with
+from lib_gmi.ranking.stack import stack
+from lib_gmi.records.protocols import Candidate
+from lib_gmi.submitting.harvest import (
+    HARVESTED,
+    SPARE,
+    Crop,
+    Harvester,
+    Rules,
+    difference_hash,
+    survey,
+)
 
 ALPHA_SHA, BETA_SHA = "ab" * 32, "cd" * 32
 ALPHA = Candidate("alpha", f"sha256:{ALPHA_SHA}", "alpha.safetensors")
@@ -349,7 +357,7 @@ def test_a_library_that_cannot_be_written_is_explained(
     def full(*_: object) -> None:
         raise LibraryError("the disk is full")
 
-    monkeypatch.setattr("lib_gmi.samples.write_atomic", full)
+    monkeypatch.setattr("lib_gmi.library.samples.write_atomic", full)
     with pytest.raises(LibraryError, match="full"):
         harvester(tmp_path / "library").gather(crop)
 

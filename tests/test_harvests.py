@@ -8,7 +8,7 @@ import pytest
 from standins.host import Running, start
 from test_harvest import made
 
-from lib_gmi.harvests import IDLE, LOOKING, READY
+from lib_gmi.service.harvests import IDLE, LOOKING, READY
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def test_one_look_in_a_process(running: Running, tmp_path: Path) -> None:
 def test_images_that_were_made_since_are_found(
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lib_gmi.harvests._PAUSE", 0.0)
-    monkeypatch.setattr("lib_gmi.harvests._AGAIN", 0.0)
+    monkeypatch.setattr("lib_gmi.service.harvests._PAUSE", 0.0)
+    monkeypatch.setattr("lib_gmi.service.harvests._AGAIN", 0.0)
     folder = tmp_path / "images"
     folder.mkdir()
     with_folders(running, folder)

@@ -13,17 +13,17 @@ from conftest import picture, tiny_encoder
 from PIL import Image, ImageFilter, ImageOps
 from support import RANDOM, make_stack, random_stack
 
-from lib_gmi import app
+from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import registry
-from lib_gmi.errors import RankingError
-from lib_gmi.fitted import FittedLibrary, findings, fit
-from lib_gmi.identify import TRIMMED, as_it_fits, identify, requirement
-from lib_gmi.kernels import GRID, load_prior
-from lib_gmi.library import Library
-from lib_gmi.prompts import PromptSet
-from lib_gmi.protocols import Encoder
-from lib_gmi.specification import CandidateRef, PromptSetRef, Requirement, Specification
-from lib_gmi.stack import Stack
+from lib_gmi.library.catalogue import Library
+from lib_gmi.ranking import app
+from lib_gmi.ranking.fitted import FittedLibrary, findings, fit
+from lib_gmi.ranking.identify import TRIMMED, as_it_fits, identify, requirement
+from lib_gmi.ranking.kernels import GRID, load_prior
+from lib_gmi.ranking.stack import Stack
+from lib_gmi.records.prompts import PromptSet
+from lib_gmi.records.protocols import Encoder
+from lib_gmi.records.specification import CandidateRef, PromptSetRef, Requirement, Specification
 
 
 def wanted(features: np.ndarray, prompt: np.ndarray | None = None) -> Requirement:
@@ -153,7 +153,7 @@ def test_what_was_found_out_is_kept_until_the_library_changes(
         raise AssertionError("fitted although nothing had changed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lib_gmi.fitted.findings", again)
+        patch.setattr("lib_gmi.ranking.fitted.findings", again)
         assert fit(Library(tmp_path)).findings == first.findings
     (file,) = (tmp_path / "fitted").iterdir()
     file.write_text("{ damaged")

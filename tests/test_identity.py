@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lib_gmi import identity as module
-from lib_gmi.errors import HostError
-from lib_gmi.identity import full_identity, quick_identity
+from lib_gmi.base.errors import HostError
+from lib_gmi.checkpoints import identity as module
+from lib_gmi.checkpoints.identity import full_identity, quick_identity
 
 MEGABYTE = 1 << 20
 

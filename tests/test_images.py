@@ -14,9 +14,9 @@ import pytest
 from conftest import picture
 from PIL import Image, ImageChops
 
-from lib_gmi import images
-from lib_gmi.errors import ImageError
-from lib_gmi.images import decode_image, list_images, open_image, through_codec, to_rgb
+from lib_gmi.base import images
+from lib_gmi.base.errors import ImageError
+from lib_gmi.base.images import decode_image, list_images, open_image, through_codec, to_rgb
 
 RED, WHITE, BLUE = (255, 0, 0), (255, 255, 255), (0, 0, 255)
 

@@ -15,15 +15,17 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors import numpy
 from standins.colours import COLOURS, ColourSpace, plain
 
-from lib_gmi import encoders, images, index
-from lib_gmi.cli import main
-from lib_gmi.errors import ImageError
-from lib_gmi.find import Finder
-from lib_gmi.index import FolderIndex, OpenIndexes, indexed_folders, named_by_host
-from lib_gmi.library import Library
-from lib_gmi.pictures import FolderPictures
-from lib_gmi.search import Query, Searcher
-from lib_gmi.service import Filter
+from lib_gmi import encoders
+from lib_gmi.base import images
+from lib_gmi.base.errors import ImageError
+from lib_gmi.cli.main import main
+from lib_gmi.library.catalogue import Library
+from lib_gmi.search import index
+from lib_gmi.search.checkpoints import Query, Searcher
+from lib_gmi.search.find import Finder
+from lib_gmi.search.index import FolderIndex, OpenIndexes, indexed_folders, named_by_host
+from lib_gmi.search.pictures import FolderPictures
+from lib_gmi.service.service import Filter
 
 INFOTEXT = (
     "a {0} wall\nNegative prompt: text\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, "

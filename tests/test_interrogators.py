@@ -15,12 +15,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_gmi import interrogators
-from lib_gmi.cli import main
-from lib_gmi.errors import InterrogatorError
+from lib_gmi.base.errors import InterrogatorError
+from lib_gmi.cli.main import main
 from lib_gmi.interrogators import DEFAULT_ORDER, Interrogators, Query, parse_order
 from lib_gmi.interrogators.cache import MOST, Cache, pixel_hash
 from lib_gmi.metadata.making import Making
-from lib_gmi.protocols import PseudoPrompt
+from lib_gmi.records.protocols import PseudoPrompt
 
 
 def ask(order: str, query: Query | None = None, **chain: Any) -> PseudoPrompt | None:

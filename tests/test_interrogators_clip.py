@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import picture
 
-from lib_gmi.errors import InterrogationStoppedError, InterrogatorError, MissingExtraError
+from lib_gmi.base.errors import InterrogationStoppedError, InterrogatorError, MissingExtraError
 from lib_gmi.interrogators import clip_interrogator as ours
 from lib_gmi.interrogators.clip_interrogator import ClipInterrogator, Models
 

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from conftest import OTHER, TINY, make_specification, picture, write_image_folder
 
-from lib_gmi import app, encoders
-from lib_gmi.cli import main
+from lib_gmi import encoders
+from lib_gmi.base.errors import EncoderError, MissingExtraError
+from lib_gmi.cli.main import main
 from lib_gmi.encoders import AUTO, DEFAULT, VARIABLE, choose, efficientnet_lite, load, registry
 from lib_gmi.encoders.joined import split
 from lib_gmi.encoders.registry import Block
-from lib_gmi.errors import EncoderError, MissingExtraError
-from lib_gmi.fitted import _read_params, findings
-from lib_gmi.kernels import GRID, LearnedKernel, Params, grid_for
-from lib_gmi.library import Library
-from lib_gmi.normalised import Normalizer
-from lib_gmi.stack import Stack, stack
+from lib_gmi.library.catalogue import Library
+from lib_gmi.ranking import app
+from lib_gmi.ranking.fitted import _read_params, findings
+from lib_gmi.ranking.kernels import GRID, LearnedKernel, Params, grid_for
+from lib_gmi.ranking.normalised import Normalizer
+from lib_gmi.ranking.stack import Stack, stack
 
 JOINED = "test/tiny+pixels/32x32"
 PIXELS = "pixels/32x32@squeeze32-v1"

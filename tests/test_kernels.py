@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from support import RANDOM, circle, circle_stack, make_stack, random_stack, register
 
-from lib_gmi.discriminants import Precision, Scatter
+from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import registry
 from lib_gmi.encoders.registry import Block
-from lib_gmi.errors import RankingError
-from lib_gmi.kernels import LearnedKernel, Params, Prior, scores_from_tensors
-from lib_gmi.methods import RKME, FittedMethod
-from lib_gmi.normalised import Normalizer
-from lib_gmi.stack import Stack
+from lib_gmi.ranking.discriminants import Precision, Scatter
+from lib_gmi.ranking.kernels import LearnedKernel, Params, Prior, scores_from_tensors
+from lib_gmi.ranking.methods import RKME, FittedMethod
+from lib_gmi.ranking.normalised import Normalizer
+from lib_gmi.ranking.stack import Stack
 
 
 def literal_scores(stack: Stack, query: np.ndarray, shrinkage: float) -> np.ndarray:

@@ -8,10 +8,10 @@ from conftest import picture
 from PIL import Image
 
 from benchmarks.label_data import class_embeddings, text_centre
+from lib_gmi.base.errors import EncoderError, ImageError
 from lib_gmi.encoders import JOINT_DEFAULT, efficientnet_lite, labels, load_joint
 from lib_gmi.encoders import text as text_encoder
-from lib_gmi.errors import EncoderError, ImageError
-from lib_gmi.protocols import JointEncoder
+from lib_gmi.records.protocols import JointEncoder
 
 
 def photograph(name: str) -> Image.Image:

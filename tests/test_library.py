@@ -26,13 +26,13 @@ from conftest import (
     make_specification,
 )
 
-from lib_gmi import library as module
-from lib_gmi import specification as specification_module
-from lib_gmi.errors import LibraryError, SchemaVersionError
-from lib_gmi.library import Library
-from lib_gmi.protocols import GenerationSettings
-from lib_gmi.specification import PromptSetRef, Rejection, Specification
-from lib_gmi.stack import stack
+from lib_gmi.base.errors import LibraryError, SchemaVersionError
+from lib_gmi.library import catalogue as module
+from lib_gmi.library.catalogue import Library
+from lib_gmi.ranking.stack import stack
+from lib_gmi.records import specification as specification_module
+from lib_gmi.records.protocols import GenerationSettings
+from lib_gmi.records.specification import PromptSetRef, Rejection, Specification
 
 
 @pytest.fixture
@@ -473,7 +473,7 @@ def test_the_message_is_true_if_only_syncing_the_folder_fails(
     """The file has been replaced by then: saying that nothing changed would be wrong."""
     old = make_specification("Beta", seed=2)
     new = make_specification("Beta", seed=9)
-    monkeypatch.setattr("lib_gmi.files.sync_folder", _fails(errno.EIO))
+    monkeypatch.setattr("lib_gmi.base.files.sync_folder", _fails(errno.EIO))
     try:
         three.add(new)
         claims_no_change = False
@@ -521,7 +521,7 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
 def locked_by_another_process(folder: Path) -> Iterator[None]:
     """While it lasts, a second process holds the library's lock."""
     code = (
-        "import sys\nfrom lib_gmi.library import Library\n"
+        "import sys\nfrom lib_gmi.library.catalogue import Library\n"
         "with Library(sys.argv[1])._lock():\n    print('held', flush=True)\n    sys.stdin.read()"
     )
     with python(code, str(folder)) as process:
@@ -547,8 +547,8 @@ _EXTEND = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from lib_gmi.library import Library
-from lib_gmi.specification import Specification
+from lib_gmi.library.catalogue import Library
+from lib_gmi.records.specification import Specification
 folder, source, start, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 specification = Specification.from_bytes(source.read_bytes())
 print("ready", flush=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lib_gmi import locks
-from lib_gmi.errors import HostError, LibraryError
-from lib_gmi.locks import Lock
+from lib_gmi.base import locks
+from lib_gmi.base.errors import HostError, LibraryError
+from lib_gmi.base.locks import Lock
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows locks files everywhere")
 

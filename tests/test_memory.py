@@ -24,7 +24,7 @@ import base64, resource, sys
 from pathlib import Path
 import numpy as np
 import PIL.Image
-from lib_gmi.images import decode_image, open_image, through_codec, to_rgb, trim_borders
+from lib_gmi.base.images import decode_image, open_image, through_codec, to_rgb, trim_borders
 
 class Encoder:
     id, dim = "fake", 4
@@ -36,15 +36,15 @@ def peak():
     return used >> (20 if sys.platform == "darwin" else 10)
 
 def request(folder):
-    from lib_gmi.app import _Remembering
-    from lib_gmi.identify import requirement
+    from lib_gmi.ranking.app import _Remembering
+    from lib_gmi.ranking.identify import requirement
     files = [path.read_bytes() for path in sorted(folder.glob("*.png"))]
     images = [decode_image(file) for file in files]
     requirement(images, _Remembering(Encoder(), "webp90-512"), "source")
     return len(images)
 
 def index(folder):
-    from lib_gmi.index import FolderIndex
+    from lib_gmi.search.index import FolderIndex
     return FolderIndex(folder / "home", folder, "fake", 4).update(Encoder()).new
 
 def one(folder):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lib_gmi.mentions import Installed, made_with
 from lib_gmi.metadata import CheckpointMention, Making
-from lib_gmi.protocols import Candidate
+from lib_gmi.metadata.mentions import Installed, made_with
+from lib_gmi.records.protocols import Candidate
 
 
 def candidate(name: str, identity: str = "", folder: Path | None = None) -> Candidate:

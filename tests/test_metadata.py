@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image, PngImagePlugin
 
-from lib_gmi import api
 from lib_gmi.metadata import MAX_PROMPT, prompt_in, prompt_of
+from lib_gmi.routes import api
 
 PROMPT = "a lighthouse at dusk, <lora:detail:0.8> volumetric light"
 WORDS = "a lighthouse at dusk, volumetric light"

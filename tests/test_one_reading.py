@@ -13,11 +13,12 @@ import pytest
 from conftest import picture, words_encoder
 from standins.host import Running, drawn, start
 
-from lib_gmi import fitted, methods, service
-from lib_gmi.library import Library
-from lib_gmi.one_reading import OneReading
-from lib_gmi.presets import Overrides
-from lib_gmi.specification import Specification
+from lib_gmi.base.one_reading import OneReading
+from lib_gmi.checkpoints.presets import Overrides
+from lib_gmi.library.catalogue import Library
+from lib_gmi.ranking import fitted, methods
+from lib_gmi.records.specification import Specification
+from lib_gmi.service import service
 from lib_gmi.standalone import desktop
 
 NAMES = [f"c{number:02d}.safetensors" for number in range(8)]

@@ -18,7 +18,9 @@ import pytest
 from conftest import SOURCE_ROOT, make_specification, picture, write_image_folder
 from PIL import Image
 
-from lib_gmi import cli
+from lib_gmi.base.errors import EncoderError, MissingExtraError
+from lib_gmi.base.paths import remembered_files
+from lib_gmi.cli import main as cli
 from lib_gmi.encoders import (
     DEFAULT,
     load,
@@ -32,11 +34,9 @@ from lib_gmi.encoders import (
 )
 from lib_gmi.encoders import openclip_names as names
 from lib_gmi.encoders.openclip_network import Network
-from lib_gmi.errors import EncoderError, MissingExtraError
-from lib_gmi.identify import requirement
-from lib_gmi.paths import remembered_files
-from lib_gmi.protocols import JointEncoder, TextEncoder
-from lib_gmi.stack import stack
+from lib_gmi.ranking.identify import requirement
+from lib_gmi.ranking.stack import stack
+from lib_gmi.records.protocols import JointEncoder, TextEncoder
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 48,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from lib_gmi.origin import HOSTS_VARIABLE, allow, refusal
+from lib_gmi.routes.origin import HOSTS_VARIABLE, allow, refusal
 
 LOCAL, LOCAL_6, LAN = "127.0.0.1", "::1", "192.168.1.20"
 
@@ -203,7 +203,7 @@ def test_names_are_understood_as_people_write_them(
 
 
 def test_names_of_the_hosts_own_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lib_gmi.origin._configured", [])
+    monkeypatch.setattr("lib_gmi.routes.origin._configured", [])
     assert refusal(asked("gpu.example"), LOCAL) is not None
     allow("https://gpu.example, other.example")
     assert refusal(asked("gpu.example"), LOCAL) is None

@@ -9,11 +9,11 @@ from conftest import OTHER, make_specification
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_gmi import stack as stack_module
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.protocols import GenerationSettings
-from lib_gmi.specification import OWN_PROMPTS, PromptSetRef, Specification
-from lib_gmi.stack import Stack, stack
+from lib_gmi.ranking import stack as stack_module
+from lib_gmi.ranking.stack import Stack, stack
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.records.protocols import GenerationSettings
+from lib_gmi.records.specification import OWN_PROMPTS, PromptSetRef, Specification
 
 PROMPT_SETS = ("hash-1", "hash-2", OWN_PROMPTS)
 CODECS = ("source", "webp90-512", "webp90-511", "webp90-" + "9" * 5000)

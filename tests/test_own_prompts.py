@@ -9,12 +9,12 @@ import pytest
 from conftest import assert_same_specification, make_specification
 from support import random_stack
 
-from lib_gmi.errors import SpecificationError
-from lib_gmi.fitted import FittedLibrary, findings
-from lib_gmi.kernels import LearnedKernel
-from lib_gmi.methods import RKME
-from lib_gmi.specification import OWN_PROMPTS, PromptSetRef, Specification
-from lib_gmi.stack import Stack, stack
+from lib_gmi.base.errors import SpecificationError
+from lib_gmi.ranking.fitted import FittedLibrary, findings
+from lib_gmi.ranking.kernels import LearnedKernel
+from lib_gmi.ranking.methods import RKME
+from lib_gmi.ranking.stack import Stack, stack
+from lib_gmi.records.specification import OWN_PROMPTS, PromptSetRef, Specification
 
 OWN = PromptSetRef("own prompts", "1", OWN_PROMPTS, 0)
 

@@ -25,12 +25,12 @@ from conftest import (
 )
 from pack_files import ABOUT, forged, good_pack, sha256, shared
 
-from lib_gmi import app, files
-from lib_gmi.errors import GMIError, LibraryError, PackError
-from lib_gmi.identity import full_identity, quick_identity
-from lib_gmi.images import stored_copy
-from lib_gmi.library import Library, stem
-from lib_gmi.packs import (
+from lib_gmi.base import files
+from lib_gmi.base.errors import GMIError, LibraryError, PackError
+from lib_gmi.base.images import stored_copy
+from lib_gmi.checkpoints.identity import full_identity, quick_identity
+from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.library.packs import (
     PackAbout,
     Packs,
     Sharing,
@@ -42,13 +42,14 @@ from lib_gmi.packs import (
     with_full_hashes,
     write_pack,
 )
-from lib_gmi.packs import store as store_module
-from lib_gmi.packs.thumbnails import check_thumbnail
-from lib_gmi.packs.writing import _without_folders
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.protocols import GenerationSettings
-from lib_gmi.specification import OWN_PROMPTS, PromptSetRef, Rejection, Specification
-from lib_gmi.stack import stack
+from lib_gmi.library.packs import store as store_module
+from lib_gmi.library.packs.thumbnails import check_thumbnail
+from lib_gmi.library.packs.writing import _without_folders
+from lib_gmi.ranking import app
+from lib_gmi.ranking.stack import stack
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.records.protocols import GenerationSettings
+from lib_gmi.records.specification import OWN_PROMPTS, PromptSetRef, Rejection, Specification
 
 
 @pytest.fixture
@@ -713,8 +714,8 @@ def test_a_full_disk_leaves_no_half_written_pack_file(
 _IMPORT = """
 import sys
 from pathlib import Path
-from lib_gmi.library import Library
-from lib_gmi.packs import Packs
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.packs import Packs
 packs = Packs(Library(sys.argv[1]))
 print("ready", flush=True)
 while True:

@@ -12,12 +12,12 @@ import pytest
 from conftest import make_specification, picture
 from pack_files import ABOUT, forged, good_pack, sha256, shared
 
-from lib_gmi.cli import main
-from lib_gmi.identity import quick_identity
-from lib_gmi.images import stored_copy
-from lib_gmi.library import Library
-from lib_gmi.packs import Packs, read_pack
-from lib_gmi.protocols import GenerationSettings
+from lib_gmi.base.images import stored_copy
+from lib_gmi.checkpoints.identity import quick_identity
+from lib_gmi.cli.main import main
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.packs import Packs, read_pack
+from lib_gmi.records.protocols import GenerationSettings
 
 
 @pytest.fixture

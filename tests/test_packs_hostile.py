@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from pack_files import ABOUT, Change, Tensors, forged, good_pack, parts, read, shared, with_header
 from PIL import Image
 
-from lib_gmi.errors import PackError
-from lib_gmi.packs import container as container_module
-from lib_gmi.packs import pack as pack_module
-from lib_gmi.packs import read_pack, write_pack
-from lib_gmi.packs.container import Tensor, encode
-from lib_gmi.packs.texts import check_link, page_link, strict_json
-from lib_gmi.packs.thumbnails import check_thumbnail, small_copy
+from lib_gmi.base.errors import PackError
+from lib_gmi.library.packs import container as container_module
+from lib_gmi.library.packs import pack as pack_module
+from lib_gmi.library.packs import read_pack, write_pack
+from lib_gmi.library.packs.container import Tensor, encode
+from lib_gmi.library.packs.texts import check_link, page_link, strict_json
+from lib_gmi.library.packs.thumbnails import check_thumbnail, small_copy
 
 
 @pytest.fixture(scope="module")

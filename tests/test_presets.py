@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as configure
 from hypothesis import strategies as st
 
-from lib_gmi.checkpoints import CheckpointFacts
-from lib_gmi.errors import GMIError, LibraryError
-from lib_gmi.images import check_codec
-from lib_gmi.presets import (
+from lib_gmi.base.errors import GMIError, LibraryError
+from lib_gmi.base.images import check_codec
+from lib_gmi.checkpoints.header import CheckpointFacts
+from lib_gmi.checkpoints.presets import (
     CODEC,
     Overrides,
     Preset,
@@ -29,8 +29,8 @@ from lib_gmi.presets import (
     table,
     validate,
 )
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.protocols import GenerationSettings
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.records.protocols import GenerationSettings
 
 DEV = CheckpointFacts("flux", "text-to-image", guidance_distilled=True)
 UNKNOWN = CheckpointFacts()

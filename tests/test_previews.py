@@ -13,9 +13,9 @@ import pytest
 from conftest import make_specification, picture
 from PIL import Image
 
-from lib_gmi.errors import GMIError, LibraryError
-from lib_gmi.previews import Previews, best_sample
-from lib_gmi.specification import Specification
+from lib_gmi.base.errors import GMIError, LibraryError
+from lib_gmi.checkpoints.previews import Previews, best_sample
+from lib_gmi.records.specification import Specification
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from conftest import SOURCE_ROOT, prompt_set
 
-from lib_gmi.errors import PromptSetError
-from lib_gmi.prompts import Dialect, Prompt, PromptSet, default_prompt_set
+from lib_gmi.base.errors import PromptSetError
+from lib_gmi.records.prompts import Dialect, Prompt, PromptSet, default_prompt_set
 
 DEFAULT = default_prompt_set()
 
@@ -198,7 +198,9 @@ def test_the_hash_does_not_change_with_what_no_checkpoint_sees(
 
 
 def test_the_hash_is_the_same_in_every_process() -> None:
-    code = "from lib_gmi.prompts import default_prompt_set; print(default_prompt_set().hash)"
+    code = (
+        "from lib_gmi.records.prompts import default_prompt_set; print(default_prompt_set().hash)"
+    )
     hashes = set()
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}

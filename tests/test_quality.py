@@ -9,7 +9,7 @@ import pytest
 from conftest import picture
 from PIL import Image, ImageDraw, ImageFilter
 
-from lib_gmi.quality import broken_reason
+from lib_gmi.records.quality import broken_reason
 
 SIDE = 256
 

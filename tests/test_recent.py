@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lib_gmi.recent import Recent
+from lib_gmi.base.recent import Recent
 from lib_gmi.ui import uploads as uploads_module
 from lib_gmi.ui.uploads import UnknownImageError, Uploads
 
@@ -79,7 +79,7 @@ def test_pixels_are_counted_as_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 #: Caches by count, each of values of a few bytes or of a single one.
-_COUNTED = {"lib_gmi/recent.py", "lib_gmi/interrogators/clip_interrogator.py"}
+_COUNTED = {"lib_gmi/base/recent.py", "lib_gmi/interrogators/clip_interrogator.py"}
 
 
 def test_no_cache_goes_by_the_number_of_its_values() -> None:

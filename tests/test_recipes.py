@@ -12,13 +12,14 @@ import pytest
 from conftest import prompt_set, words_encoder
 from standins.host import BLACK, Running, drawn, start
 
-from lib_gmi import files, recipes, service
-from lib_gmi.errors import HostError, LibraryError, PromptSetError
-from lib_gmi.library import Library
-from lib_gmi.prompts import Dialect, PromptSet
-from lib_gmi.recipes import MAX_GRAPH, MAX_NAME, Workflow
-from lib_gmi.service import RECIPE, Filter
-from lib_gmi.specification import Specification
+from lib_gmi.base import files
+from lib_gmi.base.errors import HostError, LibraryError, PromptSetError
+from lib_gmi.library.catalogue import Library
+from lib_gmi.records.prompts import Dialect, PromptSet
+from lib_gmi.records.specification import Specification
+from lib_gmi.service import recipes, service
+from lib_gmi.service.recipes import MAX_GRAPH, MAX_NAME, Workflow
+from lib_gmi.service.service import RECIPE, Filter
 
 GRAPH = {"3": {"class_type": "KSampler", "inputs": {"model": ["4", 0], "cfg": 7.5, "text": "é猫"}}}
 WORKFLOW = Workflow(GRAPH, "first")

@@ -11,11 +11,13 @@ import pytest
 from conftest import OTHER, TINY, make_specification, tiny_encoder, words_encoder
 from standins.host import Running, start
 
-from lib_gmi import builds, reencode, samples, service
-from lib_gmi.cli import main
+from lib_gmi.base.errors import LibraryError
+from lib_gmi.cli.main import main
 from lib_gmi.encoders import load
-from lib_gmi.errors import LibraryError
-from lib_gmi.library import Library
+from lib_gmi.library import samples
+from lib_gmi.library.catalogue import Library
+from lib_gmi.service import builds, service
+from lib_gmi.submitting import reencode
 
 ALPHA, BETA = "alpha.safetensors", "beta.safetensors"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib_gmi.library import Library
-from lib_gmi.specification import CandidateRef, PromptSetRef, Specification
+from lib_gmi.library.catalogue import Library
+from lib_gmi.records.specification import CandidateRef, PromptSetRef, Specification
 
 
 def specification(identity: str, prompts: list[str]) -> Specification:

@@ -18,11 +18,11 @@ from support import (
     squared_distance_in_rkhs,
 )
 
-from lib_gmi import rkme
+from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import registry
-from lib_gmi.errors import RankingError
-from lib_gmi.methods import METHODS, RKME, method
-from lib_gmi.normalised import Normalizer
+from lib_gmi.ranking import rkme
+from lib_gmi.ranking.methods import METHODS, RKME, method
+from lib_gmi.ranking.normalised import Normalizer
 
 
 def test_the_kernel_is_the_literal_one() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_gmi import files
-from lib_gmi.errors import LibraryError
-from lib_gmi.samples import SampleStore
+from lib_gmi.base import files
+from lib_gmi.base.errors import LibraryError
+from lib_gmi.library.samples import SampleStore
 
 STEM, OTHER_STEM = "0123456789abcdef" * 2, "f" * 32
 

@@ -17,18 +17,18 @@ from PIL import Image, ImageDraw
 from standins.colours import COLOURS, ColourSpace, plain
 
 from lib_gmi import encoders
-from lib_gmi.cli import main
-from lib_gmi.content import SCORES
-from lib_gmi.errors import MissingExtraError, SearchError
-from lib_gmi.find import NOTHING, Finder
-from lib_gmi.hits import to_csv
-from lib_gmi.images import stored_copy
-from lib_gmi.library import Library
-from lib_gmi.protocols import GenerationSettings
-from lib_gmi.search import EMPTY_LIBRARY, Query, Searcher
-from lib_gmi.search_style import Style
-from lib_gmi.service import Filter
-from lib_gmi.specification import OWN_PROMPTS, CandidateRef, PromptSetRef
+from lib_gmi.base.errors import MissingExtraError, SearchError
+from lib_gmi.base.images import stored_copy
+from lib_gmi.cli.main import main
+from lib_gmi.library.catalogue import Library
+from lib_gmi.records.protocols import GenerationSettings
+from lib_gmi.records.specification import OWN_PROMPTS, CandidateRef, PromptSetRef
+from lib_gmi.search.checkpoints import EMPTY_LIBRARY, Query, Searcher
+from lib_gmi.search.content import SCORES
+from lib_gmi.search.find import NOTHING, Finder
+from lib_gmi.search.hits import to_csv
+from lib_gmi.search.style import Style
+from lib_gmi.service.service import Filter
 
 CODEC = "webp90-512"
 
@@ -348,7 +348,7 @@ def test_a_checkpoint_is_compared_by_look_where_the_library_knows_it(library: Li
 
 
 def test_relatives_are_near_in_the_embedded_library() -> None:
-    from lib_gmi import app
+    from lib_gmi.ranking import app
 
     style = Style(app.Identifier(app.open_fitted(app.embedded_library(), use_prior=False)))
     stack = style._library.stack

@@ -15,8 +15,7 @@ from conftest import OTHER, TINY, make_specification, picture, prompt_set, words
 from standins.host import BLACK, Running, drawn, start, write_checkpoint
 from support import make_stack, random_stack
 
-from lib_gmi import app, service
-from lib_gmi.errors import (
+from lib_gmi.base.errors import (
     HostError,
     InterrogatorError,
     LibraryError,
@@ -24,15 +23,17 @@ from lib_gmi.errors import (
     RankingError,
     SpecificationError,
 )
-from lib_gmi.fitted import Findings, FittedLibrary
 from lib_gmi.interrogators import parse_order
+from lib_gmi.library.packs import PackAbout, write_pack
 from lib_gmi.metadata.making import Making
-from lib_gmi.packs import PackAbout, write_pack
-from lib_gmi.protocols import Candidate, GenerationSettings
-from lib_gmi.recorder import BASE_SEED, Recorder, completed
-from lib_gmi.service import ANY, Filter
-from lib_gmi.specification import CandidateRef, PromptSetRef
-from lib_gmi.stack import Stack
+from lib_gmi.ranking import app
+from lib_gmi.ranking.fitted import Findings, FittedLibrary
+from lib_gmi.ranking.stack import Stack
+from lib_gmi.records.protocols import Candidate, GenerationSettings
+from lib_gmi.records.specification import CandidateRef, PromptSetRef
+from lib_gmi.service import service
+from lib_gmi.service.service import ANY, Filter
+from lib_gmi.submitting.recorder import BASE_SEED, Recorder, completed
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import picture
 from PIL import Image, PngImagePlugin
 
-from lib_gmi.share import HEIGHT, WIDTH, ShareRow, share_card, short_hash
+from lib_gmi.ui.share import HEIGHT, WIDTH, ShareRow, share_card, short_hash
 
 
 def opened(data: bytes) -> Image.Image:

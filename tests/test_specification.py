@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 from conftest import TINY, WORDS, assert_same_specification, make_specification
 
-from lib_gmi import specification as module
-from lib_gmi.errors import SchemaVersionError, SpecificationError
-from lib_gmi.protocols import Candidate, GenerationSettings
-from lib_gmi.specification import CandidateRef, PromptSetRef, Rejection, Requirement, Specification
-from lib_gmi.stack import stack
+from lib_gmi.base.errors import SchemaVersionError, SpecificationError
+from lib_gmi.ranking.stack import stack
+from lib_gmi.records import specification as module
+from lib_gmi.records.protocols import Candidate, GenerationSettings
+from lib_gmi.records.specification import (
+    CandidateRef,
+    PromptSetRef,
+    Rejection,
+    Requirement,
+    Specification,
+)
 
 SETTINGS = GenerationSettings(
     width=1024,

@@ -19,14 +19,14 @@ from conftest import SOURCE_ROOT, TINY, picture, write_image_folder
 from environments import GENERATIONS, interpreter
 from standins.colours import ColourSpace
 
-from lib_gmi import app
-from lib_gmi.cli import main
+from lib_gmi.base.errors import GMIError, HostError, PromptSetError
+from lib_gmi.base.paths import data_folder
+from lib_gmi.cli.main import main
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.errors import GMIError, HostError, PromptSetError
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.library import Library
-from lib_gmi.paths import data_folder
-from lib_gmi.search import Query
+from lib_gmi.library.catalogue import Library
+from lib_gmi.ranking import app
+from lib_gmi.search.checkpoints import Query
 from lib_gmi.standalone import desktop
 from lib_gmi.standalone.desktop import Desktop
 from lib_gmi.ui.bridge import Bridge
@@ -261,7 +261,7 @@ def test_ports_that_are_none(port: str, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_looking_at_the_help_loads_nothing() -> None:
     code = (
-        "import sys; from lib_gmi.cli import main\n"
+        "import sys; from lib_gmi.cli.main import main\n"
         "try: main(['ui', '--help'])\nexcept SystemExit: pass\n"
         "assert not {'torch', 'gradio', 'fastapi', 'PIL'} & set(sys.modules)"
     )
@@ -276,7 +276,15 @@ class Running:
 
     def __init__(self, generation: str, *arguments: str) -> None:
         quiet = {"PYTHONPATH": str(SOURCE_ROOT), "HF_HUB_OFFLINE": "1"}
-        command = [str(interpreter(generation)), "-W", "ignore", "-u", "-m", "lib_gmi.cli", "ui"]
+        command = [
+            str(interpreter(generation)),
+            "-W",
+            "ignore",
+            "-u",
+            "-m",
+            "lib_gmi.cli",
+            "ui",
+        ]
         # a shell that starts tests in the background makes them deaf to it, and their children
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

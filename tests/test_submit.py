@@ -30,16 +30,22 @@ from conftest import (
 )
 from PIL import Image
 
+from lib_gmi.base.errors import GMIError, HostError, LibraryError, SampleUnavailableError
+from lib_gmi.base.images import open_image, through_codec
 from lib_gmi.encoders import load
-from lib_gmi.errors import GMIError, HostError, LibraryError, SampleUnavailableError
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.images import open_image, through_codec
-from lib_gmi.library import Library
-from lib_gmi.prompts import Dialect, PromptSet
-from lib_gmi.protocols import Candidate, Encoder, GenerationRequest, GenerationSettings, Session
-from lib_gmi.recorder import BASE_SEED
-from lib_gmi.specification import Specification
-from lib_gmi.submit import Builder, BuildSummary, format_duration
+from lib_gmi.library.catalogue import Library
+from lib_gmi.records.prompts import Dialect, PromptSet
+from lib_gmi.records.protocols import (
+    Candidate,
+    Encoder,
+    GenerationRequest,
+    GenerationSettings,
+    Session,
+)
+from lib_gmi.records.specification import Specification
+from lib_gmi.submitting.recorder import BASE_SEED
+from lib_gmi.submitting.submit import Builder, BuildSummary, format_duration
 
 
 @dataclass
@@ -439,7 +445,7 @@ def test_a_file_of_a_newer_version_fails_its_candidate_only(
     build(RecordingHost(("Beta",)), library, limit=1)
     (path,) = library.specifications_folder.glob("*.safetensors")
     with monkeypatch.context() as patch:
-        patch.setattr("lib_gmi.specification.SCHEMA", (9, 0))
+        patch.setattr("lib_gmi.records.specification.SCHEMA", (9, 0))
         path.write_bytes(stored(library)["Beta"].to_bytes())
     newer = path.read_bytes()
     summary = build(RecordingHost(), Library(library.folder))
@@ -759,8 +765,8 @@ import sys, time
 from contextlib import contextmanager
 from lib_gmi.encoders import load
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.library import Library
-from lib_gmi.submit import Builder
+from lib_gmi.library.catalogue import Library
+from lib_gmi.submitting.submit import Builder
 
 class SlowSession:
     def __init__(self, session):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lib_gmi.tables import bar, display_width, table
+from lib_gmi.cli.tables import bar, display_width, table
 
 LONG = "a-checkpoint-with-a-name-that-goes-on-and-on-and-on-and-on-and-on-v1.safetensors"
 

@@ -21,10 +21,10 @@ from conftest import tiny_encoder, words_encoder
 from pack_files import good_pack
 from standins.host import Running, drawn, start
 
-from lib_gmi import service
-from lib_gmi.background import Background
-from lib_gmi.protocols import Candidate
-from lib_gmi.worker import WorkerQueue
+from lib_gmi.base.background import Background
+from lib_gmi.records.protocols import Candidate
+from lib_gmi.service import service
+from lib_gmi.service.worker import WorkerQueue
 
 BUILT = [f"b{style}.safetensors" for style in range(3)]
 SET = [f"s{style}.safetensors" for style in range(3, 6)]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support import random_stack
 
-from lib_gmi.errors import RankingError
-from lib_gmi.trust import DOUBTFUL, SpotCheck, columns_to_check, spot_check
+from lib_gmi.base.errors import RankingError
+from lib_gmi.ranking.trust import DOUBTFUL, SpotCheck, columns_to_check, spot_check
 
 #: The same candidates twice: what was stored, and what they make of the same prompts anew.
 WHOLE = random_stack(candidates=6, prompts=40, style=1.5, content=2.0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import SOURCE_ROOT
 
-from lib_gmi.errors import GMIError
+from lib_gmi.base.errors import GMIError
 from lib_gmi.ui import compat, tab
 
 FILES = ("style.css", "gmi.js", "gmi_search.js")

@@ -20,8 +20,8 @@ from conftest import SOURCE_ROOT, picture
 from PIL import Image, PngImagePlugin
 from standins.host import Running, drawn, start
 
-from lib_gmi.api import Api
-from lib_gmi.errors import HostError, LibraryError
+from lib_gmi.base.errors import HostError, LibraryError
+from lib_gmi.routes.api import Api
 from lib_gmi.ui import panels, words
 from lib_gmi.ui.bridge import Abilities, Preferences
 from lib_gmi.ui.desk import Desk
@@ -674,7 +674,7 @@ def test_questions_that_make_no_sense(built: Tab, question: str) -> None:
 
 def test_the_page_needs_neither_gradio_nor_torch_to_be_imported() -> None:
     code = (
-        "import sys, lib_gmi.ui.tab, lib_gmi.ui.compat, lib_gmi.share;"
+        "import sys, lib_gmi.ui.tab, lib_gmi.ui.compat, lib_gmi.ui.share;"
         "print([m for m in ('gradio', 'torch', 'PIL') if m in sys.modules])"
     )
     done = subprocess.run(

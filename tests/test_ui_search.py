@@ -17,8 +17,8 @@ from standins.colours import ColourSpace, plain
 from standins.host import start
 from test_ui_desk import KEY, StandInBridge, Tab, names, sent
 
-from lib_gmi.errors import MissingExtraError, SearchError
-from lib_gmi.pictures import SIDE, names_in, picture_query, small_copy
+from lib_gmi.base.errors import MissingExtraError, SearchError
+from lib_gmi.search.pictures import SIDE, names_in, picture_query, small_copy
 from lib_gmi.ui import search_cards, search_gallery, search_panels
 from lib_gmi.ui.bridge import Abilities
 from lib_gmi.ui.cards import Query

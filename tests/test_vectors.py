@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib_gmi.embeddings import unit
-from lib_gmi.errors import LibraryError
-from lib_gmi.vectors import Approximate, Exact, largest, nearest
+from lib_gmi.base.errors import LibraryError
+from lib_gmi.search.embeddings import unit
+from lib_gmi.search.vectors import Approximate, Exact, largest, nearest
 
 
 def vectors(rows: int, seed: int = 0) -> np.ndarray:

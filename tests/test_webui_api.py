@@ -16,10 +16,10 @@ import pytest
 from conftest import picture
 from safetensors.numpy import save_file
 
-from lib_gmi.cli import main
-from lib_gmi.errors import HostError
+from lib_gmi.base.errors import HostError
+from lib_gmi.cli.main import main
 from lib_gmi.hosts.webui_api import WebUIApi
-from lib_gmi.protocols import GenerationRequest, GenerationSettings
+from lib_gmi.records.protocols import GenerationRequest, GenerationSettings
 
 
 class StandInWebUI:

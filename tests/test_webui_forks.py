@@ -16,8 +16,9 @@ from headers import FLUX_DEV, FLUX_REST, SD1, UNET, unet
 from headers import write as write_headers
 from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
 
-from lib_gmi.checkpoints import CheckpointFacts, inspect
-from lib_gmi.errors import HostError
+from lib_gmi.base.errors import HostError
+from lib_gmi.checkpoints.header import CheckpointFacts, inspect
+from lib_gmi.checkpoints.presets import table
 from lib_gmi.hosts import webui_forks as forks
 from lib_gmi.hosts.webui_options import ChangedMeanwhileError, options_for
 from lib_gmi.hosts.webui_samplers import (
@@ -26,8 +27,7 @@ from lib_gmi.hosts.webui_samplers import (
     host_scheduler,
     host_schedulers,
 )
-from lib_gmi.presets import table
-from lib_gmi.protocols import GenerationRequest, GenerationSettings
+from lib_gmi.records.protocols import GenerationRequest, GenerationSettings
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -20,16 +20,18 @@ from conftest import SOURCE_ROOT, make_specification
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_gmi import bench, files, pictures
-from lib_gmi.errors import HostError
-from lib_gmi.file_index import FileIndex
+from lib_gmi.base import files
+from lib_gmi.base.errors import HostError
+from lib_gmi.checkpoints.file_index import FileIndex
 from lib_gmi.hosts.installed import file_candidate
-from lib_gmi.library import Library, stem
-from lib_gmi.mentions import Installed
+from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.library.packs.writing import _without_folders
+from lib_gmi.library.samples import SampleStore
 from lib_gmi.metadata import CheckpointMention
-from lib_gmi.packs.writing import _without_folders
-from lib_gmi.protocols import Candidate
-from lib_gmi.samples import SampleStore
+from lib_gmi.metadata.mentions import Installed
+from lib_gmi.records.protocols import Candidate
+from lib_gmi.search import pictures
+from lib_gmi.submitting import bench
 
 MAX_PATH = 260
 NAMES = st.text(max_size=150) | st.sampled_from(
@@ -149,7 +151,7 @@ def test_without_flags_of_unix_only_files_are_opened(
 _PORTABLE = """
 import sys
 sys.dont_write_bytecode = True
-from lib_gmi.app import embedded_library
+from lib_gmi.ranking.app import embedded_library
 print(len(embedded_library().snapshot().specifications))
 """
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lib_gmi.builds import Job
-from lib_gmi.worker import StoppedError, WorkerQueue
+from lib_gmi.service.builds import Job
+from lib_gmi.service.worker import StoppedError, WorkerQueue
 
 PATIENCE = 30.0
 

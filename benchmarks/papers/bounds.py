@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib_gmi import rkme
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import LearnedKernel, Params, scores_from_tensors
-from lib_gmi.normalised import Normalizer
+from lib_gmi.ranking import rkme
+from lib_gmi.ranking.kernels import LearnedKernel, Params, scores_from_tensors
+from lib_gmi.ranking.normalised import Normalizer
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.rkme import IntArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.rkme import IntArray
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
     from ..dataset import Split
 
@@ -46,7 +46,7 @@ class OneHot:
         self._samples = self._normalizer.transform(stack.features)
 
     def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
-        """See :class:`lib_gmi.methods.FittedMethod`."""
+        """See :class:`lib_gmi.ranking.methods.FittedMethod`."""
         assert prompts is not None
         queries = self._normalizer.transform(features)
         rows = []

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi import rkme
+from lib_gmi.ranking import rkme
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
+    from lib_gmi.records.protocols import FloatArray
 
 #: On points of the unit circle.
 GAMMA = 1.0

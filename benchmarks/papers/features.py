@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lib_gmi.base.errors import HostError, MissingExtraError, SampleUnavailableError
+from lib_gmi.base.files import write_atomic
+from lib_gmi.base.images import trim_borders
 from lib_gmi.encoders import TEXT_DEFAULT, load, load_text, registry
-from lib_gmi.errors import HostError, MissingExtraError, SampleUnavailableError
-from lib_gmi.files import write_atomic
-from lib_gmi.images import trim_borders
-from lib_gmi.protocols import GenerationRequest
-from lib_gmi.specification import CandidateRef
-from lib_gmi.stack import Stack
+from lib_gmi.ranking.stack import Stack
+from lib_gmi.records.protocols import GenerationRequest
+from lib_gmi.records.specification import CandidateRef
 
 from .changes import AS_IT_IS, CHANGES, Change
 from .source import candidates_of, open_source, splits_of, stamp
@@ -34,8 +34,8 @@ from .source import candidates_of, open_source, splits_of, stamp
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lib_gmi.protocols import Candidate, FloatArray
-    from lib_gmi.rkme import BoolArray
+    from lib_gmi.ranking.rkme import BoolArray
+    from lib_gmi.records.protocols import Candidate, FloatArray
 
 #: Bumped when a change of :mod:`.changes` is defined differently under the same name.
 VERSION = 1

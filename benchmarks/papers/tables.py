@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi import rkme
 from lib_gmi.encoders import registry
-from lib_gmi.normalised import Normalizer
+from lib_gmi.ranking import rkme
+from lib_gmi.ranking.normalised import Normalizer
 
 from ..own_prompts import PROMPTS, measure
 from .bench import CLIP, ENTRANTS, LEARNED, WEIGHTED, measures, rates
@@ -20,9 +20,9 @@ from .source import downloads
 from .statistics import holm, mcnemar
 
 if TYPE_CHECKING:
-    from lib_gmi.methods import FittedMethod
-    from lib_gmi.rkme import IntArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.methods import FittedMethod
+    from lib_gmi.ranking.rkme import IntArray
+    from lib_gmi.ranking.stack import Stack
 
     from .bench import Bench, Entrant, Group
     from .scores import Fit
@@ -122,7 +122,7 @@ def table6(bench: Bench) -> list[dict[str, Any]]:
 def herding_order(stack: Stack) -> IntArray:
     """Each sample's position in its candidate's herding order, ``[M, N]``; N where missing.
 
-    Herding sees the samples with their prompts, see :func:`lib_gmi.rkme.reduced_set`.
+    Herding sees the samples with their prompts, see :func:`lib_gmi.ranking.rkme.reduced_set`.
     """
     info = registry.info(stack.encoder_id)
     normalizer = Normalizer.fit(stack.features[stack.mask], info.blocks)

@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..api import Api
-from ..builds import RUNNING
-from ..errors import GMIError, HostError
+from ..base.errors import GMIError, HostError
+from ..checkpoints.previews import Previews, best_sample
 from ..hosts import webui_forks as forks
 from ..hosts.webui_samplers import host_sampler, host_scheduler
-from ..previews import Previews, best_sample
-from ..protocols import Candidate, GenerationRequest, GenerationSettings
-from ..recorder import worded
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
+from ..routes.api import Api
+from ..service.builds import RUNNING
+from ..service.worker import StoppedError
+from ..submitting.recorder import worded
 from ..ui.bridge import Abilities, Preferences
-from ..worker import StoppedError
 from . import options, pace
 from .runtime import Runtime, runtime
 

@@ -8,17 +8,17 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..api import Api
-from ..background import Background
-from ..builds import RUNNING, Builds, Job
-from ..errors import HostError, LibraryError
+from ..base.background import Background
+from ..base.errors import HostError, LibraryError
 from ..hosts.a1111 import JOB, A1111Host
 from ..interrogators import parse_order
-from ..library import Library
-from ..politeness import Politeness
-from ..prompts import PromptSet
-from ..service import Service
-from ..worker import StoppedError, WorkerQueue
+from ..library.catalogue import Library
+from ..records.prompts import PromptSet
+from ..routes.api import Api
+from ..service.builds import RUNNING, Builds, Job
+from ..service.politeness import Politeness
+from ..service.service import Service
+from ..service.worker import StoppedError, WorkerQueue
 from . import options
 
 
@@ -57,7 +57,7 @@ def library_folder() -> Path:
 
     from modules import paths_internal
 
-    from ..paths import LIBRARY_VARIABLE, default_library_folder
+    from ..base.paths import LIBRARY_VARIABLE, default_library_folder
 
     chosen = options.chosen().library
     if chosen is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from modules import scripts
 
-from ..errors import GMIError
+from ..base.errors import GMIError
 from . import pace
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def choose(p: Any, image: Image.Image, threshold: float, pattern: str) -> str:
     Raises:
         GMIError: nothing can be ranked.
     """
-    from ..service import Filter
+    from ..service.service import Filter
     from .runtime import runtime
 
     running = runtime()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GMIError
+from ..base.errors import GMIError
 
 if TYPE_CHECKING:
-    from ..identify import RankedCandidate
-    from ..protocols import Candidate
+    from ..ranking.identify import RankedCandidate
+    from ..records.protocols import Candidate
 
 LABEL = "GMI rank"
 _MODULES = ("xyz_grid.py", "scripts.xyz_grid")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_PROMPT
-from ..errors import GMIError, RankingError
-from ..service import ANY, Filter
-from ..tables import readable
+from ..base.errors import GMIError, RankingError
+from ..base.text import readable
+from ..routes.api import MAX_PROMPT
+from ..service.service import ANY, Filter
 from .runtime import runtime
 from .sources import makings
 

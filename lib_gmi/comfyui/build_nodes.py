@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import recipes
-from ..builds import Job
-from ..errors import HostError
-from ..prompts import default_prompt_set
+from ..base.errors import HostError
+from ..records.prompts import default_prompt_set
+from ..service import recipes
+from ..service.builds import Job
 from .answer import pictures
 from .query_nodes import CATEGORY
 from .queue import check_title

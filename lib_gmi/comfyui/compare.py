@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import HostError
-from ..protocols import GenerationRequest
-from ..recorder import worded
+from ..base.errors import HostError
+from ..records.protocols import GenerationRequest
+from ..submitting.recorder import worded
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ..errors import ImageError, SearchError
-from ..hits import LIBRARY, origins
-from ..images import open_image
-from ..mentions import Installed
+from ..base.errors import ImageError, SearchError
+from ..base.images import open_image
 from ..metadata import CheckpointMention
-from ..service import RECIPE
+from ..metadata.mentions import Installed
+from ..search.hits import LIBRARY, origins
+from ..service.service import RECIPE
 from .reading import output_folder
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..find import Finding
-    from ..hits import Hit
-    from ..protocols import Candidate
-    from ..search import Answer, Query, RankedContent
-    from ..searches import Searches
+    from ..records.protocols import Candidate
+    from ..search.checkpoints import Answer, Query, RankedContent
+    from ..search.find import Finding
+    from ..search.hits import Hit
+    from ..service.searches import Searches
 
 #: Standard deviations from the mean, and what people call that.
 _WORDS = (
@@ -253,7 +253,7 @@ def _address(hit: Hit) -> str | None:
 
 
 def _sample(file: str) -> str:
-    from ..api import sample_url
+    from ..routes.api import sample_url
 
     return sample_url(Path(file))
 

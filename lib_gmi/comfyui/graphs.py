@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..recipes import Workflow
+from ..service.recipes import Workflow
 
 Graph = Mapping[str, Any]
 #: Types of outputs that hold a model, or what one has made of a prompt.

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..aside import DAYS_VARIABLE, SIZE_VARIABLE, Limits
+from ..library.removed import DAYS_VARIABLE, SIZE_VARIABLE, Limits
 
 #: Minutes, of the environment; it outdoes the setting.
 VARIABLE = "GMI_IDLE_MINUTES"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from ..errors import RankingError
-from ..natural_order import natural
-from ..presets import table
-from ..service import ANY, RANKERS
+from ..base.errors import RankingError
+from ..base.text import natural
+from ..checkpoints.presets import table
+from ..service.service import ANY, RANKERS
 from .answer import Answer, find, pictures
 from .runtime import runtime
 
@@ -251,7 +251,7 @@ class CompareTopK(RankingNode):
         return {"required": inputs, "hidden": dict(_HIDDEN)}
 
     def compare(self, image: Any, k: int, seed: int, **inputs: Any) -> dict[str, Any]:
-        from ..grids import side_by_side
+        from ..base.grids import side_by_side
         from ..hosts.comfyui import image_to_tensor
         from .compare import render
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ..builds import Job
+from ..service.builds import Job
 from .graphs import Graph, what_loads
 
 #: Beyond any number that people's prompts reach.

@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..index import FolderIndex
+from ..search.index import FolderIndex
 
 if TYPE_CHECKING:
-    from ..search import Query
-    from ..searches import Searches
+    from ..search.checkpoints import Query
+    from ..service.searches import Searches
 
 
 class NodeProgress:

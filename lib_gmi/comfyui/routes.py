@@ -7,8 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..api import PREFIX, Api
-from ..contract import (
+from ..base.errors import GMIError, LibraryError
+from ..routes.api import PREFIX, Api
+from ..routes.contract import (
     CHANGES,
     LOOKS,
     NO_PICTURE,
@@ -18,9 +19,8 @@ from ..contract import (
     parse,
     unreadable,
 )
-from ..errors import GMIError, LibraryError
-from ..origin import refusal
-from ..pictures import ROUTE
+from ..routes.origin import refusal
+from ..search.pictures import ROUTE
 
 if TYPE_CHECKING:
     from aiohttp import web

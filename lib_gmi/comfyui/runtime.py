@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..api import Api, build_json
-from ..background import Background
-from ..builds import RUNNING, Builds, BuildState
-from ..errors import LibraryError
+from ..base.background import Background
+from ..base.errors import LibraryError
 from ..hosts.comfyui import ComfyHost, library_folder
 from ..interrogators import order_from_environment
-from ..library import Library
-from ..politeness import Politeness
-from ..samples import limit_from_environment
-from ..service import Service
+from ..library.catalogue import Library
+from ..library.samples import limit_from_environment
+from ..routes.api import Api, build_json
+from ..service.builds import RUNNING, Builds, BuildState
+from ..service.politeness import Politeness
+from ..service.service import Service
 from .preferences import idle_minutes, kept_aside
 from .queue import ComfyQueue, keep_models, somebody_works
 from .watch import Watch

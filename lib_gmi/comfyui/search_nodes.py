@@ -6,12 +6,12 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_PROMPT
-from ..errors import SearchError
-from ..presets import table
-from ..query_text import weights, words
-from ..search import Query
-from ..service import ANY, Filter
+from ..base.errors import SearchError
+from ..checkpoints.presets import table
+from ..routes.api import MAX_PROMPT
+from ..search.checkpoints import Query
+from ..search.query_text import weights, words
+from ..service.service import ANY, Filter
 from .answer import pictures
 from .found import samples, similar
 from .query_nodes import CHECKPOINT, RankingNode, checkpoint_names
@@ -19,7 +19,7 @@ from .reading import output_state, read
 from .runtime import runtime
 
 if TYPE_CHECKING:
-    from ..protocols import Candidate
+    from ..records.protocols import Candidate
 
 NOBODY = "(none)"
 #: What a loader hears that is wired to a checkpoint nobody has.
@@ -127,7 +127,7 @@ class SearchSamples(RankingNode):
     def search(self, also_output: bool, like: str, **inputs: Any) -> dict[str, Any]:
         import torch
 
-        from ..grids import of_one_size
+        from ..base.grids import of_one_size
         from ..hosts.comfyui import image_to_tensor
 
         query = _query(_known(like), inputs)

@@ -6,11 +6,11 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..errors import EncoderError, MissingExtraError
+from ..base.errors import EncoderError, MissingExtraError
 from .registry import EncoderInfo, Family, Registry, TextEncoderInfo
 
 if TYPE_CHECKING:
-    from ..protocols import Encoder, JointEncoder, TextEncoder
+    from ..records.protocols import Encoder, JointEncoder, TextEncoder
 
 DEFAULT = "style/efficientnet-lite0"
 #: Stands for the encoder that measured best among those that need no download.
@@ -60,7 +60,7 @@ def load_joint(name: str = JOINT_DEFAULT, device: str = "cpu") -> JointEncoder:
         EncoderError: unknown name, damaged weights, or an encoder without texts.
         MissingExtraError: its package or its weights are not installed.
     """
-    from ..protocols import JointEncoder
+    from ..records.protocols import JointEncoder
     from . import labels
 
     if name == JOINT_DEFAULT:

@@ -9,12 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import EncoderError
+from ..base.errors import EncoderError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 Item = TypeVar("Item")
 
@@ -44,7 +44,7 @@ class ImageEncoder(ABC):
             ImageError: an image cannot be brought to RGB.
             EncoderError: the encoder answered with the wrong shape or with NaN.
         """
-        from ..images import to_rgb
+        from ..base.images import to_rgb
 
         rgb = [to_rgb(image) for image in images]
         return in_batches(self.encode_batch, rgb, self.batch_size, self.dim, self.id)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EncoderError, MissingExtraError
+from ..base.errors import EncoderError, MissingExtraError
 
 if TYPE_CHECKING:
     import torch

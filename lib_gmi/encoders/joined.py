@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import EncoderError
+from ..base.errors import EncoderError
 from .base import ImageEncoder
 from .registry import JOINT, EncoderInfo
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import Encoder, FloatArray
+    from ..records.protocols import Encoder, FloatArray
 
 #: More parts than this are a mistake: each makes every image slower.
 MAX_PARTS = 4

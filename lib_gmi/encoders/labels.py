@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import EncoderError
-from ..images import to_rgb
-from ..paths import data_folder
+from ..base.errors import EncoderError
+from ..base.images import to_rgb
+from ..base.paths import data_folder
 from . import efficientnet_lite as network
 from . import text
 from .base import in_batches
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 ID = "labels/conse-efficientnet-lite0"
 CLASSES = 1000

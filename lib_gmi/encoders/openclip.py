@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ..errors import EncoderError
+from ..base.errors import EncoderError
 from . import openclip_names as names
 from .base import BaseTextEncoder, ImageEncoder
 from .registry import Block, EncoderInfo, TextEncoderInfo
@@ -22,7 +22,7 @@ from .registry import Block, EncoderInfo, TextEncoderInfo
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
     from .openclip_network import Network
 
 Item = TypeVar("Item")

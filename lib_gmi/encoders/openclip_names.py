@@ -25,11 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import EncoderError, GMIError
-from ..file_index import stamp
-from ..files import read_regular, write_atomic
-from ..locks import locked
-from ..paths import remembered_files
+from ..base.errors import EncoderError, GMIError
+from ..base.files import read_regular, write_atomic
+from ..base.locks import locked
+from ..base.paths import remembered_files
+from ..checkpoints.file_index import stamp
 from .registry import unknown
 
 PREFIX = "openclip/"

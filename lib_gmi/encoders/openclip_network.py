@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EncoderError, MissingExtraError
+from ..base.errors import EncoderError, MissingExtraError
 from . import openclip_weights as files
 from .openclip_names import INSTALL, PREFIX, Local, Name, Preprocess, config_of, locate
 from .registry import unknown
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 _making = threading.Lock()
 

@@ -13,7 +13,7 @@ from .registry import Block
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 SIDE = 32
 DIM = SIDE * SIDE * 3

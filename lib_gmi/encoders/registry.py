@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..errors import EncoderError
-from ..protocols import Encoder, TextEncoder
+from ..base.errors import EncoderError
+from ..records.protocols import Encoder, TextEncoder
 
 #: Between the names of encoders that stand side by side, see :mod:`.joined`.
 JOINT = "+"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 #: Longer images are cut to this ratio of their sides, around the middle.
 MAX_ASPECT = 3.0

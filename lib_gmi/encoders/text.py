@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingExtraError
+from ..base.errors import MissingExtraError
 from .base import BaseTextEncoder
 from .openclip_weights import check_sha256
 
 if TYPE_CHECKING:
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 ID = "text/minilm-l6-v2"
 TEXT_DIM = 384

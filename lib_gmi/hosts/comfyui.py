@@ -16,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HostError
-from ..file_index import FileIndex
-from ..full_hashes import FullHashes
-from ..presets import Overrides, Preset, find
-from ..protocols import Candidate, GenerationRequest, GenerationSettings
+from ..base.errors import HostError
+from ..checkpoints.file_index import FileIndex
+from ..checkpoints.full_hashes import FullHashes
+from ..checkpoints.presets import Overrides, Preset, find
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 from .installed import distinct, file_candidate, unusable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def library_folder() -> Path:
 
     import folder_paths
 
-    from ..paths import LIBRARY_VARIABLE, default_library_folder
+    from ..base.paths import LIBRARY_VARIABLE, default_library_folder
 
     if os.environ.get(LIBRARY_VARIABLE):
         return default_library_folder()

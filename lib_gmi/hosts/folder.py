@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HostError, SampleUnavailableError
-from ..images import IMAGE_SUFFIXES, open_image
-from ..prompts import PromptSet
-from ..protocols import Candidate, GenerationRequest, GenerationSettings
+from ..base.errors import HostError, SampleUnavailableError
+from ..base.images import IMAGE_SUFFIXES, open_image
+from ..records.prompts import PromptSet
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from ..errors import HostError
-from ..file_index import FileIndex
-from ..natural_order import natural
-from ..presets import find
-from ..protocols import Candidate
+from ..base.errors import HostError
+from ..base.text import natural
+from ..checkpoints.file_index import FileIndex
+from ..checkpoints.presets import find
+from ..records.protocols import Candidate
 
 _EMPTY = "the file is empty (0 bytes); download it again"
 #: What errors mean that come without a message.

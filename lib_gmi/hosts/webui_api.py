@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoints import inspect
-from ..errors import HostError
-from ..images import decode_image
-from ..presets import find
-from ..protocols import Candidate, GenerationRequest, GenerationSettings
+from ..base.errors import HostError
+from ..base.images import decode_image
+from ..checkpoints.header import inspect
+from ..checkpoints.presets import find
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..checkpoints import WORKFLOW_HINT
-from ..errors import HostError
+from ..base.errors import HostError
+from ..checkpoints.header import WORKFLOW_HINT
 
 if TYPE_CHECKING:
-    from ..checkpoints import CheckpointFacts
+    from ..checkpoints.header import CheckpointFacts
 
 Result = TypeVar("Result")
 

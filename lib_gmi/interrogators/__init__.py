@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import GMIError, InterrogationStoppedError, InterrogatorError
-from ..protocols import Interrogator, Progress, PseudoPrompt
+from ..base.errors import GMIError, InterrogationStoppedError, InterrogatorError
+from ..records.protocols import Interrogator, Progress, PseudoPrompt
 from . import clip_interrogator, labels, simple
 from .cache import Cache, pixel_hash
 

@@ -14,10 +14,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LibraryError
-from ..files import read_regular, write_atomic
-from ..locks import locked
-from ..protocols import PseudoPrompt
+from ..base.errors import LibraryError
+from ..base.files import read_regular, write_atomic
+from ..base.locks import locked
+from ..records.protocols import PseudoPrompt
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -28,15 +28,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import (
+from ..base.errors import (
     EncoderError,
     GMIError,
     InterrogationStoppedError,
     InterrogatorError,
     MissingExtraError,
 )
-from ..paths import default_library_folder
-from ..protocols import Progress, PseudoPrompt, SilentProgress
+from ..base.paths import default_library_folder
+from ..records.protocols import Progress, PseudoPrompt, SilentProgress
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..protocols import Progress, PseudoPrompt
+from ..records.protocols import Progress, PseudoPrompt
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 SUMMARY = '"a photo of …", from the 1,000 labels of ImageNet; always there'
 #: At most so many labels, and after the first only those that are at least this probable.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import GMIError, InterrogatorError
-from ..protocols import Progress, PseudoPrompt
+from ..base.errors import GMIError, InterrogatorError
+from ..records.protocols import Progress, PseudoPrompt
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..files import open_regular
+from ..base.files import open_regular
 from .making import CheckpointMention, Making, MakingSettings, Network
 from .text import MAX_PROMPT, plain_prompt, prompt_text
 from .values import loads

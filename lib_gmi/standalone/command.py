@@ -7,8 +7,8 @@ import contextlib
 import threading
 from pathlib import Path
 
-from ..library import Library
-from ..tables import one_line
+from ..base.text import one_line
+from ..library.catalogue import Library
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..api import Api
-from ..app import embedded_library
-from ..background import Background
-from ..builds import Builds, BuildState
-from ..errors import HostError, LibraryError
-from ..fitted import Selection
-from ..library import Library
+from ..base.background import Background
+from ..base.errors import HostError, LibraryError
+from ..checkpoints.presets import Overrides
+from ..library.catalogue import Library
 from ..metadata import prompt_of
-from ..presets import Overrides
-from ..service import CheckpointState, Service
+from ..ranking.app import embedded_library
+from ..ranking.fitted import Selection
+from ..routes.api import Api
+from ..service.builds import Builds, BuildState
+from ..service.service import CheckpointState, Service
+from ..service.worker import WorkerQueue
 from ..ui.bridge import Abilities, Preferences
-from ..worker import WorkerQueue
 from .hosts import CANNOT_BUILD, FolderService, ImageFolder, ListedLibrary
 
 if TYPE_CHECKING:

@@ -10,23 +10,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base.errors import EncoderError, GMIError, HostError, RankingError
+from ..base.text import natural
+from ..checkpoints.presets import CODEC, Overrides, Preset
 from ..encoders import DEFAULT, registry
-from ..errors import EncoderError, GMIError, HostError, RankingError
 from ..hosts.folder import FolderHost
-from ..natural_order import natural
-from ..presets import CODEC, Overrides, Preset
-from ..prompts import Prompt, PromptSet, default_prompt_set
-from ..protocols import Candidate, GenerationRequest, GenerationSettings, Session
-from ..recorder import BASE_SEED
-from ..service import NOTHING, RECIPE, Service
+from ..records.prompts import Prompt, PromptSet, default_prompt_set
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings, Session
+from ..service.service import NOTHING, RECIPE, Service
+from ..submitting.recorder import BASE_SEED
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..identify import Ranking
-    from ..library import Entry, Library
-    from ..protocols import Progress
-    from ..service import Filter
+    from ..library.catalogue import Entry, Library
+    from ..ranking.identify import Ranking
+    from ..records.protocols import Progress
+    from ..service.service import Filter
 
 #: Rows of a ranking whose pictures are made before it is shown.
 _SHOWN = 12
@@ -97,7 +97,7 @@ class FolderService(Service):
 
     def copy(self, entry: Entry, prompt_id: str) -> None:
         """Keep a small copy of the image of a prompt, unless there is one or it cannot be."""
-        from ..images import stored_copy
+        from ..base.images import stored_copy
 
         library = self.library
         if library.read_only or self.sample(entry, prompt_id) is not None:

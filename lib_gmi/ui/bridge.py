@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..api import Api
+from ..routes.api import Api
 
 if TYPE_CHECKING:
     from PIL import Image

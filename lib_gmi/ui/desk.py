@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import GMIError
+from ..base.errors import GMIError
 from . import building, panels, rows
 from .bodies import text
 from .bridge import Bridge

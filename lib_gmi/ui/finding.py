@@ -8,25 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_PROMPT
-from ..errors import GMIError, InterrogatorError, RequestError
-from ..pictures import ROUTE, names_in
-from ..recent import Recent
-from ..service import RANKERS, Filter
-from ..share import ShareRow, share_card, short_hash
+from ..base.errors import GMIError, InterrogatorError, RequestError
+from ..base.recent import Recent
+from ..routes.api import MAX_PROMPT
+from ..search.pictures import ROUTE, names_in
+from ..service.service import RANKERS, Filter
 from . import cards, panels, words
 from .bodies import text, texts
 from .bridge import Bridge
 from .compare import Comparison
 from .parts import sample_key
 from .ranking import ranking as ranking_html
+from .share import ShareRow, share_card, short_hash
 from .thumbs import Thumbs, data_uri
 from .uploads import KEPT_FILES, Upload, Uploads
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import Candidate
+    from ..records.protocols import Candidate
 
 TOP = 12
 #: Characters of a negative prompt that the user wrote into txt2img.
@@ -273,7 +273,7 @@ class Finding:
     def _sheet(self, asked: Asked, titles: Sequence[str], images: Sequence[Image.Image]) -> str:
         import io
 
-        from ..grids import side_by_side
+        from ..base.grids import side_by_side
 
         pictures = [("Your image", asked.uploads[0].image), *zip(titles, images, strict=True)]
         buffer = io.BytesIO()
@@ -305,7 +305,7 @@ class Finding:
         return {"dialog": panels.card_dialog(data_uri(share_card(images, rows, verdict), "png"))}
 
     def _samples(self, row: Mapping[str, Any]) -> list[Image.Image]:
-        from ..images import open_image
+        from ..base.images import open_image
 
         found = []
         for sample in row["evidence"][:2]:

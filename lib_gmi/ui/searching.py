@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_PROMPT
-from ..api_search import address, name_of, sample_address
-from ..errors import RequestError, SearchError
-from ..find import NOTHING
-from ..hits import LIBRARY, to_csv, to_json
-from ..recent import Recent
-from ..search import EMPTY_LIBRARY, EMPTY_QUERY, Query
-from ..service import RECIPE, Filter
+from ..base.errors import RequestError, SearchError
+from ..base.recent import Recent
+from ..routes.api import MAX_PROMPT
+from ..routes.api_search import address, name_of, sample_address
+from ..search.checkpoints import EMPTY_LIBRARY, EMPTY_QUERY, Query
+from ..search.find import NOTHING
+from ..search.hits import LIBRARY, to_csv, to_json
+from ..service.service import RECIPE, Filter
 from . import cards
 from .bodies import text, texts
 from .finding import MAX_NEGATIVE
@@ -29,10 +29,10 @@ from .uploads import Uploads
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..find import Finding as Found
-    from ..hits import Hit
-    from ..protocols import Candidate
-    from ..search import Answer
+    from ..records.protocols import Candidate
+    from ..search.checkpoints import Answer
+    from ..search.find import Finding as Found
+    from ..search.hits import Hit
     from .bridge import Bridge
     from .finding import Finding
 

@@ -18,7 +18,7 @@ from mini_checkpoint import write_mini
 from PIL import Image
 
 from lib_gmi.comfyui.preferences import ALLOWED
-from lib_gmi.contract import LOOKS
+from lib_gmi.routes.contract import LOOKS
 
 #: Prompts of images that somebody made before they had this extension.
 SUBJECTS = (

@@ -20,7 +20,7 @@ from host_server import MINIS, ROOT
 from PIL import Image, ImageOps
 from test_comfyui import image_by
 
-from lib_gmi.search import EMPTY_LIBRARY, EMPTY_QUERY
+from lib_gmi.search.checkpoints import EMPTY_LIBRARY, EMPTY_QUERY
 
 NOBODY = "(none)"
 EXAMPLE = ROOT / "example_workflows" / "search-samples.json"

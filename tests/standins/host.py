@@ -17,15 +17,15 @@ from pathlib import Path
 from conftest import TINY, picture, prompt_set
 from PIL import Image
 
-from lib_gmi.api import Api
-from lib_gmi.builds import Builds, BuildState, Job
-from lib_gmi.errors import HostError
-from lib_gmi.file_index import FileIndex
-from lib_gmi.library import Library
-from lib_gmi.presets import Overrides, Preset, find
-from lib_gmi.prompts import PromptSet
-from lib_gmi.protocols import Candidate, GenerationRequest, GenerationSettings
-from lib_gmi.service import Service
+from lib_gmi.base.errors import HostError
+from lib_gmi.checkpoints.file_index import FileIndex
+from lib_gmi.checkpoints.presets import Overrides, Preset, find
+from lib_gmi.library.catalogue import Library
+from lib_gmi.records.prompts import PromptSet
+from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.routes.api import Api
+from lib_gmi.service.builds import Builds, BuildState, Job
+from lib_gmi.service.service import Service
 
 _UNET = "model.diffusion_model."
 _COMPLETE = ("first_stage_model.decoder.conv_in.weight", "cond_stage_model.transformer.weight")
@@ -203,7 +203,7 @@ class StandInQueue:
 
     Attributes:
         host: that is interrupted.
-        work: does a job: :meth:`lib_gmi.builds.Builds.run`.
+        work: does a job: :meth:`lib_gmi.service.builds.Builds.run`.
         waiting: jobs that have not begun.
         running: the job that has.
         done: jobs that ended, in order.

@@ -23,17 +23,17 @@ from typing import Any
 
 from PIL import Image
 
-from lib_gmi.api import Api
-from lib_gmi.background import Background
-from lib_gmi.builds import Builds, Job
-from lib_gmi.errors import HostError
-from lib_gmi.library import Library
+from lib_gmi.base.background import Background
+from lib_gmi.base.errors import HostError
+from lib_gmi.library.catalogue import Library
 from lib_gmi.metadata import prompt_of
-from lib_gmi.protocols import Candidate, GenerationRequest, GenerationSettings
-from lib_gmi.recorder import BASE_SEED
-from lib_gmi.service import Service
+from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.routes.api import Api
+from lib_gmi.service.builds import Builds, Job
+from lib_gmi.service.service import Service
+from lib_gmi.service.worker import StoppedError, WorkerQueue
+from lib_gmi.submitting.recorder import BASE_SEED
 from lib_gmi.ui.bridge import Abilities, Bridge, Preferences
-from lib_gmi.worker import StoppedError, WorkerQueue
 from standins.colours import ColourSpace
 from standins.host import StandInHost, write_checkpoint
 from standins.photo_filters import drawn, prompt_set

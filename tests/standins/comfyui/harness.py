@@ -207,7 +207,7 @@ class Comfy:
 def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     """An imitated ComfyUI without checkpoints, and this extension's runtime with tiny encoders."""
     from lib_gmi.comfyui import preferences, runtime
-    from lib_gmi.service import Service
+    from lib_gmi.service.service import Service
 
     ours = {name.partition(".")[0] for name in standin_modules()} | {"standin"}
 

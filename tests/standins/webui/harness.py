@@ -39,7 +39,7 @@ def _ours(name: str) -> bool:
 @contextmanager
 def _imitated(folder: Path, monkeypatch: pytest.MonkeyPatch, *paths: Path) -> Iterator[WebUI]:
     from lib_gmi.a1111 import pace, runtime
-    from lib_gmi.service import Service
+    from lib_gmi.service.service import Service
 
     def without() -> None:
         for name in [name for name in sys.modules if _ours(name)]:
@@ -57,7 +57,7 @@ def _imitated(folder: Path, monkeypatch: pytest.MonkeyPatch, *paths: Path) -> It
     monkeypatch.setattr(runtime, "_runtime", None)
     monkeypatch.setattr(runtime, "Background", lambda work: work)  # in the thread of the jobs
     monkeypatch.setattr(pace, "_per_step_and_pixel", None)
-    monkeypatch.setattr("lib_gmi.service.optional_text_encoder", words_encoder)
+    monkeypatch.setattr("lib_gmi.service.service.optional_text_encoder", words_encoder)
     try:
         yield WebUI(folder, monkeypatch)
     finally:

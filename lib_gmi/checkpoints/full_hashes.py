@@ -1,0 +1,93 @@
+"""Whole hashes of checkpoint files for a host that knows none itself.
+
+Packs name checkpoints by the SHA-256 of their file. Reading every file whole would take minutes, so
+only those are read whose size is that of a file in a pack, once, and what was read is remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from ..base.errors import HostError, LibraryError
+from ..base.files import read_regular, write_atomic
+from ..records.protocols import Candidate
+from .identity import full_identity, quick_identity
+
+_QUICK, _FULL = re.compile("quick:[0-9a-f]{32}"), re.compile("sha256:[0-9a-f]{64}")
+#: What reading somebody else's JSON can raise.
+_BAD_CACHE = (OSError, ValueError, AttributeError, RecursionError)
+
+
+class FullHashes:
+    """See the module's docstring. All methods may be called from any thread.
+
+    Args:
+        cache: a JSON file that keeps hashes between processes; safe to delete.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._known: dict[str, str] | None = None
+
+    def known(self) -> dict[str, str]:
+        """``quick:…`` → ``sha256:…`` of the files that were read."""
+        with self._lock:
+            if self._known is None:
+                self._known = _read(self._cache)
+            return dict(self._known)
+
+    def read(
+        self, candidates: Sequence[Candidate], sizes: Collection[int], titles: Collection[str] = ()
+    ) -> int:
+        """Read the files of these sizes that are not known yet, each as a whole.
+
+        Args:
+            candidates: of the host; others than files with a quick identity are left alone.
+            sizes: in bytes.
+            titles: files that are called so come first: they are most likely the ones.
+
+        Returns:
+            How many were read.
+        """
+        known, read = self.known(), 0
+        for candidate in sorted(candidates, key=lambda c: PurePath(c.title).name not in titles):
+            quick, path = candidate.identity, candidate.path
+            if path is None or candidate.size not in sizes or quick in known:
+                continue
+            if not _QUICK.fullmatch(quick):
+                continue
+            try:
+                full = full_identity(path)
+                if quick_identity(path) != quick:
+                    continue  # it was replaced meanwhile
+            except HostError:
+                continue  # it is gone; who asks for it is told
+            known[quick] = full
+            read += 1
+            self._keep(quick, full)
+        return read
+
+    def _keep(self, quick: str, full: str) -> None:
+        with self._lock:
+            self._known = {**(self._known or {}), quick: full}
+            data = json.dumps(self._known, indent=0).encode()
+            with contextlib.suppress(LibraryError):  # only a cache
+                write_atomic(self._cache, data)
+
+
+def _read(cache: Path) -> dict[str, str]:
+    with contextlib.suppress(*_BAD_CACHE):
+        rows: dict[str, Any] = json.loads(read_regular(cache))
+        return {
+            quick: full
+            for quick, full in rows.items()
+            if isinstance(full, str) and _QUICK.fullmatch(quick) and _FULL.fullmatch(full)
+        }
+    return {}

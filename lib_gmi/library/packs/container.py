@@ -1,0 +1,163 @@
+"""The container of a pack: the safetensors layout, read more strictly than its library reads it.
+
+    8 bytes   length of the header, little-endian
+    header    JSON: ``__metadata__`` (texts), and for each tensor its dtype, shape and place
+    tensors   one after the other, without gap, overlap or rest
+
+Nothing here maps a file into memory, evaluates anything or makes arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from ...base.errors import PackError
+from .texts import check_texts, strict_json
+
+MAX_BYTES = 1 << 30
+MAX_HEADER = 32 << 20
+#: Bytes of a number, by the two types that packs hold.
+WIDTHS = {"F16": 2, "U8": 1}
+_MAX_SIDE = 1 << 30
+_METADATA = "__metadata__"
+_NAME = re.compile(r"[a-z0-9_]{1,40}(?:/[a-z0-9_]{1,40}){0,3}")
+_BEGINNINGS = (
+    (b"PK", "a zip archive (.zip, .pt and .ckpt files are)"),
+    (b"\x80", "a pickle file, which could run code when it is opened"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"GGUF", "a GGUF checkpoint"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"RIFF", "a WebP image or another media file"),
+    (b"MZ", "a program"),
+    (b"\x7fELF", "a program"),
+    (b"#!", "a script"),
+    (b"<", "a web page; download the file itself, not the page about it"),
+    (b"{", "a JSON text"),
+)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Raw numbers with their type (a key of :data:`WIDTHS`) and shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes | memoryview
+
+
+def encode(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> bytes:
+    """The bytes of a container. Equal content gives equal bytes.
+
+    Args:
+        metadata: texts.
+        tensors: by name; those of two-byte numbers come first, so that all are aligned.
+    """
+    header: dict[str, Any] = {_METADATA: dict(metadata)}
+    ordered = sorted(tensors, key=lambda name: (tensors[name].dtype == "U8", name))
+    place = 0
+    for name in ordered:
+        tensor = tensors[name]
+        end = place + len(tensor.data)
+        header[name] = {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [place, end],
+        }
+        place = end
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    padded = text.ljust(-(-len(text) // 8) * 8)
+    body = b"".join(tensors[name].data for name in ordered)
+    return len(padded).to_bytes(8, "little") + padded + body
+
+
+def decode(data: bytes, name: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a container.
+
+    Args:
+        data: the whole file.
+        name: what errors call it.
+
+    Raises:
+        PackError: it is something else, damaged, or not laid out as :func:`encode` does.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 10 or data[8:9] != b"{" or not 2 <= length <= min(len(data) - 8, MAX_HEADER):
+        raise PackError(f"{name}: {_what(data)}")
+    try:
+        text = data[8 : 8 + length].decode()
+    except UnicodeDecodeError:
+        raise PackError(f"{name}: is damaged: its header is not UTF-8.") from None
+    header = strict_json(text, name, "header")
+    metadata = header.pop(_METADATA, {}) if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise PackError(f"{name}: its header is not that of a pack, nor of another file.")
+    check_texts(list(metadata), name)
+    return metadata, _tensors(header, data, 8 + length, name)
+
+
+def _tensors(header: Mapping[str, Any], data: bytes, start: int, name: str) -> dict[str, Tensor]:
+    places: dict[str, tuple[int, int]] = {}
+    found: dict[str, Tensor] = {}
+    view = memoryview(data)  # a copy of each would let a small header ask for much memory
+    for key, row in header.items():
+        if not _NAME.fullmatch(key):
+            raise PackError(f"{name}: holds a tensor of an impossible name.")
+        if not isinstance(row, dict) or set(row) != {"dtype", "shape", "data_offsets"}:
+            raise PackError(f"{name}: its header does not describe '{key}'.")
+        dtype, shape, places[key] = row["dtype"], row["shape"], _place(row, key, name)
+        if not isinstance(dtype, str) or dtype not in WIDTHS:
+            raise PackError(f"{name}: '{key}' is {str(dtype)[:20]}; packs hold F16 and U8 only.")
+        if not isinstance(shape, list) or len(shape) > 2 or not all(_is_size(s) for s in shape):
+            raise PackError(f"{name}: '{key}' has an impossible shape.")
+        begin, end = places[key]
+        if prod(shape) * WIDTHS[dtype] != end - begin:
+            raise PackError(f"{name}: '{key}' is not as long as its shape says.")
+        found[key] = Tensor(dtype, tuple(shape), view[start + begin : start + end])
+    expected = 0
+    for key, (begin, end) in sorted(places.items(), key=lambda item: item[1]):
+        if begin != expected:
+            kind = "overlaps another tensor" if begin < expected else "comes after a gap"
+            raise PackError(f"{name}: '{key}' {kind}. Get the pack anew from its author.")
+        expected = end
+    if start + expected != len(data):
+        reason = "is cut short" if start + expected > len(data) else "goes on after its end"
+        raise PackError(f"{name}: {reason}. Get the pack anew from its author.")
+    return found
+
+
+def _place(row: Mapping[str, Any], key: str, name: str) -> tuple[int, int]:
+    offsets = row["data_offsets"]
+    if not isinstance(offsets, list) or len(offsets) != 2:
+        raise PackError(f"{name}: its header does not say where '{key}' is.")
+    begin, end = offsets
+    if type(begin) is not int or type(end) is not int or not 0 <= begin < end <= MAX_BYTES:
+        raise PackError(f"{name}: '{key}' has an impossible place.")
+    return begin, end
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= _MAX_SIDE
+
+
+def _what(data: bytes) -> str:
+    """What these bytes are, if not a pack."""
+    if not data:
+        return "is empty. Get the pack anew from its author."
+    if data[257:262] == b"ustar":
+        return "is not a pack but a tar archive."
+    start = data[:64]
+    for beginning, what in _BEGINNINGS:
+        if start.startswith(beginning) or start.lstrip().startswith(beginning):
+            return f"is not a pack but {what}."
+    length = int.from_bytes(data[:8], "little")
+    if data[8:9] == b"{" and MAX_HEADER < length < 1 << 40:
+        return f"claims a header of {length} bytes, more than any real pack has."
+    return "is not a pack of specifications, or is damaged. Get it anew from its author."
