@@ -17,7 +17,7 @@ from PIL import Image
 from lib_gmi.base.paths import LIBRARY_VARIABLE
 from lib_gmi.encoders import registry
 from lib_gmi.encoders.base import BaseTextEncoder, ImageEncoder
-from lib_gmi.encoders.registry import Block, EncoderInfo, TextEncoderInfo
+from lib_gmi.encoders.info import Block, EncoderInfo, TextEncoderInfo
 from lib_gmi.records.prompts import Prompt, PromptSet
 from lib_gmi.records.specification import CandidateRef, PromptSetRef, Specification
 

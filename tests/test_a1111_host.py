@@ -19,9 +19,8 @@ from conftest import SOURCE_ROOT, picture
 from standins.host import write_checkpoint
 from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
 
-from lib_gmi.base.errors import HostError
+from lib_gmi.base.errors import HostError, StoppedError
 from lib_gmi.records.protocols import GenerationRequest, GenerationSettings
-from lib_gmi.service.worker import StoppedError
 from lib_gmi.ui.settings_form import settings_form
 
 if TYPE_CHECKING:

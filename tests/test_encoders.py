@@ -24,7 +24,8 @@ from lib_gmi.encoders import (
     text,
 )
 from lib_gmi.encoders.base import ImageEncoder
-from lib_gmi.encoders.registry import Block, EncoderInfo, Registry
+from lib_gmi.encoders.info import Block, EncoderInfo
+from lib_gmi.encoders.registry import Registry
 from lib_gmi.encoders.style import MAX_ASPECT, prepare
 from lib_gmi.records.protocols import Encoder, TextEncoder
 

@@ -13,8 +13,8 @@ from lib_gmi import encoders
 from lib_gmi.base.errors import EncoderError, MissingExtraError
 from lib_gmi.cli.main import main
 from lib_gmi.encoders import AUTO, DEFAULT, VARIABLE, choose, efficientnet_lite, load, registry
+from lib_gmi.encoders.info import Block
 from lib_gmi.encoders.joined import split
-from lib_gmi.encoders.registry import Block
 from lib_gmi.library.catalogue import Library
 from lib_gmi.ranking import app
 from lib_gmi.ranking.fitted import _read_params, findings

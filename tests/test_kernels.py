@@ -10,7 +10,7 @@ from support import RANDOM, circle, circle_stack, make_stack, random_stack, regi
 
 from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import registry
-from lib_gmi.encoders.registry import Block
+from lib_gmi.encoders.info import Block
 from lib_gmi.ranking.discriminants import Precision, Scatter
 from lib_gmi.ranking.kernels import LearnedKernel, Params, Prior, scores_from_tensors
 from lib_gmi.ranking.methods import RKME, FittedMethod

@@ -23,7 +23,7 @@ from lib_gmi.ranking.normalised import Normalizer
 from ..dataset import Split, five_folds, tasks
 
 if TYPE_CHECKING:
-    from lib_gmi.encoders.registry import Block
+    from lib_gmi.encoders.info import Block
     from lib_gmi.ranking.calibration import Calibration
     from lib_gmi.ranking.methods import FittedMethod
     from lib_gmi.ranking.rkme import BoolArray, IntArray

@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import GMIError, HostError
+from ..base.errors import GMIError, HostError, StoppedError
 from ..checkpoints.previews import Previews, best_sample
 from ..hosts import webui_forks as forks
 from ..hosts.webui_samplers import host_sampler, host_scheduler
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 from ..routes.api import Api
 from ..service.builds import RUNNING
-from ..service.worker import StoppedError
 from ..submitting.recorder import worded
 from ..ui.bridge import Abilities, Preferences
 from . import options, pace

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.background import Background
-from ..base.errors import HostError, LibraryError
+from ..base.errors import HostError, LibraryError, StoppedError
 from ..hosts.a1111 import JOB, A1111Host
 from ..interrogators import parse_order
 from ..library.catalogue import Library
@@ -18,7 +18,7 @@ from ..routes.api import Api
 from ..service.builds import RUNNING, Builds, Job
 from ..service.politeness import Politeness
 from ..service.service import Service
-from ..service.worker import StoppedError, WorkerQueue
+from ..service.worker import WorkerQueue
 from . import options
 
 

@@ -69,3 +69,7 @@ class HostError(GMIError):
 
 class SampleUnavailableError(HostError):
     """The host has no image for this prompt and cannot make one; others may still work."""
+
+
+class StoppedError(Exception):
+    """A job was interrupted. Nothing went wrong, and nothing has to be reported."""

@@ -7,7 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..base.errors import EncoderError, MissingExtraError
-from .registry import EncoderInfo, Family, Registry, TextEncoderInfo
+from .info import EncoderInfo, Family, TextEncoderInfo
+from .registry import Registry
 
 if TYPE_CHECKING:
     from ..records.protocols import Encoder, JointEncoder, TextEncoder

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..base.errors import EncoderError
 from .base import ImageEncoder
-from .registry import JOINT, EncoderInfo
+from .info import JOINT, EncoderInfo
 
 if TYPE_CHECKING:
     from PIL import Image

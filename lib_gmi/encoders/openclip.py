@@ -17,7 +17,7 @@ import numpy as np
 from ..base.errors import EncoderError
 from . import openclip_names as names
 from .base import BaseTextEncoder, ImageEncoder
-from .registry import Block, EncoderInfo, TextEncoderInfo
+from .info import Block, EncoderInfo, TextEncoderInfo
 
 if TYPE_CHECKING:
     from PIL import Image

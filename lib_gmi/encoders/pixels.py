@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .base import ImageEncoder
-from .registry import Block
+from .info import Block
 
 if TYPE_CHECKING:
     from PIL import Image

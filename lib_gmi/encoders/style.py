@@ -16,7 +16,7 @@ import numpy as np
 
 from . import efficientnet_lite as network
 from .base import ImageEncoder
-from .registry import Block
+from .info import Block
 
 if TYPE_CHECKING:
     import torch

@@ -16,11 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..base.errors import HostError
+from ..base.errors import HostError, StoppedError
 from ..checkpoints.file_index import FileIndex
 from ..checkpoints.presets import Overrides, Preset, find
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
-from ..service.worker import StoppedError
 from . import webui_forks as forks
 from .installed import distinct, file_candidate, first_line, unusable
 from .webui_options import (

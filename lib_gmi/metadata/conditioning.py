@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from . import names
-from .graph import Graph, Link, Node
+from .graph import Graph
 from .making import Network
+from .node import Link, Node
 from .text import networks_in
 from .values import first, whole
 

@@ -6,10 +6,9 @@ After ``py/context_utils.py``, ``context_merge.py`` and ``context_switch.py`` of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .graph import Node
+from .node import Node
 
 _KINDS = {
     f"Context{what}{size} (rgthree)": what

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from .easy_diffusion import EASY_KEYWORDS, EASY_NAMES
 from .making import Making, Network, distinct, making_settings, mention, network
 from .text import networks_in, prompt_text
 from .values import first, items, loads, mapping, real, word, words_of
@@ -162,34 +163,6 @@ _SWARM = Program(
 )
 
 # -- Easy Diffusion -------------------------------------------------------------------------------
-
-#: The keys of its JSON, and what it calls them in its text files and in PNG files beside those.
-_EASY_NAMES = {
-    "Prompt": "prompt",
-    "Negative Prompt": "negative_prompt",
-    "Seed": "seed",
-    "Stable Diffusion model": "use_stable_diffusion_model",
-    "Clip Skip": "clip_skip",
-    "ControlNet model": "use_controlnet_model",
-    "VAE model": "use_vae_model",
-    "Sampler": "sampler_name",
-    "Scheduler": "scheduler_name",
-    "Width": "width",
-    "Height": "height",
-    "Steps": "num_inference_steps",
-    "Guidance Scale": "guidance_scale",
-    "Prompt Strength": "prompt_strength",
-    "LoRA model": "use_lora_model",
-    "LoRA Strength": "lora_alpha",
-    "Hypernetwork model": "use_hypernetwork_model",
-    "Hypernetwork Strength": "hypernetwork_strength",
-    "Embedding models": "use_embeddings_model",
-    "Seamless Tiling": "tiling",
-    "Use Face Correction": "use_face_correction",
-    "Use Upscaling": "use_upscale",
-}
-#: Keywords of PNG texts.
-EASY_KEYWORDS = (*_EASY_NAMES, *_EASY_NAMES.values())
 
 
 def _easy_networks(facts: Facts) -> list[Network | None]:
@@ -348,7 +321,7 @@ def of_json(data: Any) -> Making | None:
     if "sui_image_params" in data:
         return _SWARM.read(_swarm_facts(data))
     if "prompt" not in data and "Prompt" in data:
-        data = {_EASY_NAMES.get(key, key): value for key, value in data.items()}
+        data = {EASY_NAMES.get(key, key): value for key, value in data.items()}
     return (
         _TENSORART.read(_tensorart_facts(data))
         or _DRAW_THINGS.read(data)
@@ -380,4 +353,4 @@ def read(texts: Texts) -> Making | None:
 def of_text(text: str) -> Making | None:
     """The making that a text file of Easy Diffusion's tells: a line for each setting."""
     lines = (line.partition(": ") for line in text[:100_000].split("\n")[:200])
-    return of_json({name: value.strip() for name, _, value in lines if name in _EASY_NAMES})
+    return of_json({name: value.strip() for name, _, value in lines if name in EASY_NAMES})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from . import names
 from .contexts import is_part, part_of
+from .node import Link, Node
 from .switches import branches
 from .text import MAX_PROMPT
 from .values import first, mapping, word
@@ -22,29 +22,7 @@ _DEEPEST = 60
 #: Characters of a text that nodes put together.
 _MAX_TEXT = 4 * MAX_PROMPT
 
-#: Node and number of the output.
-Link = tuple[str, int]
-
 _NUMBERS = ("value", "seed", "noise_seed", "int", "float", "number", "num", "a", "input", "any")
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node as ComfyUI's API writes it.
-
-    Attributes:
-        kind: its class.
-        inputs: values by name; a link is a list of a node's id and the number of its output.
-    """
-
-    id: str
-    kind: str
-    inputs: Mapping[str, Any]
-
-    @property
-    def words(self) -> str:
-        """The class in lower case, to look for parts of names in."""
-        return self.kind.lower()
 
 
 class Graph:

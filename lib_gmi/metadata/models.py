@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import names
-from .graph import Graph, Link, Node
+from .graph import Graph
 from .making import CheckpointMention, Network, mention, network
+from .node import Link, Node
 from .text import networks_in
 from .values import first, items, mapping, real
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from . import searge
 from .conditioning import Conditioning
-from .graph import Graph, Node
+from .graph import Graph
 from .making import Making, MakingSettings, Network, distinct, making_settings
 from .models import model_of
+from .node import Node
 from .passes import Chain, Origin, chains_of, is_sampler, origin_of, pictured, settings_of
 from .services import asked_of, size_of
 from .text import prompt_text

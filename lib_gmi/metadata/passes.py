@@ -7,7 +7,8 @@ from typing import Any
 
 from . import names
 from .conditioning import Conditioning
-from .graph import Graph, Link, Node
+from .graph import Graph
+from .node import Link, Node
 from .services import redraws
 from .values import first
 

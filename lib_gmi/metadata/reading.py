@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from .easy_diffusion import EASY_KEYWORDS
 from .exif import Exif, read_exif
-from .flat import EASY_KEYWORDS
 from .values import MAX_JSON
 from .xmp import MAX_PACKET, Xmp, read_xmp
 

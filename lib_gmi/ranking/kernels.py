@@ -27,7 +27,7 @@ from .discriminants import Additive, Discriminants, Precision, Scatter
 from .normalised import Normalised, Normalizer
 
 if TYPE_CHECKING:
-    from ..encoders.registry import Block
+    from ..encoders.info import Block
     from ..records.protocols import FloatArray
     from .stack import Stack
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ..encoders.registry import Block
+    from ..encoders.info import Block
     from ..records.protocols import FloatArray
     from .stack import Stack
 

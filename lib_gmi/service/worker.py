@@ -11,12 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from ..base.errors import StoppedError
 from .builds import Job
-
-
-class StoppedError(Exception):
-    """A job was interrupted. Nothing went wrong, and nothing has to be reported."""
-
 
 #: Seconds between two looks at a gate that is shut.
 _PATIENCE = 0.5

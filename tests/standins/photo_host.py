@@ -24,14 +24,14 @@ from typing import Any
 from PIL import Image
 
 from lib_gmi.base.background import Background
-from lib_gmi.base.errors import HostError
+from lib_gmi.base.errors import HostError, StoppedError
 from lib_gmi.library.catalogue import Library
 from lib_gmi.metadata import prompt_of
 from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
 from lib_gmi.routes.api import Api
 from lib_gmi.service.builds import Builds, Job
 from lib_gmi.service.service import Service
-from lib_gmi.service.worker import StoppedError, WorkerQueue
+from lib_gmi.service.worker import WorkerQueue
 from lib_gmi.submitting.recorder import BASE_SEED
 from lib_gmi.ui.bridge import Abilities, Bridge, Preferences
 from standins.colours import ColourSpace
