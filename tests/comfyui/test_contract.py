@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["standins.comfyui.harness"]
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "example_workflows"
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
 #: Inputs in their order, which is how workflows store the values of widgets: required ones with
 #: their type, a list of names as "COMBO" (with what it offers, where that does not depend on what
 #: is installed), then optional ones; and the outputs.

@@ -15,7 +15,6 @@ from conftest import picture
 from PIL import Image, PngImagePlugin
 from standins.colours import ColourSpace, plain
 from standins.host import start
-from test_ui_desk import KEY, StandInBridge, Tab, names, sent
 
 from lib_gmi.base.errors import MissingExtraError, SearchError
 from lib_gmi.search.pictures import SIDE, names_in, picture_query, small_copy
@@ -24,6 +23,8 @@ from lib_gmi.ui.bridge import Abilities
 from lib_gmi.ui.cards import Query
 from lib_gmi.ui.desk import Desk
 from lib_gmi.ui.page import skeleton
+
+from .test_desk import KEY, StandInBridge, Tab, names, sent
 
 A, B, C = "a.safetensors", "b.safetensors", "sub/c.safetensors"
 EVIL = "<img src=x onerror=alert(1)>'\"&"

@@ -526,7 +526,7 @@ def test_idle_minutes_of_the_front_ends_settings(
     file.parent.mkdir(parents=True)
     file.write_text(text)
     assert idle_minutes() == minutes
-    source = Path(__file__).parents[1] / "web" / "gmi" / "preferences.js"
+    source = Path(__file__).parents[2] / "web" / "gmi" / "preferences.js"
     assert f'"{SETTING}"' in source.read_text(encoding="utf-8")
 
 

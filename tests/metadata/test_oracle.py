@@ -7,12 +7,13 @@ import json
 from typing import Any
 
 import pytest
-import test_metadata_comfyui as graphs
-import test_metadata_infotext as infotexts
-import test_metadata_programs as programs
 from PIL import Image, PngImagePlugin
 
 from lib_gmi.metadata import making_of
+
+from . import test_comfyui as graphs
+from . import test_infotext as infotexts
+from . import test_programs as programs
 
 sd_parsers = pytest.importorskip("sd_parsers")
 

@@ -176,7 +176,7 @@ def extend(folder: Path, start: int, count: int) -> None:
 @contextmanager
 def other_process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     """This file as a program."""
-    paths = (str(SOURCE_ROOT), str(Path(__file__).parent), *sys.path)
+    paths = (str(SOURCE_ROOT), str(Path(__file__).parents[1]), *sys.path)
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", __file__, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"},

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import SOURCE_ROOT
 
-STANDINS = Path(__file__).resolve().parent / "standins" / "comfyui"
+STANDINS = Path(__file__).resolve().parents[1] / "standins" / "comfyui"
 
 #: As ComfyUI's ``load_custom_node`` does it, once its own modules are there.
 IMPORT = """

@@ -179,7 +179,7 @@ def limited(folder: Path) -> None:
 def test_a_limit_to_the_size_of_files_costs_only_what_did_not_fit_rlimit_fsize(
     library_folder: Path,
 ) -> None:
-    paths = (str(SOURCE_ROOT), str(Path(__file__).parent), *sys.path)
+    paths = (str(SOURCE_ROOT), str(Path(__file__).parents[1]), *sys.path)
     done = subprocess.run(
         [sys.executable, __file__, str(library_folder)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from standins.host import Running, start
-from test_harvest import made
+from submitting.test_harvest import made
 
 from lib_gmi.service.harvests import IDLE, LOOKING, READY
 

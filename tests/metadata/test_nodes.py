@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from test_metadata_comfyui import CHECKPOINT, Graph, default, ksampler, made, node
 
 from lib_gmi.metadata import CheckpointMention, Network, making_of
 from lib_gmi.metadata.comfyui import of_json
+
+from .test_comfyui import CHECKPOINT, Graph, default, ksampler, made, node
 
 OTHER = node("CheckpointLoaderSimple", ckpt_name="other.safetensors")
 
