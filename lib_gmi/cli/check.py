@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PackError
 from ..library.catalogue import Library
-from .parts import EXIT_OK, EXIT_PARTLY, Bar, print_json, say
+from .output import Output, partly
+from .parts import Bar
 
 if TYPE_CHECKING:
     from ..library.packs import PackedSpecification
@@ -30,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check(arguments: argparse.Namespace) -> int:
+def check(arguments: argparse.Namespace) -> Output:
     """Say what to generate, or judge what was generated."""
     from ..base.images import open_image
     from ..library.packs import Packs, visible
@@ -53,18 +54,15 @@ def check(arguments: argparse.Namespace) -> int:
     columns = columns_to_check(fitted.stack, row)
     if arguments.images is None:
         ids = [fitted.stack.prompt_id(row, column) for column in columns]
-        return _print_task(packed, ids, arguments.json)
+        return _task(packed, ids)
     if len(arguments.images) != IMAGES:
         raise PackError(f"Give {IMAGES} images, one of each prompt, in their order.")
     features = Identifier(fitted).encoder.encode_images(
         [open_image(path) for path in arguments.images]
     )
     found = spot_check(fitted.stack, row, columns, features, fitted.prior)
-    if arguments.json:
-        print_json({**vars(found), "doubtful": found.doubtful})
-    else:
-        say(found.sentence)
-    return EXIT_PARTLY if found.doubtful else EXIT_OK
+    data = {**vars(found), "doubtful": found.doubtful}
+    return Output(data, [found.sentence], code=partly(found.doubtful))
 
 
 def _entry(packs: Any, pack: str, title: str) -> PackedSpecification:
@@ -88,20 +86,18 @@ def _row_of(fitted: FittedLibrary, packed: PackedSpecification) -> int:
     )
 
 
-def _print_task(packed: PackedSpecification, ids: list[str], as_json: bool) -> int:
+def _task(packed: PackedSpecification, ids: list[str]) -> Output:
     specification = packed.specification
     texts = prompt_texts(ids)
     seeds = dict(zip(specification.prompt_ids, specification.seeds, strict=True))
     tasks = [{"prompt": texts[i], "seed": seeds[i]} for i in ids]
-    if as_json:
-        print_json({"settings": specification.settings.to_json(), "images": tasks})
-        return EXIT_OK
     settings = _described(specification.settings)
-    say(f"Generate these with {specification.candidate.title} as you have it ({settings}):")
-    for number, task in enumerate(tasks, 1):
-        say(f"  {number}. seed {task['seed']}: {task['prompt']}")
-    say("Then run this again with --images and the three files, in this order.")
-    return EXIT_OK
+    text = [
+        f"Generate these with {specification.candidate.title} as you have it ({settings}):",
+        *(f"  {n}. seed {task['seed']}: {task['prompt']}" for n, task in enumerate(tasks, 1)),
+        "Then run this again with --images and the three files, in this order.",
+    ]
+    return Output({"settings": specification.settings.to_json(), "images": tasks}, text)
 
 
 def prompt_texts(ids: list[str]) -> dict[str, str]:
