@@ -12,7 +12,7 @@ from ..base.errors import RankingError
 from ..library.catalogue import Library
 from . import encoders
 from .output import Output, partly, reasons
-from .parts import Bar, add_command, add_encoder_option, positive
+from .parts import Bar, add_command, add_encoder_option, fitted, positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,11 +66,8 @@ def _build(arguments: argparse.Namespace) -> Output:
             host, host.prompt_set, library, encoder, candidates, arguments.limit, progress
         )
     if summary.complete or summary.partial:
-        with (
-            Bar("Fitting", quiet=arguments.json) as progress,
-            contextlib.suppress(RankingError),  # too little to rank yet is no failure of the build
-        ):
-            app.open_fitted(library, encoder, progress=progress)
+        with contextlib.suppress(RankingError):  # too little to rank yet is no failure of the build
+            fitted(arguments, library, encoder=encoder)
     return Output(
         summary, _said(summary, library), code=partly(summary.failed or summary.unreadable)
     )

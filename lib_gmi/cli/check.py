@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import PackError
 from ..library.catalogue import Library
 from .output import Output, partly
-from .parts import Bar
+from .parts import fitted
 
 if TYPE_CHECKING:
     from ..library.packs import PackedSpecification
@@ -35,7 +35,7 @@ def check(arguments: argparse.Namespace) -> Output:
     """Say what to generate, or judge what was generated."""
     from ..base.images import open_image
     from ..library.packs import Packs, visible
-    from ..ranking.app import Identifier, open_fitted
+    from ..ranking.app import Identifier
     from ..ranking.fitted import Lent
     from ..ranking.trust import IMAGES, columns_to_check, spot_check
 
@@ -48,19 +48,18 @@ def check(arguments: argparse.Namespace) -> Output:
             f"{arguments.checkpoint}: you have a specification of your own, and that one counts."
         )
     lent = Lent(tuple(row.specification for row in shown), packs.fingerprint())
-    with Bar("Fitting", quiet=arguments.json) as bar:
-        fitted = open_fitted(library, packed.specification.encoder_id, progress=bar, lent=lent)
-    row = _row_of(fitted, packed)
-    columns = columns_to_check(fitted.stack, row)
+    fit = fitted(arguments, library, encoder=packed.specification.encoder_id, lent=lent)
+    row = _row_of(fit, packed)
+    columns = columns_to_check(fit.stack, row)
     if arguments.images is None:
-        ids = [fitted.stack.prompt_id(row, column) for column in columns]
+        ids = [fit.stack.prompt_id(row, column) for column in columns]
         return _task(packed, ids)
     if len(arguments.images) != IMAGES:
         raise PackError(f"Give {IMAGES} images, one of each prompt, in their order.")
-    features = Identifier(fitted).encoder.encode_images(
+    features = Identifier(fit).encoder.encode_images(
         [open_image(path) for path in arguments.images]
     )
-    found = spot_check(fitted.stack, row, columns, features, fitted.prior)
+    found = spot_check(fit.stack, row, columns, features, fit.prior)
     data = {**vars(found), "doubtful": found.doubtful}
     return Output(data, [found.sentence], code=partly(found.doubtful))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import GMIError
 from ..library.catalogue import Library
 from .output import Output, Outputs, partly
-from .parts import Bar, add_command
+from .parts import Bar, add_command, fitted
 
 if TYPE_CHECKING:
     from ..interrogators import Described
@@ -70,7 +70,8 @@ def _run(arguments: argparse.Namespace) -> Outputs:
         text = [f"{row.name:26s} {row.summary}" for row in rows()]
         return Output([{"name": row.name, "summary": row.summary} for row in rows()], text)
     order = parse_order(arguments.order)
-    library = _fitted(arguments) if "library" in order and arguments.order else None
+    wanted = "library" in order and arguments.order
+    library = fitted(arguments, Library(arguments.library)) if wanted else None
     return _each(arguments, order, library)
 
 
@@ -122,9 +123,3 @@ def _describe(
     query = Query(pixels, None, read_making(image), nearest, arguments.library / CLIP_TABLES)
     with Bar("Describing", quiet=arguments.json) as progress:
         return interrogators.describe(query, False, order, progress)
-
-
-def _fitted(arguments: argparse.Namespace) -> FittedLibrary:
-    from ..ranking import app
-
-    return app.open_fitted(Library(arguments.library))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..library.catalogue import Library
 from .output import Column, Output, Table, partly, reasons
-from .parts import Bar, add_command, add_encoder_option, entries_named
+from .parts import Bar, add_command, add_encoder_option, entries_named, fitted
 
 
 def add_parser(commands: Any) -> None:
@@ -79,12 +79,9 @@ def _remove(arguments: argparse.Namespace) -> Output:
 
 
 def _duplicates(arguments: argparse.Namespace) -> Output:
-    from ..ranking import app
-
-    with Bar("Fitting", quiet=arguments.json) as progress:
-        fitted = app.open_fitted(Library(arguments.library), progress=progress)
-    titles = [candidate.title for candidate in fitted.stack.candidates]
-    groups = [[titles[i] for i in group] for group in fitted.findings.groups]
+    library = fitted(arguments, Library(arguments.library))
+    titles = [candidate.title for candidate in library.stack.candidates]
+    groups = [[titles[i] for i in group] for group in library.findings.groups]
     text = [f"These {len(group)} are nearly the same: {', '.join(group)}" for group in groups]
     return Output(groups, text or [f"All {len(titles)} candidates can be told apart."])
 

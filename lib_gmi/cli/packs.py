@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import PackError
 from ..library.catalogue import Library
 from . import check
-from .output import Column, Output, Table, partly
+from .output import Column, Output, Table, partly, reasons
 from .parts import Bar, add_command, entries_named
 
 if TYPE_CHECKING:

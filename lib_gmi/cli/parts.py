@@ -14,6 +14,7 @@ from ..base.text import one_line
 
 if TYPE_CHECKING:
     from ..library.catalogue import Entry, Library
+    from ..ranking.fitted import FittedLibrary
     from .output import Outputs
 
 
@@ -90,6 +91,14 @@ def entries_named(library: Library, names: Sequence[str]) -> list[Entry]:
             raise LibraryError(f"'{name}' is not in the library. See gmi library list.")
         found |= {entry.file: entry for entry in entries}
     return list(found.values())
+
+
+def fitted(arguments: argparse.Namespace, library: Library, **options: Any) -> FittedLibrary:
+    """See :func:`.ranking.app.open_fitted`, which gets ``options``; with a progress bar."""
+    from ..ranking import app
+
+    with Bar("Fitting", quiet=arguments.json) as progress:
+        return app.open_fitted(library, progress=progress, **options)
 
 
 class Bar:

@@ -11,7 +11,7 @@ from ..base.errors import ImageError
 from ..library.catalogue import Library
 from . import interrogate
 from .output import Column, Output, Table, partly, reasons
-from .parts import Bar, add_command, add_encoder_option, add_json_option, add_top_option
+from .parts import Bar, add_command, add_encoder_option, add_json_option, add_top_option, fitted
 from .tables import bar
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def _rank(arguments: argparse.Namespace) -> Output:
     folders = [path for path in arguments.images if path.is_dir()]
     if folders and len(arguments.images) > 1:
         raise ImageError(f"{folders[0]}: give one folder, or files, but not both.")
-    with Bar("Fitting", quiet=arguments.json) as progress:
-        library = app.open_fitted(Library(arguments.library), arguments.encoder, progress=progress)
+    library = fitted(arguments, Library(arguments.library), encoder=arguments.encoder)
     identifier = app.Identifier(library)
     if folders:
         return _rank_folder(identifier, folders[0], arguments)
@@ -180,8 +179,7 @@ def _demo(arguments: argparse.Namespace) -> Output:
     from ..ranking import app
 
     image, name = (arguments.image, str(arguments.image)) if arguments.image else _photograph()
-    with Bar("Fitting", quiet=arguments.json) as progress:
-        library = app.open_fitted(app.embedded_library(), use_prior=False, progress=progress)
+    library = fitted(arguments, app.embedded_library(), use_prior=False)
     ranking = app.Identifier(library).rank([image], arguments.prompt, arguments.method)
     asked = f"Which of {len(library.stack.candidates)} models makes images like {name}?"
     return Output(ranking.to_json(arguments.top), [asked, "", *_for_people(ranking, arguments.top)])
