@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import MissingExtraError
 from .base import BaseTextEncoder
-from .openclip_weights import check_sha256
+from .checksums import check_sha256
 
 if TYPE_CHECKING:
     from ..records.protocols import FloatArray
