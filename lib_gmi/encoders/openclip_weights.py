@@ -58,8 +58,9 @@ class Download:
     def of(cls, name: str, by_hand: str, wanted: Mapping[str, Any]) -> Download:
         """Out of open_clip's row for a tag."""
         repository, _, file = str(wanted.get("hf_hub") or "").rpartition("/")
-        safe = PurePosixPath(file).with_suffix(_SAFE) if file else f"open_clip_model{_SAFE}"
-        files = tuple(dict.fromkeys((str(safe), file or _HUB_FILE))) if repository else ()
+        file = file or _HUB_FILE
+        safe = "open_clip_model" if file == _HUB_FILE else str(PurePosixPath(file).with_suffix(""))
+        files = tuple(dict.fromkeys((safe + _SAFE, file))) if repository else ()
         return cls(name, by_hand, repository, files, str(wanted.get("url") or ""))
 
     @property
