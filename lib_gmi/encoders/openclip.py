@@ -17,7 +17,7 @@ import numpy as np
 from ..base.errors import EncoderError
 from . import openclip_names as names
 from .base import BaseTextEncoder, ImageEncoder
-from .info import Block, EncoderInfo, TextEncoderInfo
+from .info import Block, EncoderInfo, Family, TextEncoderInfo
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,6 +70,15 @@ def text_info(name: str) -> TextEncoderInfo:
         extra="clip",
         load=lambda device: OpenClipText(parsed.plain, dim, _ready(parsed, "", device)),
     )
+
+
+FAMILY = Family(
+    prefix=PREFIX,
+    summary="images and texts: openclip/MODEL/TAG (gmi encoders --openclip lists them), "
+    "openclip/MODEL/file:WEIGHTS, or openclip/file:FOLDER",
+    image=image_info,
+    text=text_info,
+)
 
 
 def fetch(name: str, allow_download: bool = False) -> Path:
