@@ -184,11 +184,6 @@ def _parts(models: Models, device: str) -> _Parts:
     return _Parts(kind, caption.to(device), processor, clip.model, clip.transform, fingerprint)
 
 
-def forget_models() -> None:
-    """Give their memory back."""
-    _parts.cache_clear()
-
-
 def _caption(name: str) -> tuple[str, Any, Any]:
     import transformers
     from clip_interrogator.clip_interrogator import CAPTION_MODELS
