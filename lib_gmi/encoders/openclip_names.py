@@ -29,7 +29,7 @@ from ..base.errors import EncoderError, GMIError
 from ..base.files import read_regular, write_atomic
 from ..base.locks import locked
 from ..base.paths import remembered_files
-from ..checkpoints.file_index import stamp
+from ..base.stamps import strict_stamp
 from .registry import unknown
 
 PREFIX = "openclip/"
@@ -238,7 +238,7 @@ def _short(sha256: str) -> str:
 
 def _sha256(path: Path) -> str:
     """Of a file that may have gigabytes: computed once for each version of it."""
-    now = stamp(path)
+    now = strict_stamp(path)
     known = {r["path"]: (r["stamp"], str(r["sha256"])) for r in _notes().values()} | _hashes
     found = known.get(str(path))
     if found is not None and now and found[0] == now:
@@ -268,7 +268,7 @@ def _notes() -> dict[str, dict[str, Any]]:
 
 
 def _note(name: Name, path: Path) -> None:
-    row = {"path": str(path), "stamp": stamp(path), "sha256": _sha256(path)}
+    row = {"path": str(path), "stamp": strict_stamp(path), "sha256": _sha256(path)}
     if _notes().get(name.plain) == row:
         return
     # Without the note people have to name the file again: no reason to stop now.

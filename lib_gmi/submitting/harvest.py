@@ -20,7 +20,7 @@ from ..base.errors import ImageError
 from ..base.files import open_regular, walk
 from ..base.images import IMAGE_SUFFIXES, LOSSLESS_SUFFIXES, open_image, unreadable_here
 from ..checkpoints.presets import CODEC
-from ..library.catalogue import stem
+from ..library.entries import stem
 from ..metadata import Making, plain_prompt, read_making
 from ..metadata.mentions import Installed
 from ..records.prompts import Prompt, PromptSet
@@ -33,7 +33,8 @@ from ..records.protocols import (
     TextEncoder,
 )
 from ..records.quality import broken_reason
-from ..records.specification import OWN_PROMPTS, PromptSetRef, Specification, storable
+from ..records.specification import OWN_PROMPTS, PromptSetRef, Specification
+from ..records.specification_file import storable
 from .recorder import Recorder
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import ImageError
 from ..base.images import open_image
-from ..library.catalogue import stem
+from ..library.entries import stem
 from ..records.protocols import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..library.catalogue import Entry, Library
+    from ..library.catalogue import Library
+    from ..library.entries import Entry
     from ..records.protocols import Encoder
     from ..records.specification import Specification
 

@@ -20,8 +20,9 @@ from standins.host import Running, start, write_checkpoint
 from lib_gmi.base.files import TEMPORARY_PREFIX
 from lib_gmi.checkpoints.file_index import FileIndex
 from lib_gmi.checkpoints.identity import quick_identity
-from lib_gmi.checkpoints.presets import Overrides
-from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.checkpoints.overrides import Overrides
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.entries import stem
 from lib_gmi.library.favourites import Favourites
 from lib_gmi.ranking.identify import Ranking
 from lib_gmi.records.protocols import Candidate, GenerationRequest
