@@ -35,7 +35,7 @@ from ..service.service import (
     Service,
     by_best_identity,
 )
-from ..submitting.harvest import Rules
+from ..submitting.survey import Rules
 from . import api_search
 
 if TYPE_CHECKING:
