@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.errors import EncoderError, MissingExtraError, SearchError
-from ..base.vectors import unit
 from ..encoders.sketches import dark_on_light
 from .content import SCORES, Statistics, monte_carlo, product_of_experts, standard
-from .embeddings import Embeddings
+from .embeddings import Embeddings, unit
 from .shelves import Found, LibraryShelf, literal
 from .style import aligned
 

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,6 @@ import numpy as np
 from ..base.errors import ImageError, LibraryError
 from ..base.files import read_regular, write_atomic
 from ..base.images import open_image
-from ..base.stamps import time_stamp
-from ..base.vectors import unit
 from ..encoders.sketches import edge_map
 from ..records.protocols import Progress, SilentProgress
 
@@ -55,36 +53,6 @@ class Embedded:
     rows: tuple[int, ...]
     vectors: FloatArray
     paths: tuple[Path, ...]
-
-
-@dataclass(eq=False)
-class _Surveyed:
-    """A specification before its samples are encoded.
-
-    Attributes:
-        entry: the specification.
-        samples: files of its kept samples, by row.
-        known: what is stored of them.
-        missing: rows that are to be encoded.
-    """
-
-    entry: Entry
-    samples: dict[int, Path]
-    known: _Known
-    missing: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._stamps = {row: _stamp(path) for row, path in self.samples.items()}
-        self.missing = [row for row in self.samples if self._current(row) is None]
-
-    def vector(self, row: int) -> NDArray[np.float16] | None:
-        """Of a sample as it is now; ``None`` where there is none."""
-        known = self._current(row)
-        return None if known is None else known[1]
-
-    def _current(self, row: int) -> tuple[str, NDArray[np.float16] | None] | None:
-        known = self.known.get(_pair(self.entry, row))
-        return known if known is not None and known[0] == self._stamps[row] else None
 
 
 class Embeddings:
@@ -132,23 +100,25 @@ class Embeddings:
             MissingExtraError: its weights are not installed.
         """
         progress = progress or SilentProgress()
-        surveyed = self._survey(lines)
-        total, done, answer = sum(len(each.missing) for each in surveyed), 0, []
-        for each in surveyed:
-            entry, samples, kept = each.entry, each.samples, each.known
-            for start in range(0, len(each.missing), _AT_ONCE):
+        found, known, stamps, missing = self._survey(lines)
+        total, done, answer = sum(map(len, missing)), 0, []
+        for number, (entry, samples) in enumerate(found):
+            kept, todo = known[number], missing[number]
+            for start in range(0, len(todo), _AT_ONCE):
                 if stop():
                     break
-                some = each.missing[start : start + _AT_ONCE]
+                some = todo[start : start + _AT_ONCE]
                 kept |= self._encode(entry, samples, some, lines)
                 self._write(entry, kept, lines)
                 done += len(some)
                 progress.update(done, total, entry.title)
-            vectors = {row: vector for row in samples if (vector := each.vector(row)) is not None}
-            if vectors:
-                paths = tuple(samples[row] for row in vectors)
-                stacked = np.stack(list(vectors.values())).astype(np.float32)
-                answer.append(Embedded(entry, tuple(vectors), stacked, paths))
+            good = [row for row in samples if _known(kept, entry, row) == stamps[number][row]]
+            good = [row for row in good if kept[_pair(entry, row)][1] is not None]
+            vectors = [kept[_pair(entry, row)][1] for row in good]
+            if good:
+                paths = tuple(samples[row] for row in good)
+                stacked = np.stack([v for v in vectors if v is not None]).astype(np.float32)
+                answer.append(Embedded(entry, tuple(good), stacked, paths))
         return answer
 
     def missing(self, lines: bool = False) -> int:
@@ -157,13 +127,22 @@ class Embeddings:
         Raises:
             LibraryError: the library cannot be listed.
         """
-        return sum(len(each.missing) for each in self._survey(lines))
+        return sum(map(len, self._survey(lines)[3]))
 
-    def _survey(self, lines: bool) -> list[_Surveyed]:
-        return [
-            _Surveyed(entry, self._samples(entry), self._read(entry, lines))
-            for entry in self.entries()
+    def _survey(
+        self, lines: bool
+    ) -> tuple[
+        list[tuple[Entry, dict[int, Path]]], list[_Known], list[dict[int, str]], list[list[int]]
+    ]:
+        """Of each specification its samples, what is known, their stamps, and rows to encode."""
+        found = [(entry, self._samples(entry)) for entry in self.entries()]
+        known = [self._read(entry, lines) for entry, _ in found]
+        stamps = [{row: _stamp(path) for row, path in samples.items()} for _, samples in found]
+        missing = [
+            [row for row in samples if _known(kept, entry, row) != stamp[row]]
+            for (entry, samples), kept, stamp in zip(found, known, stamps, strict=True)
         ]
+        return found, known, stamps, missing
 
     def _samples(self, entry: Entry) -> dict[int, Path]:
         """Kept copies by row of the specification."""
@@ -276,16 +255,29 @@ def folder_name(encoder_id: str) -> str:
     return hashlib.sha256(encoder_id.encode()).hexdigest()[:32]
 
 
+def unit(vectors: FloatArray) -> FloatArray:
+    """Of length 1 along the last axis; a zero stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
 def _pair(entry: Entry, row: int) -> tuple[str, int]:
     described = entry.described
     return str(described["prompt_ids"][row]), int(described["seeds"][row])
 
 
+def _known(known: _Known, entry: Entry, row: int) -> str | None:
+    found = known.get(_pair(entry, row))
+    return None if found is None else found[0]
+
+
 def _stamp(path: Path) -> str:
+    """Changes when a sample does; a hard link, or a copy with its time, is the same sample."""
     try:
-        return time_stamp(path)
+        status = path.stat()
     except OSError:
         return ""
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _text(text: str) -> NDArray[np.uint8]:

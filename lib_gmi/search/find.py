@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.errors import SearchError
-from ..base.vectors import unit
 from ..metadata.mentions import Installed
 from .checkpoints import EMPTY_LIBRARY, Query, Searcher, tag_scores
 from .content import standard
+from .embeddings import unit
 from .hits import Hit, Origin, origins, to_json
 from .shelves import FolderShelf, Found, LibraryShelf, candidates_of
 from .vectors import Exact, largest, nearest

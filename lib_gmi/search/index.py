@@ -29,11 +29,10 @@ import numpy as np
 from ..base.errors import ImageError, LibraryError, MissingExtraError
 from ..base.files import TooLargeError, read_regular, walk, write_atomic
 from ..base.images import IMAGE_SUFFIXES, MAX_BYTES, decode_image, groups, unreadable_here
-from ..base.json_file import DAMAGED, JsonFile, read_json
-from ..base.stamps import time_stamp
-from ..base.vectors import unit
+from ..base.locks import locked
 from ..metadata import making_in, plain_prompt
 from ..records.protocols import Progress, SilentProgress
+from .embeddings import unit
 from .prompt_words import PromptWords
 from .vectors import Approximate, Exact, Vectors
 
@@ -153,7 +152,6 @@ class FolderIndex:
         text = f"{_VERSION}\n{encoder_id}\n{self.folder}"
         name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self.place = home / "index" / name
-        self._about: JsonFile[dict[str, Any]] = JsonFile(self.place / "folder.json", dict, dict)
 
     def update(
         self,
@@ -180,11 +178,11 @@ class FolderIndex:
         for path in [path for path in files if unreadable_here(Path(path))]:
             del files[path]
             done.leave_out(path, str(unreadable_here(Path(path))))
-        with self._about.locked():
+        with locked(self.place / "folder.json"):
             chunks = self._chunks()
             known = self._forget(chunks, files, bool(closed), done)
             todo = [path for path in files if path not in known]
-            self._describe()
+            self._write_folder()
             for start in range(0, len(todo), _AT_ONCE):
                 if stop():
                     done.stopped = True
@@ -270,7 +268,7 @@ class FolderIndex:
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.place):
                 with contextlib.suppress(OSError):
-                    found.append((entry.name, time_stamp(Path(entry.path))))
+                    found.append((entry.name, _stamp(Path(entry.path))))
         return tuple(sorted(found))
 
     def remove(self) -> None:
@@ -303,9 +301,7 @@ class FolderIndex:
         found: Files = {}
         for path in sorted(self.place.glob("[0-9]*.safetensors")):
             with contextlib.suppress(Exception):  # damage can raise almost anything in a parser
-                now = time_stamp(
-                    path
-                )  # before it is read: what changes meanwhile is read once more
+                now = _stamp(path)  # before it is read: what changes meanwhile is read once more
                 if path.name in known and known[path.name][0] == now:
                     found[path.name] = known[path.name]
                 else:
@@ -344,10 +340,13 @@ class FolderIndex:
         write_atomic(path, save(tensors))
         return Chunk(path, vectors, text)
 
-    def _describe(self) -> None:
+    def _write_folder(self) -> None:
         about = {"folder": str(self.folder), "encoder": self.encoder_id, "dim": self.dim}
-        if self._about.cached() != about:
-            self._about.write(about)
+        path, data = self.place / "folder.json", json.dumps(about).encode()
+        with contextlib.suppress(OSError):
+            if read_regular(path) == data:
+                return
+        write_atomic(path, data)
 
 
 class OpenIndex:
@@ -434,8 +433,8 @@ def indexed_folders(home: Path, encoder_id: str | None = None) -> list[FolderInd
     """
     found = []
     for path in (home / "index").glob("*/folder.json"):
-        with contextlib.suppress(*DAMAGED):
-            about = read_json(path)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            about = json.loads(read_regular(path))
             encoder, dim = str(about["encoder"]), about["dim"]
             if type(dim) is int and 0 < dim < _MOST_DIM and encoder_id in (None, encoder):
                 index = FolderIndex(home, Path(about["folder"]), encoder, dim)
@@ -515,7 +514,7 @@ def list_below(folder: Path) -> tuple[dict[str, str], list[str]]:
                 with contextlib.suppress(OSError, UnicodeError):
                     relative = path.relative_to(folder).as_posix()
                     relative.encode()  # a name that is no text cannot be stored
-                    files[relative] = time_stamp(path)
+                    files[relative] = _stamp(path)
     return files, closed
 
 
@@ -527,7 +526,7 @@ def _read_whole(path: Path, stamp: str) -> bytes:
     """A file that is the same before and after it was read."""
     try:
         data = read_regular(path, MAX_BYTES)
-        if time_stamp(path) != stamp:
+        if _stamp(path) != stamp:
             raise _SkippedError("changed while they were read")
     except TooLargeError:
         raise _SkippedError("larger than an image may be") from None
@@ -540,3 +539,8 @@ def _read_whole(path: Path, stamp: str) -> bytes:
 
 def _checksum(vectors: NDArray[Any], text: bytes) -> int:
     return zlib.crc32(text, zlib.crc32(np.ascontiguousarray(vectors).tobytes()))
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"

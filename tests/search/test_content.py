@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lib_gmi.base.vectors import unit
 from lib_gmi.search.content import Statistics, monte_carlo, product_of_experts, standard
+from lib_gmi.search.embeddings import unit
 
 Array = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lib_gmi.base.errors import LibraryError
-from lib_gmi.base.vectors import unit
+from lib_gmi.search.embeddings import unit
 from lib_gmi.search.vectors import Approximate, Exact, largest, nearest
 
 
