@@ -46,6 +46,17 @@ class Entry:
         return len(self.described["prompt_ids"])
 
     @property
+    def pairs(self) -> list[tuple[str, int]]:
+        """Prompt id and seed of each sample, in the order of its rows."""
+        seeds = map(int, self.described["seeds"])
+        return list(zip(map(str, self.described["prompt_ids"]), seeds, strict=True))
+
+    @property
+    def way(self) -> tuple[str, ...]:
+        """Equal for specifications that differ in nothing but their encoder."""
+        return (self.identity, self.prompt_set_hash, repr(self.settings.to_json()))
+
+    @property
     def prompt_set_size(self) -> int:
         return int(self.described["prompt_set"]["size"])
 

@@ -157,22 +157,6 @@ class Specification:
         """Why this candidate should not be trusted, or ``None``."""
         return suspect_reason([r.reason for r in self.rejected])
 
-    def select(self, prompt_ids: Sequence[str]) -> Specification:
-        """The part of this specification that was built on the given prompts."""
-        wanted = set(prompt_ids)
-        rows = [i for i, p in enumerate(self.prompt_ids) if p in wanted]
-        return replace(
-            self,
-            features=self.features[rows],
-            prompt_ids=tuple(self.prompt_ids[i] for i in rows),
-            seeds=tuple(self.seeds[i] for i in rows),
-            prompt_embeddings=None
-            if self.prompt_embeddings is None
-            else self.prompt_embeddings[rows],
-            rejected=tuple(r for r in self.rejected if r.prompt_id in wanted),
-            extra_tensors={},
-        )
-
     def merged(self, other: Specification) -> Specification:
         """This specification with the rows of ``other`` that it lacks.
 

@@ -8,6 +8,8 @@ a host that is restarted goes on where it stopped.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import threading
 import time
@@ -15,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..base.errors import GMIError
-from ..base.json_file import JsonFile
+from ..base.errors import GMIError, LibraryError
+from ..base.files import read_regular, write_atomic
 from ..library.entries import stem
 from ..records.protocols import Candidate, Exclusion
 from ..submitting.submit import Builder
@@ -116,8 +118,7 @@ class Builds:
         self.waited: Callable[[], float] = lambda: 0.0
         #: Whether a job that runs gives way between two images; its host queues it once more.
         self.yields: Callable[[Job], bool] = lambda job: False
-        note = service.home / "build.json"
-        self._file: JsonFile[_Note] = JsonFile(note, _Note.of, _Note, _Note.plain, indent=1)
+        self._file = service.home / "build.json"
         self._lock = threading.RLock()
         self._telling = threading.RLock()
         self._state = BuildState()
@@ -434,57 +435,33 @@ class Builds:
         return state
 
     def _save(self) -> None:
-        state = self._state
-        wanted = state.state != IDLE
-        # a build that cannot note this shall still run
-        self._file.keep(_Note(wanted, self._names, state.limit, state.total, self._pace))
+        data = {
+            "wanted": self._state.state != IDLE,
+            "names": self._names,
+            "limit": self._state.limit,
+            "total": self._state.total,
+            **self._pace.to_json(),
+        }
+        with contextlib.suppress(LibraryError):  # a build that cannot note this shall still run
+            write_atomic(self._file, json.dumps(data, indent=1).encode())
 
     def _restore(self) -> None:
-        note = self._file.cached()
-        self._pace = note.pace
-        if note.wanted:
-            self._names = note.names
+        try:
+            data: dict[str, Any] = json.loads(read_regular(self._file))
+            pace = Pace.from_json(data)
+            names = None if data["names"] is None else [str(name) for name in data["names"]]
+            limit = None if data["limit"] is None else int(data["limit"])
+            wanted, total = bool(data["wanted"]), max(int(data.get("total", 0)), 0)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            return
+        except RecursionError:
+            return
+        self._pace = pace
+        if wanted:
+            self._names = names
             message = "A build was under way when the program was closed. Resume to go on."
-            self._state = BuildState(PAUSED, total=note.total, limit=note.limit, message=message)
+            self._state = BuildState(state=PAUSED, total=total, limit=limit, message=message)
             self._counted = False  # which takes the host's list of checkpoints
-
-
-@dataclass(frozen=True)
-class _Note:
-    """What of a build outlives the process.
-
-    Attributes:
-        wanted: whether it has not ended.
-        names: of the checkpoints; ``None`` for all.
-        limit: prompts for each checkpoint; ``None`` for all.
-        total: samples that were missing when it was asked for.
-        pace: of the samples so far.
-    """
-
-    wanted: bool = False
-    names: list[str] | None = None
-    limit: int | None = None
-    total: int = 0
-    pace: Pace = field(default_factory=Pace)
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> _Note:
-        return cls(
-            bool(data["wanted"]),
-            None if data["names"] is None else [str(name) for name in data["names"]],
-            None if data["limit"] is None else int(data["limit"]),
-            max(int(data.get("total", 0)), 0),
-            Pace.from_json(data),
-        )
-
-    def plain(self) -> dict[str, Any]:
-        return {
-            "wanted": self.wanted,
-            "names": self.names,
-            "limit": self.limit,
-            "total": self.total,
-            **self.pace.to_json(),
-        }
 
 
 class _JobProgress:

@@ -156,7 +156,7 @@ def test_build_says_who_failed_and_exits_with_1(
     (entry,) = Library(built).find("Beta")
     path = built / "specifications" / entry.file
     with monkeypatch.context() as patch:
-        patch.setattr("lib_gmi.records.specification.SCHEMA", (9, 0))
+        patch.setattr("lib_gmi.records.specification_file.SCHEMA", (9, 0))
         specification = next(
             s for s in Library(built).snapshot().specifications if s.candidate.title == "Beta"
         )

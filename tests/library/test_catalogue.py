@@ -24,6 +24,7 @@ from conftest import (
     TINY,
     assert_same_specification,
     make_specification,
+    part_of,
 )
 
 from lib_gmi.base import locks
@@ -550,6 +551,7 @@ _EXTEND = """
 import sys
 from dataclasses import replace
 from pathlib import Path
+from conftest import part_of
 from lib_gmi.library.catalogue import Library
 from lib_gmi.records.specification_file import from_bytes
 folder, source, start, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
@@ -558,7 +560,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 library = Library(folder)
 for number in range(start, start + count):
-    library.extend(specification.select([f"p{number:02d}"]))
+    library.extend(part_of(specification, [f"p{number:02d}"]))
 """
 
 
@@ -758,7 +760,7 @@ def test_missing_prompts_are_masked_and_zero() -> None:
 def test_several_seeds_of_a_prompt_are_averaged() -> None:
     once = make_specification(prompts=4, seed=1)
     again = replace(make_specification(prompts=4, seed=2), seeds=(1, 2, 3, 4))
-    data, _ = stack([once.merged(again.select(["p00"]))])
+    data, _ = stack([once.merged(part_of(again, ["p00"]))])
     assert data is not None
     assert data.counts.tolist() == [4]
     assert np.allclose(data.features[0, 0], (once.features[0] + again.features[0]) / 2)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_same_specification, make_specification, picture, words_encoder
+from conftest import assert_same_specification, make_specification, part_of, picture, words_encoder
 from standins.host import Running, start, write_checkpoint
 
 from lib_gmi.base.files import TEMPORARY_PREFIX
@@ -437,7 +437,7 @@ def test_two_builds_at_once_in_two_processes_make_one_library(
     for specification in Library(tmp_path / "alone").snapshot().specifications:
         stored = Library(library_folder).get(specification.key)
         assert stored is not None
-        whole = stored.select(specification.prompt_ids)
+        whole = part_of(stored, specification.prompt_ids)
         assert sorted(whole.seeds) == sorted(specification.seeds)
         order = [whole.prompt_ids.index(p) for p in specification.prompt_ids]
         assert np.array_equal(whole.features[order], specification.features)

@@ -19,7 +19,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SOURCE_ROOT, TINY, assert_same_specification, make_specification, prompt_set
+from conftest import (
+    SOURCE_ROOT,
+    TINY,
+    assert_same_specification,
+    make_specification,
+    part_of,
+    prompt_set,
+)
 from standins.host import StandInHost, write_checkpoint
 
 from lib_gmi.base import json_file
@@ -589,8 +596,8 @@ def test_a_rename_that_stops_halfway_loses_no_sample(
     stored = Library(library.folder).get(old.key)
     assert stored is not None
     assert set(old.prompt_ids + new.prompt_ids) <= set(stored.prompt_ids)
-    assert np.array_equal(stored.select(old.prompt_ids).features, old.features)
-    assert np.array_equal(stored.select(new.prompt_ids).features, new.features)
+    assert np.array_equal(part_of(stored, old.prompt_ids).features, old.features)
+    assert np.array_equal(part_of(stored, new.prompt_ids).features, new.features)
     assert len(fresh.snapshot().specifications) == 3
     assert not list(library.folder.rglob(TEMPORARY_PREFIX + "*"))
 

@@ -653,7 +653,7 @@ def test_a_crash_before_the_rename_leaves_no_pack_and_the_next_import_clears_up(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "replace_file", die)
+        patch.setattr(store_module, "move_file", die)
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as if the process were gone
         with pytest.raises(KeyboardInterrupt):
             packs.import_file(pack_file)
@@ -688,7 +688,6 @@ def test_a_full_disk_leaves_everything_as_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "replace_file", full)
-        patch.setattr(store_module, "replace_file", full)
         with pytest.raises(PackError, match=r"three\.gmipack: was not imported .*(full|space)"):
             packs.import_file(pack_file)
     assert contents(library.folder) == before

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import make_specification, words_encoder
+from conftest import make_specification, part_of, words_encoder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standins.host import StandInHost, start, write_checkpoint
@@ -152,7 +152,7 @@ def read_or_refused(data: bytes) -> Specification | None:
     read.key.encode()
     assert read.done >= set(read.prompt_ids)
     assert read.suspect is None or read.suspect
-    read.merged(read.select(read.prompt_ids[:1]))
+    read.merged(part_of(read, read.prompt_ids[:1]))
     stack([read])
     return read
 

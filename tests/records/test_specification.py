@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY, WORDS, assert_same_specification, make_specification
+from conftest import TINY, WORDS, assert_same_specification, make_specification, part_of
 
 from lib_gmi.base.errors import SchemaVersionError, SpecificationError
 from lib_gmi.ranking.stack import stack
@@ -162,7 +162,7 @@ def test_a_selection_is_a_specification_of_fewer_prompts() -> None:
     whole = make_specification(
         prompts=6, rejected=(Rejection("p07", 1007, "black"), Rejection("p08", 1008, "flat"))
     )
-    part = whole.select(["p05", "p01", "p08", "unknown"])
+    part = part_of(whole, ["p05", "p01", "p08", "unknown"])
     assert part.prompt_ids == ("p01", "p05")
     assert part.seeds == (1001, 1005)
     assert np.array_equal(part.features, whole.features[[1, 5]])
@@ -175,7 +175,7 @@ def test_a_selection_is_a_specification_of_fewer_prompts() -> None:
 
 def test_a_whole_can_be_taken_apart_and_put_together_again() -> None:
     whole = make_specification(prompts=8)
-    first, second = whole.select(whole.prompt_ids[:3]), whole.select(whole.prompt_ids[3:])
+    first, second = part_of(whole, whole.prompt_ids[:3]), part_of(whole, whole.prompt_ids[3:])
     assert_same_specification(first.merged(second), whole)
 
 
@@ -554,3 +554,9 @@ def test_deep_nesting_in_free_fields_never_overflows(depth: int) -> None:
     header, tensors = parts(to_bytes(full()))
     header["__metadata__"]["gmi.specification"] = text
     read_or_refused(joined(header, tensors))
+
+
+def test_the_types_of_all_fields_are_known() -> None:
+    """A field without a type would be dropped when a file is read."""
+    for kind, types in module._FIELDS.items():
+        assert types.keys() | {"unknown"} >= {each.name for each in fields(kind)}

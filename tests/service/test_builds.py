@@ -15,7 +15,7 @@ import pytest
 from conftest import words_encoder
 from standins.host import BLACK, InterruptedByUser, Running, drawn, start
 
-from lib_gmi.base import files, json_file
+from lib_gmi.base import files
 from lib_gmi.base.errors import GMIError, HostError, LibraryError, RankingError
 from lib_gmi.records.protocols import Candidate, Exclusion, GenerationRequest
 from lib_gmi.service import builds as builds_module
@@ -825,7 +825,7 @@ def test_a_note_that_cannot_be_written_stops_no_build(
     def refused(path: Path, data: bytes) -> None:
         raise LibraryError(f"{path}: cannot be written")
 
-    monkeypatch.setattr(json_file, "write_atomic", refused)
+    monkeypatch.setattr(builds_module, "write_atomic", refused)
     running.build(limit=4)
     assert running.samples() == dict.fromkeys(ALL, 4)
     assert running.builds.state().message == "Done."

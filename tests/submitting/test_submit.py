@@ -446,7 +446,7 @@ def test_a_file_of_a_newer_version_fails_its_candidate_only(
     build(RecordingHost(("Beta",)), library, limit=1)
     (path,) = library.specifications_folder.glob("*.safetensors")
     with monkeypatch.context() as patch:
-        patch.setattr("lib_gmi.records.specification.SCHEMA", (9, 0))
+        patch.setattr("lib_gmi.records.specification_file.SCHEMA", (9, 0))
         path.write_bytes(to_bytes(stored(library)["Beta"]))
     newer = path.read_bytes()
     summary = build(RecordingHost(), Library(library.folder))
