@@ -1,4 +1,4 @@
-"""JSON files: a damaged one is never lost, one that cannot be read just now is never overwritten."""
+"""JSON files: damage is set aside, and what cannot be read just now is never overwritten."""
 
 from __future__ import annotations
 
