@@ -15,7 +15,7 @@ from .parts import Bar, add_command, add_encoder_option, positive
 
 if TYPE_CHECKING:
     from ..records.protocols import Candidate
-    from ..submitting.harvest import Rules, Survey
+    from ..submitting.survey import Rules, Survey
 
 
 def add_parser(commands: Any) -> None:
@@ -60,7 +60,8 @@ def _harvest(arguments: argparse.Namespace) -> Output:
     from ..encoders import AUTO, load
     from ..metadata.mentions import Installed
     from ..ranking import app
-    from ..submitting.harvest import Harvester, Rules, survey
+    from ..submitting.harvest import Harvester
+    from ..submitting.survey import Rules, survey
 
     rules = Rules(
         least=max(arguments.least, 4),
