@@ -13,7 +13,8 @@ from ..base.paths import LIBRARY_VARIABLE, default_library_folder
 from ..base.text import one_line
 
 if TYPE_CHECKING:
-    from ..library.catalogue import Entry, Library
+    from ..library.catalogue import Library
+    from ..library.entries import Entry
     from ..ranking.fitted import FittedLibrary
     from .output import Outputs
 
