@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError, RankingError
 from ..base.text import readable
-from ..routes.api import MAX_PROMPT
+from ..routes.fields import MAX_PROMPT
 from ..service.service import ANY, Filter
 from .runtime import runtime
 from .sources import makings

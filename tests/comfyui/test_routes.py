@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from conftest import picture
+from lib_gmi.routes.contract import LOOKS, MAX_BODY, UPLOADS
 from standins.colours import ColourSpace, plain
 from yarl import URL
 
@@ -24,7 +25,6 @@ from lib_gmi.comfyui import start
 from lib_gmi.library.packs import PackAbout, with_full_hashes, write_pack
 from lib_gmi.ranking import trust
 from lib_gmi.routes.api import MAX_UPLOAD
-from lib_gmi.routes.contract import LOOKS, MAX_BODY, UPLOADS
 from lib_gmi.routes.origin import HOSTS_VARIABLE
 from lib_gmi.search.index import FolderIndex
 

@@ -7,7 +7,6 @@ import json
 import tracemalloc
 
 import pytest
-
 from lib_gmi.routes.contract import MAX_MARKS, parse
 
 

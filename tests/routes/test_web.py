@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 import pytest
 from conftest import picture
 from environments import GENERATIONS, Program
+from lib_gmi.routes.web_docs import CHANGES, LOOKS, TAG
 from pack_files import ABOUT, good_pack
 
 from lib_gmi.routes.api import MAX_UPLOAD, PREFIX
 from lib_gmi.routes.origin import HOSTS_VARIABLE
 from lib_gmi.routes.web import MAX_BODY
-from lib_gmi.routes.web_docs import CHANGES, LOOKS, TAG
 
 NAME = "gamma.safetensors"
 TRACES = ("Traceback", 'File "', ".py")
