@@ -101,6 +101,11 @@ def text(description: str = "", limit: int = 500, default: str | None = "", **sc
     return field(what, good, default, "string", **schema)
 
 
+def address(description: str = "") -> Field:
+    """A part of an address, which web servers limit by themselves."""
+    return text(description, limit=1 << 16)
+
+
 def choice(names: Sequence[str], limit: int = 500) -> Field:
     """One of some names, by default the first."""
     plain = text(limit=limit, default=names[0], enum=list(names))

@@ -81,8 +81,8 @@ class Installed(Handlers):
         "The picture.",
         "There is no such sample.",
         86400,  # its name holds prompt and seed, the folder the way it was built: never changed
-        folder=fields.text(),
-        file=fields.text(),
+        folder=fields.address(),
+        file=fields.address(),
     )
     def show_sample(self, folder: str, file: str) -> Path | None:
         """The picture of a sample. `library` and `rank` give the addresses."""
@@ -96,7 +96,7 @@ class Installed(Handlers):
         "GET recipe",
         "The workflow of a recipe",
         "`graph`: the workflow.",
-        name=fields.text("of the candidate"),
+        name=fields.address("of the candidate"),
     )
     def recipe(self, name: str) -> dict[str, Any]:
         """The workflow that a candidate of ComfyUI was generated with."""

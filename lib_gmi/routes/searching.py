@@ -120,8 +120,8 @@ class Searching(Handlers):
         "The picture, its longer side at most 512 pixels.",
         "There is no such picture among the images that were read for the search.",
         600,  # somebody may change the file
-        folder=fields.text("as `search` lists it"),
-        file=fields.text("below the folder, with `/` between folders"),
+        folder=fields.address("as `search` lists it"),
+        file=fields.address("below the folder, with `/` between folders"),
     )
     def search_picture(self, folder: str, file: str) -> bytes | None:
         """A small copy of an image that a search found in a folder. Only files that were read for
