@@ -8,7 +8,7 @@ from typing import Any
 from ..base.errors import RequestError
 from ..service.harvests import harvest_json
 from ..service.service import Filter
-from ..submitting.harvest import Rules
+from ..submitting.survey import Rules
 from . import fields
 from .handlers import Handlers
 from .route import route

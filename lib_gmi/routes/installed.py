@@ -9,7 +9,7 @@ from typing import Any
 
 from ..base.errors import RequestError
 from ..base.text import natural
-from ..checkpoints.presets import PresetError
+from ..checkpoints.overrides import PresetError
 from ..service import recipes
 from ..service.service import CheckpointState
 from . import fields

@@ -16,7 +16,7 @@ from PIL import Image
 from standins.host import BLACK, Running, drawn, start
 
 from lib_gmi.base.errors import GMIError, ImageError, InterrogatorError, RankingError, RequestError
-from lib_gmi.checkpoints.presets import PresetError
+from lib_gmi.checkpoints.overrides import PresetError
 from lib_gmi.routes import fields
 from lib_gmi.routes.fields import MAX_IMAGES, MAX_PROMPT
 from lib_gmi.routes.route import PREFIX
