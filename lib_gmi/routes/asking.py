@@ -13,7 +13,7 @@ from . import fields
 from .building import PATTERN
 from .fields import MAX_PROMPT, Sent
 from .handlers import Handlers
-from .route import route
+from .route import Json, route
 from .rows import ranked_row
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Asking(Handlers):
         prompt: str,
         favourites: bool,
         **names: str,
-    ) -> dict[str, Any]:
+    ) -> Json:
         """Sends images that are examples of one wish; returns which checkpoints make images like
         them."""
         marked = self.service.favourites.names() if favourites else None
@@ -64,7 +64,7 @@ class Asking(Handlers):
         method: str,
         wanted: Filter,
         top: int,
-    ) -> dict[str, Any]:
+    ) -> Json:
         """The whole answer to a query: the ranking, and what stands beside it.
 
         Raises:
@@ -85,7 +85,7 @@ class Asking(Handlers):
         prompt: str = "",
         wanted: Filter | None = None,
         images: Sequence[Image.Image] = (),
-    ) -> dict[str, Any]:
+    ) -> Json:
         """What faces show of a ranking: names as they are today, pictures, what is missing.
 
         With the query's ``images``, interrogators that are quick may describe it.
@@ -156,7 +156,7 @@ class Asking(Handlers):
             "their names in order, a comma list; by default the user's order"
         ),
     )
-    def describe(self, images: Sequence[Sent], interrogators: str) -> dict[str, Any]:
+    def describe(self, images: Sequence[Sent], interrogators: str) -> Json:
         """Asks interrogators one after the other until one has something to say of the first
         image. Slow ones are waited for; what they said is remembered."""
         order = parse_order(interrogators) if interrogators.strip() else None

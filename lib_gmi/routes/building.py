@@ -11,7 +11,7 @@ from ..service.service import Filter
 from ..submitting.survey import Rules
 from . import fields
 from .handlers import Handlers
-from .route import route
+from .route import Json, route
 from .rows import build_json
 
 #: Which candidates, by their names.
@@ -59,7 +59,7 @@ class Building(Handlers):
     """See the module's docstring."""
 
     @route("GET build", "The build as it is now", _BUILD)
-    def build(self) -> dict[str, Any]:
+    def build(self) -> Json:
         """How far the build is."""
         return build_json(self.builds.state(), self.builds.waiting_for())
 
@@ -71,9 +71,7 @@ class Building(Handlers):
         names=fields.names("null for all", nullable=True),
         limit=LIMIT,
     )
-    def start_build(
-        self, pattern: str, names: Sequence[str] | None, limit: int | None
-    ) -> dict[str, Any]:
+    def start_build(self, pattern: str, names: Sequence[str] | None, limit: int | None) -> Json:
         """Generates the images that are missing, one after the other, behind what people do."""
         if names is None and pattern.strip():
             wanted = Filter(pattern=pattern)
@@ -83,17 +81,17 @@ class Building(Handlers):
         return build_json(self.builds.start(names, limit))
 
     @route("POST build/pause", "Pause the build", _BUILD)
-    def pause_build(self) -> dict[str, Any]:
+    def pause_build(self) -> Json:
         """Stops after the image that is being generated."""
         return build_json(self.builds.pause())
 
     @route("POST build/resume", "Resume the build", _BUILD)
-    def resume_build(self) -> dict[str, Any]:
+    def resume_build(self) -> Json:
         """Goes on where it was paused."""
         return build_json(self.builds.resume())
 
     @route("POST build/cancel", "Cancel the build", _BUILD)
-    def cancel_build(self) -> dict[str, Any]:
+    def cancel_build(self) -> Json:
         """Stops at once; every finished image is kept."""
         return build_json(self.builds.cancel())
 
@@ -104,14 +102,14 @@ class Building(Handlers):
         names=fields.names("of checkpoints"),
         limit=LIMIT,
     )
-    def rebuild(self, names: Sequence[str], limit: int | None) -> dict[str, Any]:
+    def rebuild(self, names: Sequence[str], limit: int | None) -> Json:
         """Takes specifications out of the library and generates their images again."""
         chosen = self.service.all_installed(names)
         self.service.remove([candidate.identity for candidate in chosen])
         return build_json(self.builds.start(names, limit))
 
     @route("GET harvest", "The harvest as it is now", _HARVEST)
-    def harvest(self) -> dict[str, Any]:
+    def harvest(self) -> Json:
         """What the images in the program's folders say about how they were made, and how far a
         harvest is."""
         return harvest_json(self.harvests.state())
@@ -123,7 +121,7 @@ class Building(Handlers):
         **_RULES,
         once=fields.mark("only if nobody has looked yet"),
     )
-    def look_at_images(self, once: bool, **rules: Any) -> dict[str, Any]:
+    def look_at_images(self, once: bool, **rules: Any) -> Json:
         """Reads what the images in the program's own folders say about how they were made."""
         if once:  # what a page asks for by itself, while there is no specification
             return harvest_json(self.harvests.look_once())
@@ -137,9 +135,7 @@ class Building(Handlers):
         names=fields.names("null for all", nullable=True),
         rest=samples("build the others, so many images of each"),
     )
-    def start_harvest(
-        self, names: Sequence[str] | None, rest: int | None, **rules: Any
-    ) -> dict[str, Any]:
+    def start_harvest(self, names: Sequence[str] | None, rest: int | None, **rules: Any) -> Json:
         """Looks, and builds specifications of checkpoints that have enough images."""
         if names is not None:
             self.service.all_installed(names)
@@ -159,7 +155,7 @@ class Building(Handlers):
         return [c.name for c in installed if c.identity not in enough and not c.unsupported]
 
     @route("POST harvest/cancel", "Stop the harvest", _HARVEST)
-    def cancel_harvest(self) -> dict[str, Any]:
+    def cancel_harvest(self) -> Json:
         """What is stored already is kept."""
         return harvest_json(self.harvests.cancel())
 

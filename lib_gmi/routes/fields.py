@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_UPLOAD = 64 << 20
 MAX_IMAGES = 8
 MAX_PROMPT = 5000
+#: Characters of a part of an address, which web servers limit by themselves.
+MAX_ADDRESS = 1 << 16
+_TEXT = {"type": "string"}
 
 
 @dataclass(frozen=True)
@@ -92,18 +95,15 @@ def field(what: str, good: Callable[[Any], bool], default: Any, kind: str, **sch
 
 def text(description: str = "", limit: int = 500, default: str | None = "", **schema: Any) -> Field:
     """A text of at most ``limit`` characters."""
-
-    def good(value: Any) -> bool:
-        return isinstance(value, str) and len(value) <= limit
-
-    what = f"a text of at most {limit} characters"
-    schema = {"maxLength": limit, "description": description, **schema}
-    return field(what, good, default, "string", **schema)
-
-
-def address(description: str = "") -> Field:
-    """A part of an address, which web servers limit by themselves."""
-    return text(description, limit=1 << 16)
+    return field(
+        f"a text of at most {limit} characters",
+        lambda value: isinstance(value, str) and len(value) <= limit,
+        default,
+        "string",
+        description=description,
+        maxLength=limit,
+        **schema,
+    )
 
 
 def choice(names: Sequence[str], limit: int = 500) -> Field:
@@ -118,24 +118,29 @@ def choice(names: Sequence[str], limit: int = 500) -> Field:
     return replace(plain, take=take)
 
 
-def whole(low: int, high: int, default: int | None = None, **schema: Any) -> Field:
+def whole(low: int, high: int, default: int | None = None) -> Field:
     """A whole number."""
-
-    def good(value: Any) -> bool:
-        return type(value) is int and low <= value <= high
-
-    what = f"a whole number from {low} to {high}"
-    return field(what, good, default, "integer", minimum=low, maximum=high, **schema)
+    return field(
+        f"a whole number from {low} to {high}",
+        lambda value: type(value) is int and low <= value <= high,
+        default,
+        "integer",
+        minimum=low,
+        maximum=high,
+    )
 
 
 def number(low: int, high: int, default: float, description: str) -> Field:
     """A number, whole or not."""
-
-    def good(value: Any) -> bool:
-        return is_number(value) and low <= value <= high
-
-    what, limits = f"a number from {low} to {high}", {"minimum": low, "maximum": high}
-    return field(what, good, default, "number", **limits, description=description)
+    return field(
+        f"a number from {low} to {high}",
+        lambda value: is_number(value) and low <= value <= high,
+        default,
+        "number",
+        description=description,
+        minimum=low,
+        maximum=high,
+    )
 
 
 def is_number(value: Any) -> bool:
@@ -145,17 +150,13 @@ def is_number(value: Any) -> bool:
 
 def flag(description: str = "", default: bool | None = False) -> Field:
     """True or false."""
-
-    def good(value: Any) -> bool:
-        return isinstance(value, bool)
-
-    return field("true or false", good, default, "boolean", description=description)
+    what, kind = "true or false", "boolean"
+    return field(what, lambda v: isinstance(v, bool), default, kind, description=description)
 
 
 def mark(description: str = "") -> Field:
     """True; everything else that may be sent means false."""
-    schema = {"type": "boolean", "description": description}
-    return Field(schema, lambda value, *_: value is True, False)
+    return replace(flag(description), take=lambda value, *_: value is True)
 
 
 def texts(what: str, most: int, least: int = 0, limit: int | None = None, **schema: Any) -> Field:
@@ -166,24 +167,13 @@ def texts(what: str, most: int, least: int = 0, limit: int | None = None, **sche
         fits = strings and (limit is None or all(len(each) <= limit for each in value))
         return fits and least <= len(value) <= most
 
-    items, default = {"type": "string"}, None if least else ()
     sizes = {"minItems": least, "maxItems": most}
-    return field(what, good, default, "array", items=items, **sizes, **schema)
+    return field(what, good, None if least else (), "array", items=_TEXT, **sizes, **schema)
 
 
 def names(description: str, **schema: Any) -> Field:
     """Names of checkpoints."""
     return texts("a list of checkpoint names", 10_000, 1, description=description, **schema)
-
-
-def object_(what: str, default: Any, description: str, numbers: bool = False) -> Field:
-    """An object: of numbers, or of anything. Without a default it may be null."""
-
-    def good(value: Any) -> bool:
-        return isinstance(value, dict) and (not numbers or all(map(is_number, value.values())))
-
-    nullable = {} if default is not None else {"nullable": True}
-    return field(what, good, default, "object", description=description, **nullable)
 
 
 def images(least: int = 0) -> Field:

@@ -14,7 +14,7 @@ from ..service import recipes
 from ..service.service import CheckpointState
 from . import fields
 from .handlers import Handlers
-from .route import picture, route
+from .route import Json, picture, route
 from .rows import build_json, checkpoint_row
 
 #: Of a checkpoint.
@@ -32,7 +32,7 @@ class Installed(Handlers):
         "`checkpoints` (rows with `name`, `title`, `state`, `samples`, `settings`, `previews` …), "
         "`gone`, `groups` of near-duplicates, `build`, and what can be chosen from.",
     )
-    def library(self) -> dict[str, Any]:
+    def library(self) -> Json:
         """Every installed checkpoint with its state, samples and settings, and the build."""
         service = self.service
         with service.reading():
@@ -81,8 +81,8 @@ class Installed(Handlers):
         "The picture.",
         "There is no such sample.",
         86400,  # its name holds prompt and seed, the folder the way it was built: never changed
-        folder=fields.address(),
-        file=fields.address(),
+        folder=fields.text("", fields.MAX_ADDRESS),
+        file=fields.text("", fields.MAX_ADDRESS),
     )
     def show_sample(self, folder: str, file: str) -> Path | None:
         """The picture of a sample. `library` and `rank` give the addresses."""
@@ -96,9 +96,9 @@ class Installed(Handlers):
         "GET recipe",
         "The workflow of a recipe",
         "`graph`: the workflow.",
-        name=fields.address("of the candidate"),
+        name=fields.text("of the candidate", fields.MAX_ADDRESS),
     )
-    def recipe(self, name: str) -> dict[str, Any]:
+    def recipe(self, name: str) -> Json:
         """The workflow that a candidate of ComfyUI was generated with."""
         known = {candidate.name for candidate in self.service.recipes()}
         graph = recipes.graph(self.service, name) if name in known else None
@@ -111,14 +111,17 @@ class Installed(Handlers):
         "Change a checkpoint's settings",
         "The checkpoint's row, as in `library`.",
         name=NAME,
-        settings=fields.object_(
+        settings=fields.field(
             "an object, or null to go back to the preset",
+            lambda value: isinstance(value, dict),
             None,
-            'what differs from the preset, for instance `{"steps": 8, "cfg": 2}`; null goes '
+            "object",
+            nullable=True,
+            description='what differs from the preset, for instance `{"steps": 8, "cfg": 2}`; null goes '
             "back to the preset",
         ),
     )
-    def set_settings(self, name: str, settings: dict[str, Any] | None) -> dict[str, Any]:
+    def set_settings(self, name: str, settings: dict[str, Any] | None) -> Json:
         """Changes what a checkpoint's samples are generated with."""
         candidate = self.service.installed(name)
         dialects = self.service.prompt_set.dialects
@@ -141,7 +144,7 @@ class Installed(Handlers):
         "`loaded` and `before`: names of checkpoints, or null.",
         name=NAME,
     )
-    def load(self, name: str) -> dict[str, Any]:
+    def load(self, name: str) -> Json:
         """Makes a checkpoint the program's current one, and sees that it was loaded."""
         host = self.service.host
         before = host.current()
@@ -159,7 +162,7 @@ class Installed(Handlers):
         name=NAME,
         marked=fields.flag(default=None),
     )
-    def set_favourite(self, name: str, marked: bool) -> dict[str, Any]:
+    def set_favourite(self, name: str, marked: bool) -> Json:
         """Marks a checkpoint as a favourite, or takes the mark away."""
         candidate = self.service.installed(name)
         self.service.favourites.set(candidate.name, marked)
@@ -172,7 +175,7 @@ class Installed(Handlers):
         names=fields.names("of checkpoints; with `gone`, identities"),
         gone=fields.mark("of checkpoints that are not installed any more"),
     )
-    def remove(self, names: Sequence[str], gone: bool) -> dict[str, Any]:
+    def remove(self, names: Sequence[str], gone: bool) -> Json:
         """Takes specifications out of the library; they are kept in its folder `removed`."""
         if gone:  # names repeat among those; their identities do not
             known = {entry.identity: entry.identity for entry in self.service.gone()}
@@ -188,7 +191,7 @@ class Installed(Handlers):
         "Check the library",
         "`good`: how many; `damaged` and `unreadable`: which, and why.",
     )
-    def verify(self) -> dict[str, Any]:
+    def verify(self) -> Json:
         """Reads every specification whole; damaged ones are set aside."""
         report = self.service.library.verify()
         self.service.advance_soon()

@@ -11,7 +11,7 @@ from . import fields
 from .fields import MAX_UPLOAD
 from .handlers import Handlers
 from .installed import NAME
-from .route import route
+from .route import Json, route
 
 
 class Packs(Handlers):
@@ -24,7 +24,7 @@ class Packs(Handlers):
         "and how many of them are `installed`, `problem`), `writable`, `limit` (bytes of a pack "
         "that can be uploaded), `checks` (by checkpoint, see `packs/check`).",
     )
-    def shared(self) -> dict[str, Any]:
+    def shared(self) -> Json:
         """The packs that were imported: specifications that others made."""
         return {
             "packs": self.packs(),
@@ -60,7 +60,7 @@ class Packs(Handlers):
         "`doubtful`: whether the pack should not be believed.",
         name=NAME,
     )
-    def check_pack(self, name: str) -> dict[str, Any]:
+    def check_pack(self, name: str) -> Json:
         """Generates three images with an installed checkpoint and compares them with what a pack
         says of it. ComfyUI queues them: `packs` tells what came of it."""
         return self.checks.ask(name)
@@ -75,7 +75,7 @@ class Packs(Handlers):
             "gmi pack import",
         ),
     )
-    def import_pack(self, data: bytes) -> dict[str, Any]:
+    def import_pack(self, data: bytes) -> Json:
         """Adds a pack, as a whole or not at all. What you have built yourself always counts
         first."""
         with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +91,7 @@ class Packs(Handlers):
         "Nothing.",
         name=fields.text("id or title of the pack", default=None),
     )
-    def remove_pack(self, name: str) -> dict[str, Any]:
+    def remove_pack(self, name: str) -> Json:
         """Takes a pack out; it is kept in the library's folder `removed`, and can be imported from
         there."""
         self.service.packs.remove(name)

@@ -15,7 +15,7 @@ from ..search.pictures import ROUTE, picture_query, small_copy
 from ..service.service import ANY, Filter
 from . import fields
 from .handlers import Handlers
-from .route import PREFIX, picture, route
+from .route import PREFIX, Json, picture, route
 from .rows import sample_url
 
 KINDS = ("checkpoints", "samples")
@@ -40,11 +40,12 @@ class Searching(Handlers):
         "`image`, `prompt`, `seed`, `settings`, `checkpoint`), `notes`, `reading`, `error`.",
         kind=fields.choice(KINDS, _LONG),
         top=fields.whole(1, 200, 12),
-        weights=fields.object_(
+        weights=fields.field(
             "an object of numbers",
+            lambda value: isinstance(value, dict) and all(map(fields.is_number, value.values())),
             {},
-            "of `text`, `image`, `sketch`, `tags`, `like`, `style`; usually 1",
-            numbers=True,
+            "object",
+            description="of `text`, `image`, `sketch`, `tags`, `like`, `style`; usually 1",
         ),
         all=fields.flag("all tags, not any"),
         text=fields.text("", _LONG),
@@ -65,7 +66,7 @@ class Searching(Handlers):
         architecture: str,
         pattern: str,
         **asked: Any,
-    ) -> dict[str, Any]:
+    ) -> Json:
         """Text, images, sketches, tags and a checkpoint may be given together. Samples that were
         never read are read first: then `reading` says how far that is, and nothing is found yet;
         ask again."""
@@ -94,7 +95,7 @@ class Searching(Handlers):
         return {**state, "checkpoints": origins, "hits": hits, "notes": list(finding.notes)}
 
     @route("GET search", "What can be searched", _READING)
-    def search_state(self) -> dict[str, Any]:
+    def search_state(self) -> Json:
         """How far the reading of samples and images for the search is."""
         return self.searches.state()
 
@@ -104,13 +105,13 @@ class Searching(Handlers):
         _READING,
         folders=_texts("as `search` lists them"),
     )
-    def read_for_search(self, folders: Sequence[str]) -> dict[str, Any]:
+    def read_for_search(self, folders: Sequence[str]) -> Json:
         """Reads what is new: the library's samples, then folders. Folders are only read where the
         program's configuration names them."""
         return self.searches.read(folders)
 
     @route("POST search/cancel", "Stop reading for the search", _READING)
-    def cancel_search(self) -> dict[str, Any]:
+    def cancel_search(self) -> Json:
         """What was read is kept."""
         return self.searches.cancel()
 
@@ -120,8 +121,8 @@ class Searching(Handlers):
         "The picture, its longer side at most 512 pixels.",
         "There is no such picture among the images that were read for the search.",
         600,  # somebody may change the file
-        folder=fields.address("as `search` lists it"),
-        file=fields.address("below the folder, with `/` between folders"),
+        folder=fields.text("as `search` lists it", fields.MAX_ADDRESS),
+        file=fields.text("below the folder, with `/` between folders", fields.MAX_ADDRESS),
     )
     def search_picture(self, folder: str, file: str) -> bytes | None:
         """A small copy of an image that a search found in a folder. Only files that were read for
