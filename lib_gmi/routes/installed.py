@@ -81,8 +81,8 @@ class Installed(Handlers):
         "The picture.",
         "There is no such sample.",
         86400,  # its name holds prompt and seed, the folder the way it was built: never changed
-        folder=fields.text("", fields.MAX_ADDRESS),
-        file=fields.text("", fields.MAX_ADDRESS),
+        folder=fields.text("of the samples of a specification", fields.MAX_ADDRESS),
+        file=fields.text("of the sample", fields.MAX_ADDRESS),
     )
     def show_sample(self, folder: str, file: str) -> Path | None:
         """The picture of a sample. `library` and `rank` give the addresses."""
@@ -117,8 +117,8 @@ class Installed(Handlers):
             None,
             "object",
             nullable=True,
-            description='what differs from the preset, for instance `{"steps": 8, "cfg": 2}`; null goes '
-            "back to the preset",
+            description='what differs from the preset, for instance `{"steps": 8, "cfg": 2}`; null '
+            "goes back to the preset",
         ),
     )
     def set_settings(self, name: str, settings: dict[str, Any] | None) -> Json:

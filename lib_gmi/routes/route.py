@@ -100,7 +100,7 @@ class Route(Generic[T]):
                     "name": key,
                     "in": "path" if f"{{{key}}}" in self.path else "query",
                     "required": True,
-                    "description": schema["description"],
+                    "description": schema.get("description", ""),
                     "schema": {"type": "string"},
                 }
                 for key, schema in shown.items()
