@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError, RankingError
 from ..base.text import last_part, readable
-from ..routes.api import MAX_PROMPT
+from ..routes.fields import MAX_PROMPT
 from .inputs import wanted
 from .runtime import runtime
 from .sources import makings

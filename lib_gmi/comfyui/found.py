@@ -253,9 +253,9 @@ def _address(hit: Hit) -> str | None:
 
 
 def _sample(file: str) -> str:
-    from ..routes.api import sample_url
+    from ..routes.rows import sample_url
 
-    return sample_url(Path(file))
+    return sample_url(file)
 
 
 def _prompts(searches: Searches) -> dict[str, str]:

@@ -14,8 +14,9 @@ from ..hosts.comfyui import ComfyHost, library_folder
 from ..interrogators import order_from_environment
 from ..library.catalogue import Library
 from ..library.samples import limit_from_environment
-from ..routes.api import Api, build_json
-from ..service.builds import RUNNING, Builds, BuildState
+from ..routes.api import Api
+from ..routes.rows import build_json
+from ..service.builds import Builds, BuildState
 from ..service.politeness import Politeness
 from ..service.service import Service
 from .preferences import idle_minutes, kept_aside
@@ -116,7 +117,7 @@ def _apart(work: Callable[[], None]) -> None:
 
 
 def _tell(state: BuildState, waiting: str | None) -> None:
-    _send("gmi.build", build_json(state, waiting if state.state == RUNNING else None))
+    _send("gmi.build", build_json(state, waiting))
 
 
 def _send(event: str, data: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import SearchError
-from ..routes.api import MAX_PROMPT
+from ..routes.fields import MAX_PROMPT
 from ..search.checkpoints import Query
 from ..search.query_text import weights, words
 from ..service.service import Filter

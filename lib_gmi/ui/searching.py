@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import RequestError, SearchError
 from ..base.recent import Recent
-from ..routes.api import MAX_PROMPT
-from ..routes.api_search import address, name_of, sample_address
+from ..routes.fields import MAX_PROMPT
+from ..routes.rows import sample_url
+from ..routes.searching import address, name_of
 from ..search.checkpoints import EMPTY_LIBRARY, EMPTY_QUERY, Query
 from ..search.find import NOTHING
 from ..search.hits import LIBRARY, to_csv, to_json
@@ -186,7 +187,7 @@ class Searching:
                 "parts": row.parts,
                 "samples": row.samples,
                 "evidence": [
-                    {"image": sample_address(file), "prompt": prompts.get(file, "")}
+                    {"image": sample_url(file), "prompt": prompts.get(file, "")}
                     for file in row.evidence
                 ],
             }

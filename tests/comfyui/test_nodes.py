@@ -1001,7 +1001,7 @@ def test_what_does_not_make_the_image_is_no_part_of_the_recipe(comfy: Comfy) -> 
     graph["7"] = {"class_type": "SaveImage", "inputs": {"images": ["5", 0]}}
     graph["1"]["inputs"]["prompt"] = "p01"
     run_workflow(comfy, graph)
-    kept = comfy.runtime.api.recipe("recipe:ink")["graph"]
+    kept = comfy.runtime.api.recipe({"name": "recipe:ink"})["graph"]
     assert kept.keys() == {"1", "2", "3", "4", "5"}
     assert kept["3"] == workflow()["3"]
 
