@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import GMIError
 from ..base.text import neutral
 from ..library.catalogue import Library
-from ..search.query_text import weights, words
+from ..search.query import weights, words
 from .parts import EXIT_OK, EXIT_PARTLY, Bar, add_common, positive, print_json, say
 from .tables import table
 
 if TYPE_CHECKING:
-    from ..search.checkpoints import Answer, Query, Searcher
-    from ..search.find import Finding
+    from ..search.hits import CheckpointAnswer, SampleAnswer
     from ..search.index import Update
+    from ..search.query import Query
+    from ..search.searcher import Searcher
 
 
 #: Files of a kind that are named where people read.
@@ -48,7 +49,7 @@ def add_parsers(commands: Any) -> None:
     kind = search.add_mutually_exclusive_group()
     kind.add_argument("--checkpoints", action="store_true", help="rank checkpoints (default)")
     kind.add_argument("--samples", action="store_true", help="find samples and indexed images")
-    search.add_argument("--score", help="monte-carlo, first-moment, two-moments or density")
+    search.add_argument("--score", help="monte-carlo or density")
     search.add_argument("--architecture", default="any", help="only checkpoints of this one")
     search.add_argument("--only", default="", metavar="PATTERN", help="names, e.g. '*XL*,!pony'")
     search.add_argument(
@@ -93,15 +94,12 @@ def _add_encoder(parser: argparse.ArgumentParser) -> None:
 
 def _search(arguments: argparse.Namespace) -> int:
     from ..encoders import load_joint
-    from ..search.checkpoints import Searcher
+    from ..search.searcher import Searcher
 
     query = _query(arguments)
     library = Library(arguments.library)
     joint = load_joint(arguments.encoder)
-    style = None
-    if not arguments.samples and {"image", "like"} & set(query.parts):
-        style = _style(library)
-    searcher = Searcher(library, joint, style)
+    searcher = Searcher(library, joint, lambda: _style(library))
     if arguments.samples:
         return _print_finding(_find(searcher, query, arguments), arguments)
     having = words(arguments.having)
@@ -112,7 +110,7 @@ def _search(arguments: argparse.Namespace) -> int:
 
 def _query(arguments: argparse.Namespace) -> Query:
     from ..base.images import open_image
-    from ..search.checkpoints import Query
+    from ..search.query import Query
 
     return Query(
         text=" ".join(arguments.text),
@@ -143,16 +141,17 @@ def _style(library: Library) -> Any:
         return None
 
 
-def _find(searcher: Searcher, query: Query, arguments: argparse.Namespace) -> Finding:
-    from ..search.find import Finder
+def _find(searcher: Searcher, query: Query, arguments: argparse.Namespace) -> SampleAnswer:
+    from ..search.folder_images import FolderImages
     from ..search.index import indexed_folders
 
-    indexes = [i.open() for i in indexed_folders(arguments.library, searcher.joint.id)]
+    known = indexed_folders(arguments.library, searcher.joint.id)
+    folders = [FolderImages(index) for index in known]
     with Bar("Looking at samples", quiet=arguments.json or arguments.csv) as bar:
-        return Finder(searcher, indexes).find(query, arguments.top, _filter(arguments), bar)
+        return searcher.samples(query, arguments.top, _filter(arguments), folders, bar)
 
 
-def _print_finding(finding: Finding, arguments: argparse.Namespace) -> int:
+def _print_finding(finding: SampleAnswer, arguments: argparse.Namespace) -> int:
     from ..search.hits import to_csv
 
     if arguments.json:
@@ -184,7 +183,7 @@ def _print_finding(finding: Finding, arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _print_answer(answer: Answer, arguments: argparse.Namespace) -> int:
+def _print_answer(answer: CheckpointAnswer, arguments: argparse.Namespace) -> int:
     rows = answer.checkpoints[: arguments.top]
     if arguments.json:
         print_json({"checkpoints": [asdict(row) for row in rows], "notes": list(answer.notes)})
@@ -228,11 +227,12 @@ def _print_answer(answer: Answer, arguments: argparse.Namespace) -> int:
 
 def _index(arguments: argparse.Namespace) -> int:
     from ..encoders import load_joint
+    from ..search.folder_images import FolderImages
     from ..search.index import FolderIndex, indexed_folders
 
     home, joint = arguments.library, load_joint(arguments.encoder)
     if arguments.list or arguments.folder is None:
-        found = [(str(i.folder), len(i.open())) for i in indexed_folders(home, joint.id)]
+        found = [(str(i.folder), len(FolderImages(i))) for i in indexed_folders(home, joint.id)]
         if arguments.json:
             print_json([{"folder": folder, "images": count} for folder, count in found])
         elif not found:
@@ -249,8 +249,8 @@ def _index(arguments: argparse.Namespace) -> int:
     with Bar("Indexing", quiet=arguments.json) as bar:
         done = index.update(joint, bar)
     if arguments.fast:
-        index.open().approximate()
-    total = len(index.open())
+        FolderImages(index).approximate()
+    total = len(FolderImages(index))
     if arguments.json:
         print_json({**done.to_json(), "folder": str(index.folder), "images": total})
     else:

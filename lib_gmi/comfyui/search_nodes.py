@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import SearchError
 from ..checkpoints.presets import table
 from ..routes.api import MAX_PROMPT
-from ..search.checkpoints import Query
-from ..search.query_text import weights, words
+from ..search.query import Query, weights, words
 from ..service.service import ANY, Filter
 from .answer import pictures
 from .found import samples, similar

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ImageError, RequestError
 from ..base.images import decode_image
-from ..search.checkpoints import Query
 from ..search.hits import LIBRARY, to_json
 from ..search.pictures import ROUTE, picture_query, small_copy
+from ..search.query import Query
 from ..service.service import ANY, Filter
 
 if TYPE_CHECKING:

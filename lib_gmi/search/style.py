@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..ranking.kernels import LearnedKernel
-from .embeddings import unit
+from .vectors import unit
 
 if TYPE_CHECKING:
     from PIL import Image
