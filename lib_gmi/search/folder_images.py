@@ -60,15 +60,6 @@ class FolderImages:
         return PromptWords(self.prompts)
 
     @cached_property
-    def _paths(self) -> frozenset[str]:
-        return frozenset(str(row["path"]) for row in self.descriptions())
-
-    def holds(self, path: Path) -> bool:
-        """Whether an image with this absolute path is in the index."""
-        below = path.is_relative_to(self.index.folder)
-        return below and path.relative_to(self.index.folder).as_posix() in self._paths
-
-    @cached_property
     def _approximate(self) -> Approximate | None:
         """The approximate index, if one was made of exactly these images."""
         with contextlib.suppress(LibraryError, MissingExtraError):

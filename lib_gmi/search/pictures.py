@@ -10,10 +10,11 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from urllib.parse import parse_qs, urlencode
 
-from .folder_images import OpenFolders
-from .index import indexed_folders
+from .folder_images import FolderImages
+from .index import FolderIndex, indexed_folders
 
 #: Pixels of the longer side.
 SIDE = 512
@@ -30,7 +31,9 @@ class FolderPictures:
     """
 
     def __init__(self, home: Path) -> None:
-        self._home, self._opened = home, OpenFolders()
+        self._home, self._lock = home, Lock()
+        #: By place of an index: its stamp, and names of its images. No vectors: those are large.
+        self._names: dict[Path, tuple[object, frozenset[str]]] = {}
 
     def find(self, folder: str, file: str, folders: Sequence[Path]) -> Path | None:
         """The file of a picture, with all links followed; ``None`` for anything that is not shown.
@@ -44,12 +47,23 @@ class FolderPictures:
         if named is None or not _plain(file):
             return None
         path = named.absolute() / file
-        known = self._opened.open(indexed_folders(self._home, allowed=folders))
-        if not any(images.holds(path) for images in known):
+        indexes = indexed_folders(self._home, allowed=folders)
+        if not any(self._holds(index, path) for index in indexes):
             return None
         real, home = os.path.realpath(path), os.path.realpath(named)
         inside = os.path.commonpath([real, home]) == home if _same_drive(real, home) else False
         return Path(real) if inside and os.path.isfile(real) else None  # noqa: PTH113
+
+    def _holds(self, index: FolderIndex, path: Path) -> bool:
+        if not path.is_relative_to(index.folder):
+            return False
+        name = path.relative_to(index.folder).as_posix()
+        with self._lock:
+            stamp, names = self._names.get(index.place, (None, frozenset()))
+            if name not in names and (now := index.stamp()) != stamp:
+                names = frozenset(row["path"] for row in FolderImages(index).descriptions())
+                self._names[index.place] = (now, names)
+            return name in names
 
 
 def picture_query(file: str, folders: Sequence[Path]) -> str | None:

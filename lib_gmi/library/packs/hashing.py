@@ -56,7 +56,7 @@ def present(packs: Iterable[PackInfo], folder: Path, progress: Progress | None =
 def with_full_hashes(
     specifications: Sequence[Specification], folder: Path, progress: Progress | None = None
 ) -> list[Specification]:
-    """The same specifications; those with quick identities get the full ones, where found.
+    """Specifications in which quick identities have become full ones, where the file is found.
 
     The library is not changed.
 

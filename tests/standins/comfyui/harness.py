@@ -226,7 +226,7 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     monkeypatch.setattr(runtime, "Watch", lambda look: lambda: None)  # tests look themselves
     monkeypatch.setenv(preferences.VARIABLE, "0")
     for module in ("service", "harvests"):
-        monkeypatch.setattr(f"lib_gmi.{module}.optional_text_encoder", words_encoder)
+        monkeypatch.setattr(f"lib_gmi.service.{module}.optional_text_encoder", words_encoder)
     gc.freeze()  # else every session that ends goes through all of torch
     yield Comfy(tmp_path / "comfyui", monkeypatch)
     gc.unfreeze()
