@@ -19,6 +19,8 @@ from .prompt_words import PromptWords
 from .vectors import Approximate
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..metadata.mentions import Installed
     from ..ranking.rkme import IntArray
     from ..records.protocols import Candidate, FloatArray
@@ -47,7 +49,7 @@ class FolderImages:
     @cached_property
     def vectors(self) -> FloatArray:
         """Of all images, of unit length, ``[n, d]``."""
-        return self._some(np.arange(len(self)))
+        return self._stacked([chunk.vectors for chunk in self._chunks])
 
     @cached_property
     def prompts(self) -> Sequence[str]:
@@ -120,13 +122,19 @@ class FolderImages:
 
     def _some(self, rows: IntArray) -> FloatArray:
         """Vectors of some images, ``[k, d]``; rows in rising order."""
-        parts = [
-            chunk.vectors[rows[(rows >= start) & (rows < start + len(chunk.vectors))] - start]
-            for start, chunk in zip(self._starts, self._chunks, strict=False)
-        ]
-        if not parts:
-            return np.empty((0, self.index.dim), dtype=np.float32)
-        return np.concatenate(parts).astype(np.float32)
+        bounds = np.searchsorted(rows, self._starts)
+        return self._stacked(
+            [
+                chunk.vectors[rows[begin:end] - start]
+                for chunk, start, begin, end in zip(
+                    self._chunks, self._starts, bounds, bounds[1:], strict=False
+                )
+            ]
+        )
+
+    def _stacked(self, parts: Sequence[NDArray[np.float16]]) -> FloatArray:
+        whole = np.concatenate([np.empty((0, self.index.dim), dtype=np.float16), *parts])
+        return whole.astype(np.float32)
 
 
 class OpenFolders:
