@@ -33,6 +33,7 @@ import numpy as np
 from benchmarks.dataset import five_folds
 from benchmarks.text_image import read_looks
 from lib_gmi.base.errors import GMIError
+from lib_gmi.base.vectors import unit
 from lib_gmi.cli.tables import table
 from lib_gmi.encoders import labels
 from lib_gmi.encoders.sketches import edge_map
@@ -42,7 +43,7 @@ from lib_gmi.ranking.kernels import LearnedKernel, Params
 from lib_gmi.ranking.stack import Stack
 from lib_gmi.search.content import Statistics, monte_carlo, product_of_experts
 from lib_gmi.search.prompt_words import PromptWords
-from lib_gmi.search.vectors import Approximate, largest, unit
+from lib_gmi.search.vectors import Approximate, largest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

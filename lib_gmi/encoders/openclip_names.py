@@ -29,7 +29,7 @@ from ..base.errors import EncoderError, GMIError
 from ..base.files import read_regular, write_atomic
 from ..base.locks import locked
 from ..base.paths import remembered_files
-from ..checkpoints.file_index import stamp
+from ..base.stamps import strict_stamp
 from .checksums import sha256_of
 from .registry import unknown
 
@@ -217,7 +217,7 @@ def _absolute(path: str) -> Path:
 
 def _sha256(path: Path) -> str:
     """Of a file that may have gigabytes: computed once for each version of it."""
-    now = stamp(path)
+    now = strict_stamp(path)
     for row in _notes().values():
         if now and (row["path"], row["stamp"]) == (str(path), now):
             return str(row["sha256"])
@@ -243,7 +243,7 @@ def _stored() -> dict[str, dict[str, Any]]:
 
 
 def _note(name: Name, local: Local) -> None:
-    row = {"path": str(local.path), "stamp": stamp(local.path), "sha256": local.sha256}
+    row = {"path": str(local.path), "stamp": strict_stamp(local.path), "sha256": local.sha256}
     _noted[name.plain] = row
     if _stored().get(name.plain) == row:
         return

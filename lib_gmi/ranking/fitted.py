@@ -19,7 +19,7 @@ import numpy as np
 
 from ..base.errors import RankingError
 from ..encoders import registry
-from ..library.catalogue import stem
+from ..library.entries import stem
 from ..records.protocols import Exclusion, Progress, SilentProgress
 from . import methods
 from .calibration import (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import RequestError
 from ..base.images import decode_image
 from ..base.text import natural
-from ..checkpoints.presets import PresetError
+from ..checkpoints.overrides import PresetError
 from ..interrogators import parse_order
 from ..library.packs import SUFFIX as PACK_SUFFIX
 from ..metadata import making_in
@@ -35,13 +35,13 @@ from ..service.service import (
     Service,
     by_best_identity,
 )
-from ..submitting.harvest import Rules
+from ..submitting.survey import Rules
 from . import api_search
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..checkpoints.presets import Overrides
+    from ..checkpoints.overrides import Overrides
     from ..metadata import Making
     from ..ranking.identify import RankedCandidate, Ranking
     from ..records.protocols import GenerationSettings

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.files import read_regular, write_atomic
+from ..base.stamps import time_stamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def read_files(folder: Path, dim: int, known: Files) -> Files:
     found: Files = {}
     for path in sorted(folder.glob("[0-9]*.safetensors")):
         with contextlib.suppress(Exception):  # damage can raise almost anything in a parser
-            now = file_stamp(path)  # before it is read: what changes meanwhile is read once more
+            now = time_stamp(path)  # before it is read: what changes meanwhile is read once more
             if path.name in known and known[path.name][0] == now:
                 found[path.name] = known[path.name]
             else:
@@ -101,16 +102,6 @@ def write_chunk(path: Path, vectors: NDArray[np.float16], rows: list[dict[str, A
     }
     write_atomic(path, save(tensors))
     return Chunk(path, vectors, text)
-
-
-def file_stamp(path: Path) -> str:
-    """Changes when a file does.
-
-    Raises:
-        OSError: it cannot be looked at.
-    """
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _checksum(vectors: NDArray[Any], text: bytes) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,14 +22,16 @@ import numpy as np
 from ..base.errors import ImageError, LibraryError
 from ..base.files import read_regular, write_atomic
 from ..base.images import open_image
+from ..base.stamps import time_stamp
+from ..base.vectors import unit
 from ..encoders.sketches import edge_map
 from ..records.protocols import Progress, SilentProgress
-from .vectors import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..library.catalogue import Entry, Library
+    from ..library.catalogue import Library
+    from ..library.entries import Entry
     from ..records.protocols import FloatArray, JointEncoder
 
 #: Prompt id and seed, which are a sample's name in its specification.
@@ -45,21 +47,6 @@ class Sample(NamedTuple):
     entry: Entry
     row: int
     path: Path
-
-    @property
-    def pair(self) -> Pair:
-        """See :data:`Pair`."""
-        described = self.entry.described
-        return str(described["prompt_ids"][self.row]), int(described["seeds"][self.row])
-
-    @property
-    def stamp(self) -> str:
-        """Changes when the sample does; a hard link, or a copy with its time, is the same."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return ""
-        return f"{status.st_size} {status.st_mtime_ns}"
 
 
 class _Stored(NamedTuple):
@@ -135,7 +122,7 @@ class Embeddings:
             for start in range(0, len(missing), _AT_ONCE):
                 if stop():
                     break
-                some = [each.samples[pair] for pair in missing[start : start + _AT_ONCE]]
+                some = {pair: each.samples[pair] for pair in missing[start : start + _AT_ONCE]}
                 each.stored |= self._encode(some, lines)
                 self._write(each, lines)
                 done += len(some)
@@ -161,39 +148,37 @@ class Embeddings:
         """One for each way of building: encoders may share their samples."""
         chosen: dict[tuple[str, ...], tuple[Entry, dict[Pair, Sample]]] = {}
         for entry in self.library.entries():
-            way = (entry.identity, entry.prompt_set_hash, repr(entry.settings.to_json()))
             samples = self._samples(entry)
-            if samples and (way not in chosen or len(chosen[way][1]) < len(samples)):
-                chosen[way] = entry, samples
+            if samples and len(chosen.get(entry.way, (entry, {}))[1]) < len(samples):
+                chosen[entry.way] = entry, samples
         return [
             _Survey(
                 entry,
                 samples,
-                {pair: sample.stamp for pair, sample in samples.items()},
+                {pair: _stamp(sample.path) for pair, sample in samples.items()},
                 self._read(entry, lines),
             )
             for entry, samples in chosen.values()
         ]
 
     def _samples(self, entry: Entry) -> dict[Pair, Sample]:
-        found = {}
-        for row in range(entry.samples):
-            sample = Sample(entry, row, Path())
-            path = self.library.samples.find(entry.stem, *sample.pair)
-            if path is not None:
-                found[sample.pair] = sample._replace(path=path)
-        return found
+        paths = {pair: self.library.samples.find(entry.stem, *pair) for pair in entry.pairs}
+        return {
+            pair: Sample(entry, row, path)
+            for row, (pair, path) in enumerate(paths.items())
+            if path is not None
+        }
 
-    def _encode(self, samples: Sequence[Sample], lines: bool) -> dict[Pair, _Stored]:
+    def _encode(self, samples: Mapping[Pair, Sample], lines: bool) -> dict[Pair, _Stored]:
         """A sample that cannot be read has no vector, and is not tried again."""
         found: dict[Pair, _Stored] = {}
         images, readable = [], []
-        for sample in samples:
-            found[sample.pair] = _Stored(sample.stamp, None)
+        for pair, sample in samples.items():
+            found[pair] = _Stored(_stamp(sample.path), None)
             with contextlib.suppress(ImageError):
                 image = open_image(sample.path)
                 images.append(edge_map(image) if lines else image)
-                readable.append(sample.pair)
+                readable.append(pair)
         if images:
             vectors = unit(self.joint.encode_images(images)).astype(np.float16)
             for pair, vector in zip(readable, vectors, strict=True):
@@ -252,6 +237,13 @@ class Embeddings:
             with contextlib.suppress(OSError):
                 path.unlink()
         return len(gone)
+
+
+def _stamp(path: Path) -> str:
+    """Empty if the file is gone."""
+    with contextlib.suppress(OSError):
+        return time_stamp(path)
+    return ""
 
 
 def _text(text: str) -> NDArray[np.uint8]:

@@ -27,10 +27,11 @@ from ..base.errors import ImageError, LibraryError
 from ..base.files import TooLargeError, read_regular, walk, write_atomic
 from ..base.images import IMAGE_SUFFIXES, MAX_BYTES, decode_image, groups, unreadable_here
 from ..base.locks import locked
+from ..base.stamps import time_stamp
+from ..base.vectors import unit
 from ..metadata import making_in, plain_prompt
 from ..records.protocols import Progress, SilentProgress
-from .chunks import Chunk, file_stamp, read_files, write_chunk
-from .vectors import unit
+from .chunks import Chunk, read_files, write_chunk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -213,7 +214,7 @@ class FolderIndex:
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.place):
                 with contextlib.suppress(OSError):
-                    found.append((entry.name, file_stamp(Path(entry.path))))
+                    found.append((entry.name, time_stamp(Path(entry.path))))
         return tuple(sorted(found))
 
     def remove(self) -> None:
@@ -327,7 +328,7 @@ def list_below(folder: Path) -> tuple[dict[str, str], list[str]]:
                 with contextlib.suppress(OSError, UnicodeError):
                     relative = path.relative_to(folder).as_posix()
                     relative.encode()  # a name that is no text cannot be stored
-                    files[relative] = file_stamp(path)
+                    files[relative] = time_stamp(path)
     return files, closed
 
 
@@ -339,7 +340,7 @@ def _read_whole(path: Path, stamp: str) -> bytes:
     """A file that is the same before and after it was read."""
     try:
         data = read_regular(path, MAX_BYTES)
-        if file_stamp(path) != stamp:
+        if time_stamp(path) != stamp:
             raise _SkippedError("changed while they were read")
     except TooLargeError:
         raise _SkippedError("larger than an image may be") from None

@@ -17,7 +17,7 @@ from .hits import Hit
 from .prompt_words import PromptWords
 
 if TYPE_CHECKING:
-    from ..library.catalogue import Entry
+    from ..library.entries import Entry
     from ..metadata.mentions import Installed
     from ..ranking.rkme import IntArray
     from ..records.protocols import FloatArray

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..base.errors import EncoderError, MissingExtraError, SearchError
+from ..base.vectors import unit
 from ..encoders.sketches import dark_on_light
 from .content import monte_carlo, standard
 from .library_samples import literal
 from .style import aligned
-from .vectors import unit
 
 if TYPE_CHECKING:
     from ..metadata.mentions import Installed

@@ -25,12 +25,6 @@ _PROBES, _PER_CELL = 16, 40
 _MOST = 32 << 30
 
 
-def unit(vectors: FloatArray) -> FloatArray:
-    """Of length 1 along the last axis; a zero stays zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-
 def largest(scores: FloatArray, count: int) -> IntArray:
     """Positions of the largest of ``[n]`` numbers, best first; equal ones in their order."""
     count = min(count, len(scores))

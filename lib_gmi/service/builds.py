@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..base.errors import GMIError, LibraryError
 from ..base.files import read_regular, write_atomic
-from ..library.catalogue import stem
+from ..library.entries import stem
 from ..records.protocols import Candidate, Exclusion
 from ..submitting.submit import Builder
 from .pace import Pace

@@ -15,7 +15,8 @@ from ..base.errors import GMIError
 from ..encoders import load
 from ..metadata.mentions import Installed
 from ..ranking.app import optional_text_encoder
-from ..submitting.harvest import Crop, Harvester, Rules, Survey, survey
+from ..submitting.harvest import Harvester
+from ..submitting.survey import Crop, Rules, Survey, survey
 from .service import Service
 
 IDLE, LOOKING, READY, GATHERING = "idle", "looking", "ready", "gathering"

@@ -22,12 +22,13 @@ from ..base.background import Background, apart
 from ..base.errors import GMIError, InterrogatorError, MissingExtraError, RankingError
 from ..base.images import to_rgb
 from ..base.one_reading import OneReading
-from ..checkpoints.presets import apply as apply_settings
+from ..checkpoints.overrides import apply as apply_settings
 from ..encoders import AUTO, load, named, registry
 from ..interrogators import Described, Interrogators, Query
 from ..interrogators.cache import Cache
 from ..interrogators.clip_interrogator import NAME as CLIP_TABLES
-from ..library.catalogue import Entry, Library
+from ..library.catalogue import Library
+from ..library.entries import Entry
 from ..library.favourites import Favourites
 from ..library.packs import PackedSpecification, Packs, visible
 from ..metadata.mentions import Installed, MadeWith, made_with
@@ -52,7 +53,8 @@ from ..submitting.reencode import reencode, waiting
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..checkpoints.presets import Overrides, Preset
+    from ..checkpoints.overrides import Overrides
+    from ..checkpoints.presets import Preset
     from ..metadata import Making
     from ..ranking.identify import RankedCandidate, Ranking
 
@@ -405,7 +407,7 @@ class Service:
     ) -> tuple[GenerationSettings, Entry | None, bool]:
         """Settings, the specification that goes on with them, and whether the user changed them."""
         changes = self.host.overrides.get(candidate.identity)
-        settings = self.host.overrides.apply(preset.settings, changes)
+        settings = apply_settings(preset.settings, changes)
         settings = completed(settings, self.prompt_set)
         if changes:
             settings = replace(settings, extra={**settings.extra, _EDITED: True})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.background import Background
 from ..base.errors import HostError, LibraryError
-from ..checkpoints.presets import Overrides
+from ..checkpoints.overrides import Overrides
 from ..library.catalogue import Library
 from ..metadata import prompt_of
 from ..ranking.app import embedded_library

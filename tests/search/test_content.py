@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.search import first_moment, two_moments
+from lib_gmi.base.vectors import unit
 from lib_gmi.search.content import Statistics, monte_carlo, product_of_experts, standard
-from lib_gmi.search.vectors import unit
 
 Array = NDArray[np.float32]
 

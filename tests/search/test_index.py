@@ -19,6 +19,7 @@ from standins.colours import COLOURS, ColourSpace, plain
 from lib_gmi import encoders
 from lib_gmi.base import images
 from lib_gmi.base.errors import ImageError
+from lib_gmi.base.vectors import unit
 from lib_gmi.cli.main import main
 from lib_gmi.library.catalogue import Library
 from lib_gmi.search import chunks, index
@@ -28,7 +29,6 @@ from lib_gmi.search.index import FolderIndex, indexed_folders, named_by_host
 from lib_gmi.search.pictures import FolderPictures
 from lib_gmi.search.query import Query
 from lib_gmi.search.searcher import Searcher
-from lib_gmi.search.vectors import unit
 from lib_gmi.service.service import Filter
 
 INFOTEXT = (

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lib_gmi.base.errors import LibraryError
-from lib_gmi.search.vectors import Approximate, largest, unit
+from lib_gmi.base.vectors import unit
+from lib_gmi.search.vectors import Approximate, largest
 
 
 def vectors(rows: int, seed: int = 0) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from ...base.errors import EncoderError, PackError, SchemaVersionError, SpecificationError
 from ...encoders import registry
 from ...records.specification import Specification
+from ...records.specification_file import from_bytes
 from .container import Tensors, kind
 from .texts import one_name, page_link
 from .thumbnails import check_thumbnail
@@ -77,7 +78,7 @@ def parse_specification(data: bytes, label: str) -> Specification:
         PackError: it is malformed, or of a newer version.
     """
     try:
-        return Specification.from_bytes(data, label)
+        return from_bytes(data, label)
     except SchemaVersionError as error:
         raise PackError(str(error).replace(", or build it again", "")) from None
     except SpecificationError as error:

@@ -16,9 +16,10 @@ import numpy as np
 from ...base.errors import PackError
 from ...base.files import write_atomic
 from ...records.protocols import Exclusion
-from ..catalogue import SUFFIX as SPECIFICATION_SUFFIX
-from ..catalogue import stem
+from ...records.specification_file import to_bytes
+from ..entries import stem
 from ..samples import SampleStore
+from ..store import SUFFIX as SPECIFICATION_SUFFIX
 from .container import MAX_HEADER, decode
 from .entries import parse_specification
 from .pack import Pack, PackAbout, assemble, read_about, read_bytes
@@ -163,7 +164,7 @@ def write_folder(folder: Path, pack: Pack) -> None:
     for specification in pack.specifications:
         name = stem(specification.key)
         files.append(name + SPECIFICATION_SUFFIX)
-        write_atomic(folder / _SPECIFICATIONS / files[-1], specification.to_bytes())
+        write_atomic(folder / _SPECIFICATIONS / files[-1], to_bytes(specification))
         for (prompt_id, seed), data in pack.thumbnails.get(specification.key, {}).items():
             samples.write(name, prompt_id, seed, data)
     content = {
