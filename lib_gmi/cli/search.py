@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError
 from ..library.catalogue import Library
-from ..search.query_text import weights, words
+from ..search.query import weights, words
 from .output import Column, Output, Table, partly
 from .parts import Bar, add_command, add_top_option
 
 if TYPE_CHECKING:
-    from ..search.checkpoints import Answer, Query, Searcher
-    from ..search.find import Finding
+    from ..search.hits import CheckpointAnswer, SampleAnswer
     from ..search.index import Update
+    from ..search.query import Query
+    from ..search.searcher import Searcher
 
 
 #: Files of a kind that are named where people read.
@@ -46,7 +47,7 @@ def add_parser(commands: Any) -> None:
     kind = search.add_mutually_exclusive_group()
     kind.add_argument("--checkpoints", action="store_true", help="rank checkpoints (default)")
     kind.add_argument("--samples", action="store_true", help="find samples and indexed images")
-    search.add_argument("--score", help="monte-carlo, first-moment, two-moments or density")
+    search.add_argument("--score", help="monte-carlo or density")
     search.add_argument("--architecture", default="any", help="only checkpoints of this one")
     search.add_argument("--only", default="", metavar="PATTERN", help="names, e.g. '*XL*,!pony'")
     search.add_argument(
@@ -89,15 +90,12 @@ def _add_encoder(parser: argparse.ArgumentParser) -> None:
 
 def _search(arguments: argparse.Namespace) -> Output:
     from ..encoders import load_joint
-    from ..search.checkpoints import Searcher
+    from ..search.searcher import Searcher
 
     query = _query(arguments)
     library = Library(arguments.library)
     joint = load_joint(arguments.encoder)
-    style = None
-    if not arguments.samples and {"image", "like"} & set(query.parts):
-        style = _style(library)
-    searcher = Searcher(library, joint, style)
+    searcher = Searcher(library, joint, lambda: _style(library))
     with Bar("Looking at samples", quiet=arguments.json or arguments.csv) as bar:
         if arguments.samples:
             return _found(_find(searcher, query, arguments, bar))
@@ -108,7 +106,7 @@ def _search(arguments: argparse.Namespace) -> Output:
 
 def _query(arguments: argparse.Namespace) -> Query:
     from ..base.images import open_image
-    from ..search.checkpoints import Query
+    from ..search.query import Query
 
     return Query(
         text=" ".join(arguments.text),
@@ -139,15 +137,18 @@ def _style(library: Library) -> Any:
         return None
 
 
-def _find(searcher: Searcher, query: Query, arguments: argparse.Namespace, bar: Bar) -> Finding:
-    from ..search.find import Finder
+def _find(
+    searcher: Searcher, query: Query, arguments: argparse.Namespace, bar: Bar
+) -> SampleAnswer:
+    from ..search.folder_images import FolderImages
     from ..search.index import indexed_folders
 
-    indexes = [i.open() for i in indexed_folders(arguments.library, searcher.joint.id)]
-    return Finder(searcher, indexes).find(query, arguments.top, _filter(arguments), bar)
+    known = indexed_folders(arguments.library, searcher.joint.id)
+    folders = [FolderImages(index) for index in known]
+    return searcher.samples(query, arguments.top, _filter(arguments), folders, bar)
 
 
-def _found(finding: Finding) -> Output:
+def _found(finding: SampleAnswer) -> Output:
     from ..search.hits import to_csv
 
     hits = finding.hits
@@ -174,7 +175,7 @@ def _found(finding: Finding) -> Output:
     return Output(finding.to_json(), [*text, *finding.notes], to_csv(hits))
 
 
-def _ranked(answer: Answer, top: int) -> Output:
+def _ranked(answer: CheckpointAnswer, top: int) -> Output:
     rows = answer.checkpoints[:top]
     parts = list(rows[0].parts) if len(rows[0].parts) > 1 else []
     shown = Table(
@@ -209,11 +210,12 @@ def _ranked(answer: Answer, top: int) -> Output:
 
 def _index(arguments: argparse.Namespace) -> Output:
     from ..encoders import load_joint
+    from ..search.folder_images import FolderImages
     from ..search.index import FolderIndex, indexed_folders
 
     home, joint = arguments.library, load_joint(arguments.encoder)
     if arguments.list or arguments.folder is None:
-        found = [(str(i.folder), len(i.open())) for i in indexed_folders(home, joint.id)]
+        found = [(str(i.folder), len(FolderImages(i))) for i in indexed_folders(home, joint.id)]
         text = [f"{folder}: {count} images" for folder, count in found]
         nothing = "No folder has an index yet. Make one with: gmi index FOLDER"
         rows = [{"folder": folder, "images": count} for folder, count in found]
@@ -227,8 +229,8 @@ def _index(arguments: argparse.Namespace) -> Output:
     with Bar("Indexing", quiet=arguments.json) as bar:
         done = index.update(joint, bar)
     if arguments.fast:
-        index.open().approximate()
-    total = len(index.open())
+        FolderImages(index).approximate()
+    total = len(FolderImages(index))
     data = {**done.to_json(), "folder": folder, "images": total}
     return Output(data, _said(done, folder, total), code=partly(done.skipped))
 

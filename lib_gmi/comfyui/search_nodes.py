@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import SearchError
 from ..routes.fields import MAX_PROMPT
-from ..search.checkpoints import Query
-from ..search.query_text import weights, words
+from ..search.query import Query, weights, words
 from ..service.service import Filter
 from .answer import pictures
 from .found import samples, similar
