@@ -24,8 +24,7 @@ from lib_gmi.encoders import DEFAULT, registry
 from lib_gmi.library.catalogue import Library
 from lib_gmi.library.packs import PackAbout, Packs, write_pack
 from lib_gmi.ranking import fitted
-from lib_gmi.ranking.app import open_fitted
-from lib_gmi.ranking.fitted import Lent
+from lib_gmi.ranking.fitted import open_fitted
 from lib_gmi.ranking.identify import identify
 from lib_gmi.records.specification import CandidateRef, PromptSetRef, Requirement, Specification
 

@@ -23,7 +23,8 @@ import numpy as np
 from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, load, registry
 from lib_gmi.encoders.style import Style, normalised
-from lib_gmi.ranking.fitted import Findings, FittedLibrary
+from lib_gmi.ranking.findings import Findings
+from lib_gmi.ranking.fitted import FittedLibrary
 from lib_gmi.ranking.identify import identify, requirement
 from lib_gmi.ranking.kernels import LearnedKernel
 from lib_gmi.ranking.methods import RKME

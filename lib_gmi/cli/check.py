@@ -34,8 +34,8 @@ def check(arguments: argparse.Namespace) -> int:
     """Say what to generate, or judge what was generated."""
     from ..base.images import open_image
     from ..library.packs import Packs, visible
-    from ..ranking.app import Identifier, open_fitted
-    from ..ranking.fitted import Lent
+    from ..ranking.fitted import Extra, open_fitted
+    from ..ranking.identify import Identifier
     from ..ranking.trust import IMAGES, columns_to_check, spot_check
 
     library = Library(arguments.library)
@@ -46,9 +46,9 @@ def check(arguments: argparse.Namespace) -> int:
         raise PackError(
             f"{arguments.checkpoint}: you have a specification of your own, and that one counts."
         )
-    lent = Lent(tuple(row.specification for row in shown), packs.fingerprint())
+    extra = Extra(tuple(row.specification for row in shown), packs.fingerprint())
     with Bar("Fitting", quiet=arguments.json) as bar:
-        fitted = open_fitted(library, packed.specification.encoder_id, progress=bar, lent=lent)
+        fitted = open_fitted(library, packed.specification.encoder_id, progress=bar, extra=extra)
     row = _row_of(fitted, packed)
     columns = columns_to_check(fitted.stack, row)
     if arguments.images is None:
@@ -56,9 +56,7 @@ def check(arguments: argparse.Namespace) -> int:
         return _print_task(packed, ids, arguments.json)
     if len(arguments.images) != IMAGES:
         raise PackError(f"Give {IMAGES} images, one of each prompt, in their order.")
-    features = Identifier(fitted).encoder.encode_images(
-        [open_image(path) for path in arguments.images]
-    )
+    features = Identifier(fitted).encoder.features([open_image(path) for path in arguments.images])
     found = spot_check(fitted.stack, row, columns, features, fitted.prior)
     if arguments.json:
         print_json({**vars(found), "doubtful": found.doubtful})

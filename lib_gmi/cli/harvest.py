@@ -57,10 +57,9 @@ def add_parser(commands: Any) -> None:
 
 
 def _harvest(arguments: argparse.Namespace) -> int:
-    from ..encoders import AUTO, load
+    from ..encoders import AUTO, load, optional_text_encoder
     from ..library.catalogue import Library
     from ..metadata.mentions import Installed
-    from ..ranking.app import optional_text_encoder
     from ..submitting.harvest import Harvester, Rules, survey
 
     rules = Rules(

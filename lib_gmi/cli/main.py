@@ -58,7 +58,7 @@ from .tables import bar, table
 if TYPE_CHECKING:
     from ..metadata.mentions import MadeWith
     from ..ranking.fitted import FittedLibrary
-    from ..ranking.identify import Ranking
+    from ..ranking.results import Ranking
     from ..records.protocols import Candidate
     from ..submitting.submit import BuildSummary
 
@@ -140,7 +140,8 @@ def _add_build(commands: Any) -> None:
 def _build(arguments: argparse.Namespace) -> int:
     from ..encoders import AUTO
     from ..hosts.folder import FolderHost
-    from ..ranking import app
+    from ..ranking.fitted import open_fitted
+    from ..submitting.submit import build
 
     host = FolderHost(arguments.folder)
     host.leave_out(arguments.exclude)
@@ -152,7 +153,7 @@ def _build(arguments: argparse.Namespace) -> int:
         chosen = {candidate.identity for candidate in candidates}
         library.remove([e for e in library.entries() if e.identity in chosen])
     with Bar("Building", quiet=arguments.json) as progress:
-        summary = app.build(
+        summary = build(
             host,
             host.prompt_set,
             library,
@@ -166,7 +167,7 @@ def _build(arguments: argparse.Namespace) -> int:
             Bar("Fitting", quiet=arguments.json) as progress,
             contextlib.suppress(RankingError),  # too little to rank yet is no failure of the build
         ):
-            app.open_fitted(library, arguments.encoder or AUTO, progress=progress)
+            open_fitted(library, arguments.encoder or AUTO, progress=progress)
     if arguments.json:
         print_json(
             {
@@ -229,14 +230,15 @@ def _add_query_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _rank(arguments: argparse.Namespace) -> int:
-    from ..ranking import app
+    from ..ranking.fitted import open_fitted
+    from ..ranking.identify import Identifier
 
     folders = [path for path in arguments.images if path.is_dir()]
     if folders and len(arguments.images) > 1:
         raise ImageError(f"{folders[0]}: give one folder, or files, but not both.")
     with Bar("Fitting", quiet=arguments.json) as progress:
-        library = app.open_fitted(Library(arguments.library), arguments.encoder, progress=progress)
-    identifier = app.Identifier(library)
+        library = open_fitted(Library(arguments.library), arguments.encoder, progress=progress)
+    identifier = Identifier(library)
     if folders:
         return _rank_folder(identifier, folders[0], arguments)
     described = cli_interrogate.pseudo_prompt(arguments.images[0], arguments, library)
@@ -447,10 +449,10 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 
 def _duplicates(arguments: argparse.Namespace) -> int:
-    from ..ranking import app
+    from ..ranking.fitted import open_fitted
 
     with Bar("Fitting", quiet=arguments.json) as progress:
-        fitted = app.open_fitted(Library(arguments.library), progress=progress)
+        fitted = open_fitted(Library(arguments.library), progress=progress)
     groups = [[fitted.stack.candidates[i].title for i in group] for group in fitted.findings.groups]
     if arguments.json:
         print_json(groups)
@@ -479,15 +481,17 @@ def _add_demo(commands: Any) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from ..ranking import app
+    from ..library.embedded import embedded_library
+    from ..ranking.fitted import open_fitted
+    from ..ranking.identify import Identifier
 
     image, name = (arguments.image, str(arguments.image)) if arguments.image else _photograph()
     with Bar("Fitting", quiet=arguments.json) as progress:
-        library = app.open_fitted(app.embedded_library(), use_prior=False, progress=progress)
+        library = open_fitted(embedded_library(), use_prior=False, progress=progress)
     if not arguments.json:
         say(f"Which of {len(library.stack.candidates)} models makes images like {name}?")
         print()
-    ranking = app.Identifier(library).rank([image], arguments.prompt, arguments.method)
+    ranking = Identifier(library).rank([image], arguments.prompt, arguments.method)
     _show(ranking, arguments)
     return EXIT_OK
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..base.errors import HostError
 from ..records.prompts import default_prompt_set
 from ..service import recipes
-from ..service.builds import Job
+from ..service.jobs import Job
 from .answer import pictures
 from .query_nodes import CATEGORY
 from .queue import check_title

@@ -8,7 +8,8 @@ from typing import Any
 from ..base.errors import RankingError
 from ..base.text import natural
 from ..checkpoints.presets import table
-from ..service.service import ANY, RANKERS
+from ..service.answers import RANKERS
+from ..service.filters import ANY
 from .answer import Answer, find, pictures
 from .runtime import runtime
 

@@ -11,7 +11,7 @@ from ..checkpoints.presets import table
 from ..routes.api import MAX_PROMPT
 from ..search.checkpoints import Query
 from ..search.query_text import weights, words
-from ..service.service import ANY, Filter
+from ..service.filters import ANY, Filter
 from .answer import pictures
 from .found import samples, similar
 from .query_nodes import CHECKPOINT, RankingNode, checkpoint_names

@@ -62,22 +62,22 @@ class A1111Host:
 
     Args:
         folder: where settings and caches are kept: the library's folder.
+        sidecars: whether what lies beside a checkpoint's file tells which settings suit it.
 
     Attributes:
         before_image: called before each image, without the queue lock; waits while people work.
         working: whether the queue lock is held for us right now.
         waited: seconds that samples have waited for people so far: until they had finished, and
             until the checkpoint was loaded again that they had replaced.
-        sidecars: whether what lies beside a checkpoint's file tells which settings suit it.
     """
 
     name = "a1111"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sidecars: Callable[[], bool] = lambda: True) -> None:
         self.files = FileIndex(folder / "files.json")
         self.overrides = Overrides(folder / "settings.json")
         self.before_image: Callable[[], None] = lambda: None
-        self.sidecars: Callable[[], bool] = lambda: True
+        self._sidecars = sidecars
         self.working = False
         self.waited = 0.0
         self._hashes: dict[str, str] = {}
@@ -130,7 +130,7 @@ class A1111Host:
         """
         if candidate.path is None:
             raise HostError(f"{candidate.title}: is not installed.")
-        preset = find(self.files.facts(candidate.path), candidate.path, self.sidecars())
+        preset = find(self.files.facts(candidate.path), candidate.path, self._sidecars())
         settings = preset.settings
         if host_sampler(settings.sampler) is not None:
             return preset
@@ -454,7 +454,7 @@ class A1111Host:
 
     def _candidate(self, info: Any) -> Candidate:
         path = Path(info.filename)
-        candidate = file_candidate(self.files, str(info.name), path, self.sidecars())
+        candidate = file_candidate(self.files, str(info.name), path, self._sidecars())
         if candidate.identity.startswith("missing:"):
             return candidate
         known = _known_sha256(info)

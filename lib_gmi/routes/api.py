@@ -22,19 +22,16 @@ from ..interrogators import parse_order
 from ..library.packs import SUFFIX as PACK_SUFFIX
 from ..metadata import making_in
 from ..service import recipes
-from ..service.builds import RUNNING, Builds, BuildState
+from ..service.answers import RANKERS
+from ..service.build_state import RUNNING, BuildState
+from ..service.builds import Builds
+from ..service.candidates import RECIPE, by_best_identity
 from ..service.checks import Checks
+from ..service.filters import ANY, Filter
 from ..service.harvests import Harvests, harvest_json
 from ..service.searches import Searches
-from ..service.service import (
-    ANY,
-    RANKERS,
-    RECIPE,
-    CheckpointState,
-    Filter,
-    Service,
-    by_best_identity,
-)
+from ..service.service import Service
+from ..service.states import CheckpointState
 from ..submitting.harvest import Rules
 from . import api_search
 
@@ -43,8 +40,9 @@ if TYPE_CHECKING:
 
     from ..checkpoints.presets import Overrides
     from ..metadata import Making
-    from ..ranking.identify import RankedCandidate, Ranking
-    from ..records.protocols import GenerationSettings
+    from ..ranking.results import RankedCandidate, Ranking
+    from ..records.protocols import GenerationSettings, PseudoPrompt
+    from ..service.answers import Answer
 
 PREFIX = "/gmi/v1"
 #: Of all images of one query together, as they are uploaded.
@@ -62,13 +60,14 @@ class Api:
     Args:
         service: of the host.
         builds: of the host.
+        checks: of the host; by default those that are run at once.
     """
 
-    def __init__(self, service: Service, builds: Builds) -> None:
+    def __init__(self, service: Service, builds: Builds, checks: Checks | None = None) -> None:
         self.service = service
         self.builds = builds
         self.harvests = Harvests(service)
-        self.checks = Checks(service)
+        self.checks = checks or Checks(service)
         self.searches = Searches(service)
 
     # -- looking ----------------------------------------------------------------------------------
@@ -251,12 +250,9 @@ class Api:
             GMIError: nothing can be ranked; the message says what to do.
         """
         with self.service.reading():
-            ranking = self.service.rank(images, prompt or None, method, wanted)
-            return {
-                **self.ranking_json(ranking, top, prompt, wanted, images),
-                "made_with": self.made_with(makings),
-                "elsewhere": self.elsewhere(images, ranking, prompt),
-            }
+            return self.answer_json(
+                self.service.answer(images, prompt or None, method, wanted, makings), top, wanted
+            )
 
     def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Find checkpoints, or samples, by what they show; see :mod:`.api_search`.
@@ -299,47 +295,40 @@ class Api:
             "notes": list(described.notes),
         }
 
-    def made_with(self, makings: Sequence[Making | None]) -> list[dict[str, Any]]:
-        """What the images say themselves, to be shown before the ranking and never in its place."""
-        return [said.to_json() for said in self.service.made_with(makings)]
+    def answer_json(self, answer: Answer, top: int, wanted: Filter | None = None) -> dict[str, Any]:
+        """What faces show of a whole answer.
 
-    def elsewhere(
-        self, images: Sequence[Image.Image], ranking: Ranking, prompt: str = ""
-    ) -> list[dict[str, Any]]:
-        """What is not installed and would fit better, by the packs; links are only ever shown."""
-        return [
-            {
-                "title": packed.specification.candidate.title,
-                "pack": packed.pack.about.title,
-                "author": packed.pack.about.author,
-                "page": packed.page,
-                "score": row.score,
-            }
-            for packed, row in self.service.elsewhere(images, ranking, prompt)
-        ]
+        That is the ranking, before it what the images say themselves, and what is not installed and
+        would fit better by the packs; links of these are only ever shown.
+        """
+        return {
+            **self.ranking_json(answer.ranking, top, answer.prompt, wanted),
+            "made_with": [said.to_json() for said in answer.made_with],
+            "elsewhere": [
+                {
+                    "title": absent.packed.specification.candidate.title,
+                    "pack": absent.packed.pack.about.title,
+                    "author": absent.packed.pack.about.author,
+                    "page": absent.packed.page,
+                    "score": absent.row.score,
+                }
+                for absent in answer.elsewhere
+            ],
+        }
 
     def ranking_json(
         self,
         ranking: Ranking,
         top: int,
-        prompt: str = "",
+        prompt: PseudoPrompt | None = None,
         wanted: Filter | None = None,
-        images: Sequence[Image.Image] = (),
     ) -> dict[str, Any]:
-        """What faces show of a ranking: names as they are today, pictures, what is missing.
-
-        With the query's ``images``, interrogators that are quick may describe it.
-        """
+        """What faces show of a ranking: names as they are today, pictures, what is missing."""
         with self.service.reading():
-            return self._ranking_json(ranking, top, prompt, wanted, images)
+            return self._ranking_json(ranking, top, prompt, wanted)
 
     def _ranking_json(
-        self,
-        ranking: Ranking,
-        top: int,
-        prompt: str,
-        wanted: Filter | None,
-        images: Sequence[Image.Image],
+        self, ranking: Ranking, top: int, prompt: PseudoPrompt | None, wanted: Filter | None
     ) -> dict[str, Any]:
         listed = self.service.candidates()
         better = self.service.host.hashed()  # since the ranking as well
@@ -348,7 +337,6 @@ class Api:
         passing = wanted or Filter()
         ordered = sorted(candidates, key=lambda candidate: not passing(candidate))
         by_identity = {candidate.identity: candidate for candidate in reversed(ordered)}
-        pseudo = self.service.pseudo_prompt(ranking, prompt, images)
         found = (
             (row, by_identity.get(better.get(row.candidate.identity, row.candidate.identity)))
             for row in ranking.candidates
@@ -364,7 +352,7 @@ class Api:
             "foreign": ranking.foreign,
             "conformal": ranking.conformal,
             "notes": list(ranking.notes),
-            "prompt": None if pseudo is None else asdict(pseudo),
+            "prompt": None if prompt is None else asdict(prompt),
             "candidates": rows,
             "near_duplicates": [
                 {"titles": list(group.titles), "probability": group.probability}

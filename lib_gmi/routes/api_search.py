@@ -14,7 +14,7 @@ from ..base.images import decode_image
 from ..search.checkpoints import Query
 from ..search.hits import LIBRARY, to_json
 from ..search.pictures import ROUTE, picture_query, small_copy
-from ..service.service import ANY, Filter
+from ..service.filters import ANY, Filter
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..search.content import SCORES
-from ..service.service import ANY, RANKERS
+from ..service.answers import RANKERS
+from ..service.filters import ANY
 from .api import MAX_IMAGES, MAX_PROMPT
 
 TAG = "Find Best Model"

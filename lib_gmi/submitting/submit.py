@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import GMIError, ImageError, LibraryError, SampleUnavailableError
 from ..base.images import to_rgb
+from ..encoders import load, optional_text_encoder
 from ..records.protocols import Exclusion, GenerationRequest, Progress, SilentProgress
 from .recorder import Recorder
 
@@ -89,6 +90,9 @@ class Builder:
         text_encoder: embeds the prompts; without it methods that need prompts cannot be used on
             these specifications until they are embedded.
         progress: is told after every sample, with an estimate of the time left.
+        settings_for: decides how a candidate is generated with; by default the host.
+        prompts: of the prompt set, in the order in which they are generated.
+        keep_copies: see :class:`.recorder.Recorder`.
     """
 
     def __init__(
@@ -99,15 +103,17 @@ class Builder:
         encoder: Encoder,
         text_encoder: TextEncoder | None = None,
         progress: Progress | None = None,
+        *,
+        settings_for: Callable[[Candidate], GenerationSettings] | None = None,
+        prompts: Sequence[Prompt] | None = None,
+        keep_copies: bool = True,
     ) -> None:
         self.host = host
         self.prompt_set = prompt_set
         self.progress = progress or SilentProgress()
-        self.recorder = Recorder(prompt_set, library, encoder, text_encoder)
-        #: Decides how a candidate is generated with.
-        self.settings_for: Callable[[Candidate], GenerationSettings] = host.default_settings
-        #: In the order in which they are generated.
-        self.prompts: Sequence[Prompt] = prompt_set.prompts
+        self.recorder = Recorder(prompt_set, library, encoder, text_encoder, keep_copies)
+        self.settings_for = settings_for or host.default_settings
+        self.prompts = prompts or prompt_set.prompts
         #: The specification that was extended last; progress reports may show its newest sample.
         self.latest: Specification | None = None
         self._total = 0
@@ -247,6 +253,20 @@ class Builder:
                 summary.partial.append(title)
             else:
                 summary.complete.append(title)
+
+
+def build(
+    host: Host,
+    prompt_set: PromptSet,
+    library: Library,
+    encoder: str,
+    candidates: Sequence[Candidate] | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> BuildSummary:
+    """Build the specifications that are missing, with an encoder by name. See :class:`Builder`."""
+    builder = Builder(host, prompt_set, library, load(encoder), optional_text_encoder(), progress)
+    return builder.build(candidates, limit)
 
 
 def format_duration(seconds: float) -> str:

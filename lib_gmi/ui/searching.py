@@ -16,7 +16,8 @@ from ..routes.api_search import address, name_of, sample_address
 from ..search.checkpoints import EMPTY_LIBRARY, EMPTY_QUERY, Query
 from ..search.find import NOTHING
 from ..search.hits import LIBRARY, to_csv, to_json
-from ..service.service import RECIPE, Filter
+from ..service.candidates import RECIPE
+from ..service.filters import Filter
 from . import cards
 from .bodies import text, texts
 from .finding import MAX_NEGATIVE

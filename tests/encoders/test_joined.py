@@ -17,7 +17,7 @@ from lib_gmi.encoders.info import Block
 from lib_gmi.encoders.joined import split
 from lib_gmi.library.catalogue import Library
 from lib_gmi.ranking import app
-from lib_gmi.ranking.fitted import _read_params, findings
+from lib_gmi.ranking.findings import _read_params, findings
 from lib_gmi.ranking.kernels import GRID, LearnedKernel, Params, grid_for
 from lib_gmi.ranking.normalised import Normalizer
 from lib_gmi.ranking.stack import Stack, stack

@@ -23,7 +23,7 @@ from lib_gmi.checkpoints.identity import quick_identity
 from lib_gmi.checkpoints.presets import Overrides
 from lib_gmi.library.catalogue import Library, stem
 from lib_gmi.library.favourites import Favourites
-from lib_gmi.ranking.identify import Ranking
+from lib_gmi.ranking.results import Ranking
 from lib_gmi.records.protocols import Candidate, GenerationRequest
 from lib_gmi.service import service
 

@@ -23,7 +23,7 @@ from lib_gmi.ranking.calibration import (
     rank_of_truth,
     softmax,
 )
-from lib_gmi.ranking.fitted import findings, leave_one_prompt_out
+from lib_gmi.ranking.findings import findings, leave_one_prompt_out
 from lib_gmi.ranking.kernels import LearnedKernel
 
 

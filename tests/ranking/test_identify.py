@@ -17,9 +17,11 @@ from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import registry
 from lib_gmi.library.catalogue import Library
 from lib_gmi.ranking import app
-from lib_gmi.ranking.fitted import FittedLibrary, findings, fit
-from lib_gmi.ranking.identify import TRIMMED, as_it_fits, identify, requirement
+from lib_gmi.ranking.findings import findings
+from lib_gmi.ranking.fitted import FittedLibrary, fit
+from lib_gmi.ranking.identify import identify, requirement
 from lib_gmi.ranking.kernels import GRID, load_prior
+from lib_gmi.ranking.query import TRIMMED, as_it_fits
 from lib_gmi.ranking.stack import Stack
 from lib_gmi.records.prompts import PromptSet
 from lib_gmi.records.protocols import Encoder

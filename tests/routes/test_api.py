@@ -20,8 +20,9 @@ from lib_gmi.checkpoints.presets import PresetError
 from lib_gmi.routes import api as api_module
 from lib_gmi.routes.api import MAX_IMAGES, MAX_PROMPT, PREFIX, RequestError
 from lib_gmi.service import recipes, service
+from lib_gmi.service.answers import RANKERS
+from lib_gmi.service.candidates import RECIPE
 from lib_gmi.service.recipes import Workflow
-from lib_gmi.service.service import RANKERS, RECIPE
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
 #: Names that somebody might send to get at other files.

@@ -28,7 +28,7 @@ from lib_gmi.search.content import SCORES
 from lib_gmi.search.find import NOTHING, Finder
 from lib_gmi.search.hits import to_csv
 from lib_gmi.search.style import Style
-from lib_gmi.service.service import Filter
+from lib_gmi.service.filters import Filter
 
 CODEC = "webp90-512"
 

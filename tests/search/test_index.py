@@ -25,7 +25,7 @@ from lib_gmi.search.checkpoints import Query, Searcher
 from lib_gmi.search.find import Finder
 from lib_gmi.search.index import FolderIndex, OpenIndexes, indexed_folders, named_by_host
 from lib_gmi.search.pictures import FolderPictures
-from lib_gmi.service.service import Filter
+from lib_gmi.service.filters import Filter
 
 INFOTEXT = (
     "a {0} wall\nNegative prompt: text\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, "

@@ -20,7 +20,8 @@ from lib_gmi.base.errors import GMIError, HostError, LibraryError, RankingError
 from lib_gmi.records.protocols import Candidate, Exclusion, GenerationRequest
 from lib_gmi.service import builds as builds_module
 from lib_gmi.service import service
-from lib_gmi.service.builds import IDLE, PAUSED, RUNNING, Job
+from lib_gmi.service.build_state import IDLE, PAUSED, RUNNING
+from lib_gmi.service.jobs import Job
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
 ALL = (ALPHA, BETA, GAMMA)

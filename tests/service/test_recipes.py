@@ -18,8 +18,9 @@ from lib_gmi.library.catalogue import Library
 from lib_gmi.records.prompts import Dialect, PromptSet
 from lib_gmi.records.specification import Specification
 from lib_gmi.service import recipes, service
+from lib_gmi.service.candidates import RECIPE
+from lib_gmi.service.filters import Filter
 from lib_gmi.service.recipes import MAX_GRAPH, MAX_NAME, Workflow
-from lib_gmi.service.service import RECIPE, Filter
 
 GRAPH = {"3": {"class_type": "KSampler", "inputs": {"model": ["4", 0], "cfg": 7.5, "text": "é猫"}}}
 WORKFLOW = Workflow(GRAPH, "first")

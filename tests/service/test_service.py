@@ -27,12 +27,13 @@ from lib_gmi.interrogators import parse_order
 from lib_gmi.library.packs import PackAbout, write_pack
 from lib_gmi.metadata.making import Making
 from lib_gmi.ranking import app
-from lib_gmi.ranking.fitted import Findings, FittedLibrary
+from lib_gmi.ranking.findings import Findings
+from lib_gmi.ranking.fitted import FittedLibrary
 from lib_gmi.ranking.stack import Stack
 from lib_gmi.records.protocols import Candidate, GenerationSettings
 from lib_gmi.records.specification import CandidateRef, PromptSetRef
 from lib_gmi.service import service
-from lib_gmi.service.service import ANY, Filter
+from lib_gmi.service.filters import ANY, Filter
 from lib_gmi.submitting.recorder import BASE_SEED, Recorder, completed
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"

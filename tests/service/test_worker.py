@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from lib_gmi.base.errors import StoppedError
-from lib_gmi.service.builds import Job
+from lib_gmi.service.jobs import Job
 from lib_gmi.service.worker import WorkerQueue
 
 PATIENCE = 30.0

@@ -24,7 +24,9 @@ from lib_gmi.library.catalogue import Library
 from lib_gmi.records.prompts import PromptSet
 from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
 from lib_gmi.routes.api import Api
-from lib_gmi.service.builds import Builds, BuildState, Job
+from lib_gmi.service.build_state import BuildState
+from lib_gmi.service.builds import Builds
+from lib_gmi.service.jobs import Job
 from lib_gmi.service.service import Service
 
 _UNET = "model.diffusion_model."

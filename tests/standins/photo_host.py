@@ -29,7 +29,8 @@ from lib_gmi.library.catalogue import Library
 from lib_gmi.metadata import prompt_of
 from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
 from lib_gmi.routes.api import Api
-from lib_gmi.service.builds import Builds, Job
+from lib_gmi.service.builds import Builds
+from lib_gmi.service.jobs import Job
 from lib_gmi.service.service import Service
 from lib_gmi.service.worker import WorkerQueue
 from lib_gmi.submitting.recorder import BASE_SEED
