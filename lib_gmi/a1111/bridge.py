@@ -18,7 +18,6 @@ from ..service.build_state import RUNNING
 from ..submitting.recorder import worded
 from ..ui.bridge import Abilities, Preferences
 from . import options, pace
-from .interrogator import interrogate
 from .runtime import Runtime, runtime
 
 if TYPE_CHECKING:
@@ -79,9 +78,6 @@ class WebUIBridge:
                 prompt = _infotexts().parse_generation_parameters(written).get("Prompt")
                 return prompt.strip() or None if isinstance(prompt, str) else None
         return None
-
-    def interrogate(self, image: Image.Image) -> str:
-        return interrogate(image)
 
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         running = runtime()

@@ -87,8 +87,8 @@ def _make() -> Runtime:
     queue = ComfyQueue(
         politeness.look,
         before=politeness.hurry,  # who asks for a build wants it now
-        wanted=lambda job: builds.wants(job),
-        watch=Watch(lambda: queue.look()),
+        wanted=lambda job: builds.wants(job),  # noqa: PLW0108  they are made below
+        watch=Watch(lambda: queue.look()),  # noqa: PLW0108
         told=lambda: _tell(builds.state(), queue.waiting_for),
         keep=keep_models(lambda job: host.has_room(job.name)),
     )

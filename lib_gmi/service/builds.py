@@ -53,7 +53,7 @@ class Builds:
         notify: called with the state whenever it changed.
         waiting_for: why a running build does nothing at the moment, in a sentence for people, or
             ``None``.
-        waited: seconds that jobs have spent waiting for people so far; they are no time of a sample.
+        waited: seconds that jobs have spent waiting for people so far: no time of a sample.
         yields: whether a job that runs gives way between two images; its host queues it once more.
         stored: whether a file keeps the build; not where a program's build may wait in the library
             that cannot be gone on with here.

@@ -19,7 +19,7 @@ class JobQueue(Protocol):
     """A host's queue, as far as builds need it."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue jobs behind everything that people queue. Each ends in :meth:`.builds.Builds.run`."""
+        """Queue jobs behind all that people queue. Each ends in :meth:`.builds.Builds.run`."""
 
     def withdraw(self) -> None:
         """Take back every job that has not begun."""

@@ -10,7 +10,7 @@ from ..encoders import load, optional_text_encoder
 from ..submitting.harvest import Harvester
 from ..submitting.recorder import Recorder
 from ..submitting.reencode import reencode, waiting
-from ..submitting.submit import Builder
+from ..submitting.submit import Builder, BuildPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +52,7 @@ class Samples:
             self._encoder(),
             optional_text_encoder(),
             progress,
-            settings_for=self.states.settings,
-            prompts=prompts,
-            keep_copies=self.keep(),
+            BuildPlan(self.states.settings, prompts, self.keep()),
         )
 
     def harvester(self) -> Harvester:

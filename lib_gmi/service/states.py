@@ -271,7 +271,10 @@ class States:
         return found
 
     def selection(self) -> Selection:
-        """What is ranked: of this prompt set; of a checkpoint that was built anew with other settings, that."""
+        """What is ranked: specifications of this prompt set.
+
+        Of a checkpoint that was built anew with other settings, only the new one.
+        """
         replaced = set()
         for identity, entries in self.by_identity().items():
             if len(entries) > 1:

@@ -60,9 +60,6 @@ class Desktop:
     def prompt_of(self, image: Image.Image) -> str | None:
         return prompt_of(image)
 
-    def interrogate(self, image: Image.Image) -> str:
-        raise HostError(_NO_PROGRAM)
-
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         return prompt
 
@@ -130,7 +127,7 @@ def of_folder(folder: Path, library: Library) -> Desktop:
     host = ImageFolder(folder, Overrides(library.folder / "folder-settings.json"))
     options = ServiceOptions(samples=FolderSamples, background=Background)
     service = Service(host, library, host.prompt_set, options=options)
-    queue = WorkerQueue(lambda job: builds.run(job))
+    queue = WorkerQueue(lambda job: builds.run(job))  # noqa: PLW0108  they are made below
     builds = Builds(service, queue)
     service.advance_soon()
     return Desktop(Api(service, builds), Abilities(build=True), f"the images in {host.folder}")

@@ -18,6 +18,7 @@ from ..hosts.folder import FolderHost
 from ..records.prompts import Prompt, PromptSet, default_prompt_set
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings, Session
 from ..service.candidates import RECIPE
+from ..service.samples import Samples
 from ..service.snapshots import NOTHING
 from ..submitting.recorder import BASE_SEED
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..library.catalogue import Entry, Library
     from ..ranking.results import Ranking
     from ..records.protocols import Progress
+    from ..service.states import States
 
 #: Images of a candidate whose pictures are made for the table.
 _FIRST = 4

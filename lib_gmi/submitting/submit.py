@@ -79,6 +79,21 @@ class _Job:
         return [prompt for prompt in prompts if prompt.id not in finished][: max(lacking, 0)]
 
 
+@dataclass(frozen=True)
+class BuildPlan:
+    """How a build goes about it.
+
+    Attributes:
+        settings_for: decides what a candidate is generated with; by default the host.
+        prompts: of the prompt set, in the order in which they are generated; by default its own.
+        keep_copies: see :class:`.recorder.Recorder`.
+    """
+
+    settings_for: Callable[[Candidate], GenerationSettings] | None = None
+    prompts: Sequence[Prompt] = ()
+    keep_copies: bool = True
+
+
 class Builder:
     """Builds specifications of a host's checkpoints into a library.
 
@@ -90,9 +105,7 @@ class Builder:
         text_encoder: embeds the prompts; without it methods that need prompts cannot be used on
             these specifications until they are embedded.
         progress: is told after every sample, with an estimate of the time left.
-        settings_for: decides how a candidate is generated with; by default the host.
-        prompts: of the prompt set, in the order in which they are generated.
-        keep_copies: see :class:`.recorder.Recorder`.
+        plan: how to go about it.
     """
 
     def __init__(
@@ -103,17 +116,15 @@ class Builder:
         encoder: Encoder,
         text_encoder: TextEncoder | None = None,
         progress: Progress | None = None,
-        *,
-        settings_for: Callable[[Candidate], GenerationSettings] | None = None,
-        prompts: Sequence[Prompt] | None = None,
-        keep_copies: bool = True,
+        plan: BuildPlan | None = None,
     ) -> None:
+        plan = plan or BuildPlan()
         self.host = host
         self.prompt_set = prompt_set
         self.progress = progress or SilentProgress()
-        self.recorder = Recorder(prompt_set, library, encoder, text_encoder, keep_copies)
-        self.settings_for = settings_for or host.default_settings
-        self.prompts = prompts or prompt_set.prompts
+        self.recorder = Recorder(prompt_set, library, encoder, text_encoder, plan.keep_copies)
+        self.settings_for = plan.settings_for or host.default_settings
+        self.prompts = plan.prompts or prompt_set.prompts
         #: The specification that was extended last; progress reports may show its newest sample.
         self.latest: Specification | None = None
         self._total = 0

@@ -25,14 +25,14 @@ from lib_gmi.library.catalogue import Library, stem
 from lib_gmi.library.favourites import Favourites
 from lib_gmi.ranking.results import Ranking
 from lib_gmi.records.protocols import Candidate, GenerationRequest
-from lib_gmi.service import service
+from lib_gmi.service import samples
 
 YEAR = 365 * 86_400.0
 
 
 @pytest.fixture(autouse=True)
 def _words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
 
 
 # -- clocks ---------------------------------------------------------------------------------------

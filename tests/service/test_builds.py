@@ -19,7 +19,7 @@ from lib_gmi.base import files
 from lib_gmi.base.errors import GMIError, HostError, LibraryError, RankingError
 from lib_gmi.records.protocols import Candidate, Exclusion, GenerationRequest
 from lib_gmi.service import builds as builds_module
-from lib_gmi.service import service
+from lib_gmi.service import samples
 from lib_gmi.service.build_state import IDLE, PAUSED, RUNNING
 from lib_gmi.service.jobs import Job
 
@@ -30,7 +30,7 @@ ALL = (ALPHA, BETA, GAMMA)
 @pytest.fixture
 def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A host with three checkpoints, an empty library and six prompts: passes of 4 and 6."""
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", library_folder)
     for style, name in enumerate(ALL):
         running.install(name, style)
@@ -280,7 +280,8 @@ def test_waiting_for_people_is_no_time_of_a_sample(running: Running, clock: list
         clock[0] += 180 + 4
         waited[0] += 180
 
-    running.builds.waited = lambda: waited[0]
+    models, library = running.host.models, running.library.folder
+    running = start(models, library, waited=lambda: waited[0])
     running.host.before_drawing = behind_somebody
     running.build([ALPHA], limit=4)
     assert running.builds.seconds_per_sample("sd1") == pytest.approx(4)
@@ -528,7 +529,7 @@ def test_a_build_that_cannot_begin_for_lack_of_something_says_what(
     def missing() -> None:
         raise GMIError("install the encoder's weights")
 
-    monkeypatch.setattr(service, "optional_text_encoder", missing)
+    monkeypatch.setattr(samples, "optional_text_encoder", missing)
     running.build(limit=4)
     assert running.builds.state().state == PAUSED
     assert "install the encoder's weights" in running.builds.state().message
@@ -708,7 +709,8 @@ def test_what_goes_wrong_while_answers_move_on_does_not_hide_why_a_job_ended(
     def nobody_listens(name: str) -> None:
         raise ConnectionError("the front end is gone")
 
-    running.service.on_advance = nobody_listens
+    models, library = running.host.models, running.library.folder
+    running = start(models, library, on_advance=nobody_listens)
     running.builds.start(None, None)
     at(running, ALPHA, "p02", running.host.interrupt)
     running.queue.run_all()
