@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import LibraryError
 from ..base.files import read_regular, write_atomic
 from ..records.protocols import Exclusion
+from .candidates import RECIPE
 from .jobs import Job
 from .pace import Pace
+
+if TYPE_CHECKING:
+    from .states import CheckpointState
 
 IDLE, RUNNING, PAUSED = "idle", "running", "paused"
 UNDER_WAY = "A build was under way when the program was closed. Resume to go on."
@@ -68,6 +72,25 @@ def outcome(state: BuildState) -> BuildState:
         count = "the checkpoint" if len(problems) == 1 else f"all {len(problems)} checkpoints"
         message = f"Nothing was built: {count} failed."
     return BuildState(done=done, total=done, message=message, problems=problems, failed=failed)
+
+
+def samples_missing(state: CheckpointState, prompts: int, limit: int | None) -> int:
+    """How many samples a checkpoint lacks of the first ``limit`` of so many prompts."""
+    if state.state in ("unsupported", "suspect"):
+        return 0
+    if state.candidate.identity.startswith(RECIPE):
+        return 0  # only its workflow can generate with it
+    entry = state.entry
+    wanted = prompts if limit is None else min(limit, prompts)
+    if entry is None:
+        return wanted
+    # a broken sample is made up for by the next prompt, as long as there is one
+    return max(min(wanted - entry.samples, prompts - entry.finished), 0)
+
+
+def passes_up_to(wanted: int, passes: Sequence[int]) -> list[int]:
+    """Ends of the passes up to so many prompts."""
+    return [*(size for size in passes if size < wanted), wanted]
 
 
 class Remaining:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,14 +26,15 @@ from .build_state import (
     Remaining,
     StoredBuild,
     outcome,
+    passes_up_to,
+    samples_missing,
 )
-from .candidates import RECIPE
+from .job_progress import JobProgress
 from .jobs import Job, JobQueue
 from .states import CheckpointState
 
 if TYPE_CHECKING:
     from ..records.specification import Specification
-    from ..submitting.submit import Builder
     from .service import Service
 
 REMOVED = "Its jobs were removed from the queue. Resume to go on."
@@ -211,7 +211,7 @@ class Builds:
         service = self.service
         if service.reencode(candidate):
             self._count_anew(candidate)
-        progress = _JobProgress(self, candidate, job, build)
+        progress = JobProgress(candidate, job, build, self.sampled, self.waited)
         builder = progress.builder = service.builder(service.prompts_in_order(), progress)
         summary = builder.build([candidate], job.samples)
         for exclusion in (*summary.failed, *summary.skipped):
@@ -223,7 +223,7 @@ class Builds:
         if summary.cancelled:
             self._pause("It was interrupted. Resume to go on.", build)
 
-    def sampled(self, progress: _JobProgress, specification: Specification) -> None:
+    def sampled(self, progress: JobProgress, specification: Specification) -> None:
         """Called after each sample, by the job that made it."""
         candidate, job = progress.candidate, progress.job
         with self._lock:
@@ -301,16 +301,7 @@ class Builds:
 
     def missing(self, state: CheckpointState, limit: int | None) -> int:
         """How many samples a checkpoint lacks of so many prompts."""
-        if state.state in ("unsupported", "suspect"):
-            return 0
-        if state.candidate.identity.startswith(RECIPE):
-            return 0  # only its workflow can generate with it
-        entry, prompts = state.entry, len(self.service.prompt_set)
-        wanted = prompts if limit is None else min(limit, prompts)
-        if entry is None:
-            return wanted
-        # a broken sample is made up for by the next prompt, as long as there is one
-        return max(min(wanted - entry.samples, prompts - entry.finished), 0)
+        return samples_missing(state, len(self.service.prompt_set), limit)
 
     def _queue(self) -> None:
         """Plan from what the library has now, and hand the jobs to the host."""
@@ -320,7 +311,7 @@ class Builds:
         wanted = len(self.service.prompt_set) if limit is None else limit
         self._left = [
             Job(name, size)
-            for size in _passes(wanted, self.service.prompt_set.passes())
+            for size in passes_up_to(wanted, self.service.prompt_set.passes())
             for name, lacks in lacking.items()
             if wanted - lacks < size
         ]
@@ -385,35 +376,3 @@ class Builds:
                 total=self._state.total,
                 pace=self._remaining.pace,
             ).write(self._file)
-
-
-class _JobProgress:
-    """Times each sample of a job, and passes it on.
-
-    Attributes:
-        done: samples of this job.
-        seconds: the newest took, without what was spent waiting for people.
-    """
-
-    def __init__(self, builds: Builds, candidate: Candidate, job: Job, build: int) -> None:
-        self.candidate, self.job, self.build = candidate, job, build
-        self.done = 0
-        self.seconds = 0.0
-        self.builder: Builder | None = None
-        self._builds = builds
-        self._last = self._worked()
-
-    def update(self, done: int, total: int, message: str = "") -> None:
-        specification = None if self.builder is None else self.builder.latest
-        if done > self.done and specification is not None:
-            now = self._worked()
-            self.done, self.seconds, self._last = done, now - self._last, now
-            self._builds.sampled(self, specification)
-
-    def _worked(self) -> float:
-        return time.monotonic() - self._builds.waited()
-
-
-def _passes(wanted: int, passes: Sequence[int]) -> list[int]:
-    """Ends of the passes up to so many prompts."""
-    return [*(size for size in passes if size < wanted), wanted]

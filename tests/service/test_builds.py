@@ -18,8 +18,7 @@ from standins.host import BLACK, InterruptedByUser, Running, drawn, start
 from lib_gmi.base import files
 from lib_gmi.base.errors import GMIError, HostError, LibraryError, RankingError
 from lib_gmi.records.protocols import Candidate, Exclusion, GenerationRequest
-from lib_gmi.service import builds as builds_module
-from lib_gmi.service import samples
+from lib_gmi.service import job_progress, samples
 from lib_gmi.service.build_state import IDLE, PAUSED, RUNNING
 from lib_gmi.service.jobs import Job
 
@@ -205,7 +204,7 @@ def test_a_sample_that_is_broken_is_counted_as_done(running: Running) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that builds see, in seconds."""
     now = [100.0]
-    monkeypatch.setattr(builds_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(job_progress.time, "monotonic", lambda: now[0])
     return now
 
 
