@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 
 def class_embeddings(rows: Sequence[dict[str, str]]) -> FloatArray:
-    """The mean of the three wordings' embeddings, ``[n, 384]``."""
-    texts = [wording for row in rows for wording in labels.wordings(row)]
+    """The mean of the embeddings of a class's three wordings, ``[n, 384]``."""
+    texts = []
+    for row in rows:
+        texts += [row["name"], row["synonyms"], f"{row['synonyms']}: {row['gloss']}"]
     found = text.load().encode_texts(texts)
     return np.asarray(found.reshape(len(rows), 3, -1).mean(axis=1), dtype=np.float32)
 

@@ -176,3 +176,20 @@ def assert_same_specification(left: Specification, right: Specification) -> None
     assert (left.prompt_embeddings is None) == (right.prompt_embeddings is None)
     if left.prompt_embeddings is not None and right.prompt_embeddings is not None:
         assert np.array_equal(left.prompt_embeddings, right.prompt_embeddings)
+
+
+def part_of(specification: Specification, prompt_ids: Sequence[str]) -> Specification:
+    """The part of a specification that was built on the given prompts."""
+    wanted = set(prompt_ids)
+    rows = [i for i, p in enumerate(specification.prompt_ids) if p in wanted]
+    return replace(
+        specification,
+        features=specification.features[rows],
+        prompt_ids=tuple(specification.prompt_ids[i] for i in rows),
+        seeds=tuple(specification.seeds[i] for i in rows),
+        prompt_embeddings=None
+        if specification.prompt_embeddings is None
+        else specification.prompt_embeddings[rows],
+        rejected=tuple(r for r in specification.rejected if r.prompt_id in wanted),
+        extra_tensors={},
+    )

@@ -24,7 +24,8 @@ from lib_gmi.base import files
 from lib_gmi.base.errors import HostError
 from lib_gmi.checkpoints.file_index import FileIndex
 from lib_gmi.hosts.installed import file_candidate
-from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.entries import stem
 from lib_gmi.library.packs.writing import _without_folders
 from lib_gmi.library.samples import SampleStore
 from lib_gmi.metadata import CheckpointMention

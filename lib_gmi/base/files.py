@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import LibraryError
+from .stamps import write_stamp
 
 TEMPORARY_PREFIX = ".writing-"
 #: Seconds after which a temporary file is nobody's any more, however much clocks may differ.
@@ -27,14 +28,6 @@ class NotRegularError(OSError):
 
 class TooLargeError(OSError):
     """A file is larger than what is looked for can be."""
-
-
-def is_regular(path: Path) -> bool:
-    """Whether there is a file, links followed: no folder, pipe or device, and no dead link."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        return False
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -180,12 +173,32 @@ def write_atomic(path: Path, data: bytes) -> None:
         sync_folder(path.parent)  # the new content is in place, whatever becomes of this
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> list[int] | None:
     try:
-        status = path.stat()
+        return write_stamp(path)
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def free_name(wanted: Path) -> Path:
+    """This path, or else with the first number behind it that nothing has."""
+    free, number = wanted, 1
+    while free.exists():
+        free = wanted.with_name(f"{wanted.name}.{number}")
+        number += 1
+    return free
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Move a file or folder to another folder of the same drive, durably.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(source, target)
+    sync_folder(target.parent)
+    sync_folder(source.parent)
 
 
 def replace_file(source: Path, target: Path) -> None:

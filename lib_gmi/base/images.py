@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ImageError
 from .files import NotRegularError, TooLargeError, read_regular
+from .pixels import flat, orientation, shrunk, white_level
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL import Image
 
     Kept = tuple[Image.Image, Any]
@@ -70,15 +70,11 @@ _MODES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 #: Above so many bytes, pictures are decoded one after the other, whoever asks.
 _ALONE = 128 << 20
 _decoding = threading.Lock()
-#: Pixels that are looked at at once where that takes copies.
-_STRIP = 2 << 20
-
 _WEBP_LIMIT = 16_383
 #: A border's pixels differ by at most this much (of 255) from the corner's colour.
 _BORDER_TOLERANCE = 10
 #: No side of an image is trimmed by more than this share.
 _MOST_TRIMMED = 0.45
-_BACKGROUND = (255, 255, 255)
 
 
 def open_image(path: Path | str) -> Image.Image:
@@ -140,7 +136,7 @@ def decode_image(data: bytes, name: str = "image") -> Image.Image:
             image.load()
             _refuse_bomb(image, name)
             factor = _factor(image.size)
-            return to_rgb(image, name) if factor == 1 else _shrunk(image, factor)
+            return to_rgb(image, name) if factor == 1 else shrunk(image, factor)
 
 
 def unreadable_here(path: Path) -> str | None:
@@ -200,11 +196,11 @@ def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:
     _refuse_bomb(image, name)
     with _clear_errors(name):
         image.load()
-        if _orientation(image) is not None:
+        if orientation(image) is not None:
             image = ImageOps.exif_transpose(image)  # its copy says that it is upright
         elif type(image) is not Image.Image:  # belongs to a file that its owner may close
             image = image.copy()
-        return _flat(image, _white(image))
+        return flat(image, white_level(image))
 
 
 def trim_borders(image: Image.Image) -> Image.Image:
@@ -308,67 +304,6 @@ def _parse_codec(codec: str) -> tuple[int, int]:
     return int(known[1]), int(known[2])
 
 
-def _over_background(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    background = Image.new("RGB", image.size, _BACKGROUND)
-    background.paste(image, mask=image.getchannel("A"))
-    return background
-
-
-def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """How to turn an image upright, by its EXIF."""
-    from PIL import Image
-
-    ways = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
-    # A damaged EXIF block is no reason to refuse pixels that are fine.
-    with contextlib.suppress(Exception):
-        return ways.get(image.getexif().get(0x0112, 1))
-    return None
-
-
-def _flat(image: Image.Image, white: float) -> Image.Image:
-    """8-bit RGB over the background; ``white`` see :func:`_white`."""
-    if _is_deep(image):
-        image = _deep_to_grey(image, white)
-    if image.mode in ("La", "RGBa"):  # premultiplied; Pillow converts those only this way
-        image = image.convert("LA" if image.mode == "La" else "RGBA")
-    if image.mode in ("LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode == "RGBA":
-        image = _over_background(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _shrunk(image: Image.Image, factor: int) -> Image.Image:
-    """The same as :func:`to_rgb`, and smaller by a whole number: strip by strip, so that little
-    more than the decoded picture itself is in memory."""
-    from PIL import Image
-
-    white, (width, height) = _white(image), image.size
-    small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    rows = max(_STRIP // width // factor, 1) * factor
-    for strip, top in _strips(image, rows):
-        small.paste(_flat(strip, white).reduce(factor), (0, top // factor))
-    way = _orientation(image)
-    return small if way is None else small.transpose(way)
-
-
-def _strips(image: Image.Image, rows: int) -> Iterator[tuple[Image.Image, int]]:
-    """Copies of so many rows at a time, and where each begins."""
-    width, height = image.size
-    for top in range(0, height, rows):
-        yield image.crop((0, top, width, min(top + rows, height))), top
-
-
 def _factor(size: Sequence[int]) -> int:
     """By which whole number an image has to be shrunk."""
     return max(1, math.ceil(math.sqrt(size[0] * size[1] / KEPT_PIXELS)))
@@ -386,44 +321,6 @@ def _cost(image: Image.Image, whole: int) -> int:
     if image.info.get("progressive"):  # all of it is kept until its last scan
         cost += whole * _PROGRESSIVE
     return cost
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return image.mode in ("I", "F") or image.mode.startswith("I;16")
-
-
-def _white(image: Image.Image) -> float:
-    """The value of 16- and 32-bit grey that is white.
-
-    The file says 16 bits but not which of them are used; floats are usually 0..1 or 0..255.
-    """
-    if not _is_deep(image):
-        return 255.0
-    rows = max(_STRIP // image.size[0], 1)
-    top = max(float(_finite(strip).max(initial=0.0)) for strip, _ in _strips(image, rows))
-    if image.mode == "F":
-        return next((w for w in (1.0, 255.0, 65535.0) if top <= w), top)
-    return 65535.0 if top <= 65535 else top
-
-
-def _finite(image: Image.Image) -> NDArray[Any]:
-    import numpy as np
-
-    values = np.asarray(image, dtype=np.float64)
-    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _deep_to_grey(image: Image.Image, white: float) -> Image.Image:
-    """16- and 32-bit grey to 8 bits. Pillow's own conversion clips at 255 instead of scaling."""
-    import numpy as np
-    from PIL import Image
-
-    grey = np.empty(image.size[::-1], dtype=np.uint8)
-    rows = max(_STRIP // image.size[0], 1)
-    for strip, top in _strips(image, rows):
-        values = _finite(strip).clip(0, white) * (255.0 / white)
-        grey[top : top + rows] = values.round().astype(np.uint8)
-    return Image.fromarray(grey)
 
 
 def _refuse_icon(data: bytes, name: str) -> None:

@@ -73,11 +73,11 @@ class Lock:
         self._mark = _Mark(file.with_name(f"{file.name}-held"))
 
     @contextmanager
-    def held(self, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    def held(self, timeout: float | None = None) -> Iterator[None]:
         """While it lasts, nobody else holds it.
 
         Args:
-            timeout: seconds to wait for another process.
+            timeout: seconds to wait for another process; :data:`LOCK_TIMEOUT` by default.
 
         Raises:
             GMIError: of the given kind: another process does not let go of it, or the folder is
@@ -85,7 +85,7 @@ class Lock:
         """
         with self._threads:
             if not self._depth:
-                self._take(timeout)
+                self._take(LOCK_TIMEOUT if timeout is None else timeout)
             self._depth += 1
             try:
                 yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _DIGITS = re.compile(r"([0-9]+)")
@@ -34,6 +35,25 @@ def readable(number: float) -> str:
     while 0 < size < 0.1 and digits < 9 and round(size, digits) * 10**digits < 100:
         digits += 1
     return f"{number:.{digits}f}"
+
+
+def last_part(name: str) -> str:
+    """A path's last part, whichever way its folders are separated."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def printable(text: str) -> str:
+    """File names and JSON can hold half characters, which no file and no page can show."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def number_of(value: object) -> float | None:
+    """What somebody wrote as a number; ``None`` where it is none."""
+    try:
+        number = float(str(value).strip())
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
 
 
 def one_line(text: str) -> str:

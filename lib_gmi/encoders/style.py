@@ -16,7 +16,7 @@ import numpy as np
 
 from . import efficientnet_lite as network
 from .base import ImageEncoder
-from .info import Block
+from .info import Block, EncoderInfo
 
 if TYPE_CHECKING:
     import torch
@@ -218,6 +218,16 @@ def _log_correlations(values: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     return triangle.to(values.device)
 
 
+STYLE: EncoderInfo = EncoderInfo(
+    name="style/efficientnet-lite0",
+    preprocessing="area512-256-v1",
+    dim=DIM,
+    blocks=BLOCKS,
+    gamma=2.0,
+    summary="style statistics of an ImageNet network at 512² and 256² pixels (default)",
+    load=lambda device: Style(STYLE.id, device),
+)
+
 # -- the faster one -------------------------------------------------------------------------------
 
 _FAST_AFTER = (-1, 0, 2, 4, 7, 10, 14, 15)
@@ -243,3 +253,14 @@ class FastStyle(_StyleEncoder):
             if kind == "block" and index in _FAST_AFTER
         ]
         return torch.cat([m for m, _ in moments] + [d for _, d in moments], dim=1)
+
+
+FAST: EncoderInfo = EncoderInfo(
+    name="style/efficientnet-lite0-fast",
+    preprocessing="area256-v1",
+    dim=FAST_DIM,
+    blocks=FAST_BLOCKS,
+    gamma=2.0,
+    summary="means and deviations only, at 256² pixels: six times faster, less accurate",
+    load=lambda device: FastStyle(FAST.id, device),
+)

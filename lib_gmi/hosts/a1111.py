@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..base.errors import HostError, StoppedError
 from ..checkpoints.file_index import FileIndex
-from ..checkpoints.presets import Overrides, Preset, find
+from ..checkpoints.overrides import Overrides, apply
+from ..checkpoints.presets import Preset, find
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 from . import webui_forks as forks
 from .installed import distinct, file_candidate, first_line, unusable
@@ -154,7 +155,7 @@ class A1111Host:
             HostError: it is not a file of this host.
         """
         changes = self.overrides.get(candidate.identity)
-        return self.overrides.apply(self.preset(candidate).settings, changes)
+        return apply(self.preset(candidate).settings, changes)
 
     def title_of(self, name: str) -> str:
         """How the web UI's own list calls a checkpoint now; that may change with its hash.

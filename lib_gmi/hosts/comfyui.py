@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import HostError
 from ..checkpoints.file_index import FileIndex
 from ..checkpoints.full_hashes import FullHashes
-from ..checkpoints.presets import Overrides, Preset, find
+from ..checkpoints.overrides import Overrides, apply
+from ..checkpoints.presets import Preset, find
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 from .installed import distinct, file_candidate, unusable
 
@@ -112,7 +113,7 @@ class ComfyHost:
             HostError: it is not a file of this host.
         """
         changes = self.overrides.get(candidate.identity)
-        return self.overrides.apply(self.preset(candidate).settings, changes)
+        return apply(self.preset(candidate).settings, changes)
 
     @contextmanager
     def session(self, candidate: Candidate) -> Iterator[ComfySession]:

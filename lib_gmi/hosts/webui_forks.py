@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..base.errors import HostError
-from ..checkpoints.header import WORKFLOW_HINT
+from ..checkpoints.architectures import WORKFLOW_HINT
 
 if TYPE_CHECKING:
-    from ..checkpoints.header import CheckpointFacts
+    from ..checkpoints.architectures import CheckpointFacts
 
 Result = TypeVar("Result")
 

@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..base.text import number_of
+
 #: Folders of a library.
 REMOVED, DAMAGED = "removed", "damaged"
 #: Where a host has no settings page of ours.
@@ -36,7 +38,7 @@ class Limits:
     def of(cls, days: object, megabytes: object) -> Limits:
         """Of what people wrote; the usual ones where that is no number or is negative."""
         usual = cls()
-        return cls(_number(days, usual.days), _number(megabytes, usual.megabytes))
+        return cls(_limit(days, usual.days), _limit(megabytes, usual.megabytes))
 
 
 def limits_from_environment() -> Limits:
@@ -44,7 +46,7 @@ def limits_from_environment() -> Limits:
     return Limits.of(os.environ.get(DAYS_VARIABLE), os.environ.get(SIZE_VARIABLE))
 
 
-def stamp(path: Path) -> None:
+def touch(path: Path) -> None:
     """Remember that a file or folder is set aside now: moving it keeps its older time."""
     with contextlib.suppress(OSError):
         os.utime(path)
@@ -93,9 +95,6 @@ def _delete(path: Path) -> bool:
     return True
 
 
-def _number(value: object, usual: float) -> float:
-    try:
-        number = float(str(value).strip())
-    except ValueError:
-        return usual
-    return number if 0 <= number < float("inf") else usual
+def _limit(value: object, usual: float) -> float:
+    number = number_of(value)
+    return usual if number is None or not 0 <= number < float("inf") else number

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..base.files import open_regular
+from ..base.text import last_part
 from .making import CheckpointMention, Making, MakingSettings, Network
 from .text import MAX_PROMPT, plain_prompt, prompt_text
 from .values import loads
@@ -217,7 +218,7 @@ def _filled(graph: Making, written: Making | None) -> Making:
 
 def _same(one: CheckpointMention, other: CheckpointMention) -> bool:
     """Whether two names are one file's: folders and suffixes are written or not."""
-    names = [(mention.name or "").replace("\\", "/").rsplit("/", 1)[-1] for mention in (one, other)]
+    names = [last_part(mention.name or "") for mention in (one, other)]
     stems = [
         Path(name).stem.lower() if name.lower().endswith(_SUFFIXES) else name.lower()
         for name in names

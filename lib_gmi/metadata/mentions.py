@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from ..base.text import last_part
+
 if TYPE_CHECKING:
     from ..records.protocols import Candidate
     from . import CheckpointMention, Making
@@ -194,7 +196,7 @@ def _names(name: str) -> set[str]:
 
 def _stem(name: str) -> str:
     """A file's name without folder and suffix; dots that begin no suffix belong to it."""
-    return _without_suffix(_plain(name).rsplit("/", 1)[-1])
+    return _without_suffix(last_part(_plain(name)))
 
 
 def _without_suffix(name: str) -> str:

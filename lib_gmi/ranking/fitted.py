@@ -17,7 +17,7 @@ import numpy as np
 
 from ..base.errors import RankingError
 from ..encoders import named, registry
-from ..library.catalogue import stem
+from ..library.entries import stem
 from ..records.protocols import Exclusion, Progress
 from . import methods
 from .findings import CONTESTANTS, Findings, findings, findings_from_json, findings_to_json

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..base.errors import RankingError
 from ..base.paths import data_folder
+from ..base.vectors import unit
 from ..encoders import registry
 from .discriminants import Additive, Discriminants, Precision, Scatter
 from .normalised import Normalised, Normalizer
@@ -346,9 +347,7 @@ def _weights(
     left_out: int | None = None,
 ) -> FloatArray:
     """w_i = (1−ρ)/N + ρ·a_i for normalised queries, ``[n, N]``; rows add up to 1."""
-    means = additive.prompts
-    lengths = np.maximum(np.linalg.norm(means, axis=1), 1e-12)
-    logits = query @ (means / lengths[:, None]).T / TAU_IMAGE
+    logits = query @ unit(additive.prompts).T / TAU_IMAGE
     if prompts is not None and stack.prompt_embeddings is not None:
         logits = logits + prompts @ stack.prompt_embeddings.T / TAU_TEXT
     uniform = np.ones(logits.shape[1], dtype=np.float32)

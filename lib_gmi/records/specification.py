@@ -1,9 +1,4 @@
-"""Specifications and requirements, and the file that holds a specification.
-
-A file is one safetensors file: tensors ``features`` (float16 ``[n, d]``) and, where prompts could
-be embedded, ``prompt_embeddings`` (float16 ``[n, t]``), with two metadata entries: ``gmi.schema``
-and ``gmi.specification`` (JSON). ``docs/file-format.md`` describes it field by field.
-"""
+"""Specifications of candidates and requirements of queries, apart from the files that hold them."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.errors import SchemaVersionError, SpecificationError
+from ..base.errors import SpecificationError
 from .protocols import GenerationSettings
 
 if TYPE_CHECKING:
@@ -26,15 +21,6 @@ if TYPE_CHECKING:
 SCHEMA = (1, 2)
 #: After so many samples with broken output a candidate is shown as suspect and not ranked.
 SUSPECT_AFTER = 2
-
-_SCHEMA_KEY = "gmi.schema"
-_JSON_KEY = "gmi.specification"
-# Far above any real specification; a file that claims more is damaged or hostile.
-_MAX_SAMPLES = 100_000
-_MAX_DIM = 1_000_000
-MAX_BYTES = 1 << 30
-_MAX_TEXT = 10_000
-_MAX_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -171,22 +157,6 @@ class Specification:
         """Why this candidate should not be trusted, or ``None``."""
         return suspect_reason([r.reason for r in self.rejected])
 
-    def select(self, prompt_ids: Sequence[str]) -> Specification:
-        """The part of this specification that was built on the given prompts."""
-        wanted = set(prompt_ids)
-        rows = [i for i, p in enumerate(self.prompt_ids) if p in wanted]
-        return replace(
-            self,
-            features=self.features[rows],
-            prompt_ids=tuple(self.prompt_ids[i] for i in rows),
-            seeds=tuple(self.seeds[i] for i in rows),
-            prompt_embeddings=None
-            if self.prompt_embeddings is None
-            else self.prompt_embeddings[rows],
-            rejected=tuple(r for r in self.rejected if r.prompt_id in wanted),
-            extra_tensors={},
-        )
-
     def merged(self, other: Specification) -> Specification:
         """This specification with the rows of ``other`` that it lacks.
 
@@ -254,19 +224,6 @@ class Specification:
         settings = json.dumps(self.settings.to_json(), sort_keys=True)
         return "\n".join((self.candidate.identity, *self.comparability, settings))
 
-    def to_bytes(self) -> bytes:
-        """The file's content."""
-        from safetensors.numpy import save
-
-        tensors = {**self.extra_tensors, "features": self.features.astype(np.float16)}
-        if self.prompt_embeddings is not None:
-            tensors["prompt_embeddings"] = self.prompt_embeddings.astype(np.float16)
-        metadata = {
-            _SCHEMA_KEY: f"{SCHEMA[0]}.{max(SCHEMA[1], self.minor)}",
-            _JSON_KEY: json.dumps(self.describe(), sort_keys=True, ensure_ascii=False),
-        }
-        return _canonical(save(tensors, metadata))
-
     def describe(self) -> dict[str, Any]:
         """Everything but the arrays, JSON-ready."""
         return {
@@ -283,53 +240,6 @@ class Specification:
             **({"provenance": dict(self.provenance)} if self.provenance else {}),
             **({"texts": dict(self.texts)} if self.texts else {}),
         }
-
-    @classmethod
-    def from_bytes(cls, data: bytes, name: str = "specification") -> Specification:
-        """Read a file's content. Nothing in it is believed before it was checked.
-
-        Args:
-            data: the bytes of a specification file.
-            name: what errors call it.
-
-        Raises:
-            SchemaVersionError: written by a newer major version.
-            SpecificationError: anything else that is wrong with it; the message names the file.
-        """
-        known, minor = read_description(data, name)
-        tensors = _read_tensors(data, name)
-        if "features" not in tensors:
-            raise SpecificationError(f"{name}: holds no features.")
-        try:
-            candidate = _pick(CandidateRef, known.pop("candidate"))
-            prompt_set = _pick(PromptSetRef, known.pop("prompt_set"))
-            settings = _pick(GenerationSettings, known.pop("settings"))
-            rejected = tuple(_pick(Rejection, r) for r in known.pop("rejected", ()))
-            return cls(
-                candidate=candidate,
-                encoder_id=_text(known.pop("encoder_id")),
-                features=tensors.pop("features"),
-                prompt_ids=tuple(_text(p) for p in _list(known.pop("prompt_ids"))),
-                seeds=tuple(_integer(s) for s in _list(known.pop("seeds"))),
-                prompt_set=prompt_set,
-                settings=settings,
-                text_encoder_id=_text_or_none(known.pop("text_encoder_id", None)),
-                prompt_embeddings=tensors.pop("prompt_embeddings", None),
-                rejected=rejected,
-                updated=_finite(known.pop("updated", 0.0)),
-                provenance=_mapping(known.pop("provenance", {})),
-                texts={k: _text(v) for k, v in _mapping(known.pop("texts", {})).items()},
-                extra=known,
-                extra_tensors=tensors,
-                minor=minor,
-            )
-        except SpecificationError as error:
-            raise SpecificationError(f"{name}: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise SpecificationError(
-                f"{name}: its description is incomplete or malformed "
-                f"({type(error).__name__}: {error}). Build it again."
-            ) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,21 +280,6 @@ def suspect_reason(rejected: Sequence[str]) -> str | None:
     return f"{len(rejected)} broken samples ({', '.join(sorted(set(rejected)))})"
 
 
-def storable(value: Any) -> bool:
-    """Whether a value can be part of a description."""
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return not _deeper_than(value, _MAX_DEPTH - 5)
-
-
-def read_settings(described: Any) -> GenerationSettings:
-    """Settings out of a description that was checked before."""
-    settings: GenerationSettings = _pick(GenerationSettings, described)
-    return settings
-
-
 def _as_stored(array: NDArray[Any], what: str, name: str) -> FloatArray:
     """float32 values on float16's grid, checked."""
     array = np.asarray(array)
@@ -400,151 +295,7 @@ def _as_stored(array: NDArray[Any], what: str, name: str) -> FloatArray:
     return stored
 
 
-def _canonical(data: bytes) -> bytes:
-    """The same file with its header's keys sorted: equal specifications have equal bytes.
-
-    safetensors writes them in an order that changes from call to call.
-    """
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    padded = text.ljust(-(-len(text) // 8) * 8)  # safetensors aligns the arrays to 8 bytes
-    return len(padded).to_bytes(8, "little") + padded + data[8 + length :]
-
-
-def read_description(data: bytes, name: str) -> tuple[dict[str, Any], int]:
-    """The JSON part of a file's content and the schema's minor version, without the arrays.
-
-    Raises:
-        SchemaVersionError: written by a newer major version.
-        SpecificationError: not a specification file.
-    """
-    if len(data) > MAX_BYTES:
-        raise SpecificationError(f"{name}: is too large for a specification.")
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= length <= len(data) - 8:
-        raise SpecificationError(f"{name}: is not a specification, or is truncated.")
-    try:
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-        major, minor = (int(part) for part in metadata[_SCHEMA_KEY].split(".")[:2])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise SpecificationError(f"{name}: is not a specification file.") from None
-    if major > SCHEMA[0]:
-        raise SchemaVersionError(
-            f"{name}: was written by a newer version of this program (schema "
-            f"{metadata[_SCHEMA_KEY]}, this one reads {SCHEMA[0]}.x). Update, or build it again."
-        )
-    try:
-        described = json.loads(metadata[_JSON_KEY])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise SpecificationError(f"{name}: its description is not valid JSON.") from None
-    if not isinstance(described, dict):
-        raise SpecificationError(f"{name}: its description is not a JSON object.")
-    if _deeper_than(described, _MAX_DEPTH):
-        raise SpecificationError(f"{name}: its description is nested too deeply.")
-    try:
-        metadata[_JSON_KEY].encode()
-        json.dumps(described, ensure_ascii=False, allow_nan=False).encode()
-    except ValueError:
-        raise SpecificationError(
-            f"{name}: its description holds text or numbers that cannot be stored."
-        ) from None
-    return described, minor
-
-
-def _deeper_than(value: Any, depth: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    children = value.values() if isinstance(value, dict) else value
-    return depth == 0 or any(_deeper_than(child, depth - 1) for child in children)
-
-
-def _read_tensors(data: bytes, name: str) -> dict[str, NDArray[Any]]:
-    from safetensors.numpy import load
-
-    try:
-        tensors = load(data)
-    except Exception as error:  # safetensors has its own type, numpy's dtypes add KeyError
-        raise SpecificationError(f"{name}: is damaged ({error}). Build it again.") from None
-    for key in ("features", "prompt_embeddings"):
-        array = tensors.get(key)
-        if array is None:
-            continue
-        if array.dtype not in (np.float16, np.float32) or array.ndim != 2:
-            raise SpecificationError(
-                f"{name}: '{key}' is {array.dtype} {array.shape}, expected float16 [n, d]."
-            )
-        if array.shape[0] > _MAX_SAMPLES or array.shape[1] > _MAX_DIM:
-            raise SpecificationError(f"{name}: '{key}' has an implausible shape {array.shape}.")
-    return tensors
-
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "str": str,
-    "int": int,
-    "float": (int, float),
-    "None": type(None),
-}
-
-
-def _pick(cls: type[Any], data: Any) -> Any:
-    """A small dataclass out of JSON, types checked; unknown keys are kept where it has a place."""
-    if not isinstance(data, dict):
-        raise TypeError(f"{cls.__name__} is not an object")
-    fields = {k: f for k, f in cls.__dataclass_fields__.items() if k != "unknown"}
-    values = {k: v for k, v in data.items() if k in fields}
-    for key, value in values.items():
-        # A string such as "int | None", because annotations are postponed in every module here.
-        allowed = str(fields[key].type)
-        if allowed.startswith("Mapping"):
-            types: list[Any] = [dict]
-        else:
-            types = [_TYPES[option] for option in allowed.split(" | ")]
-        if isinstance(value, bool) or not any(isinstance(value, t) for t in types):
-            raise TypeError(f"{cls.__name__}.{key} is {type(value).__name__}, expected {allowed}")
-        if isinstance(value, str) and len(value) > _MAX_TEXT:
-            raise TypeError(f"{cls.__name__}.{key} is longer than {_MAX_TEXT} characters")
-    if "unknown" in cls.__dataclass_fields__:
-        values["unknown"] = {k: v for k, v in data.items() if k not in fields}
-    return cls(**values)
-
-
 def _flat(value: Any) -> dict[str, Any]:
-    """The inverse of :func:`_pick`."""
+    """A part of a description, with the keys that a later version wrote."""
     known = dict(vars(value))
     return {**known.pop("unknown"), **known}
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, found {type(value).__name__}")
-    return value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, found {type(value).__name__}")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"expected a whole number, found {type(value).__name__}")
-    return value
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not np.isfinite(number):
-        raise ValueError("a number is not finite")
-    return number
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise TypeError(f"expected a text, found {type(value).__name__}")
-    return value

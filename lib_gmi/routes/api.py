@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import RequestError
 from ..base.images import decode_image
 from ..base.text import natural
-from ..checkpoints.presets import PresetError
+from ..checkpoints.overrides import PresetError
 from ..interrogators import parse_order
 from ..library.packs import SUFFIX as PACK_SUFFIX
 from ..metadata import making_in
@@ -32,13 +32,13 @@ from ..service.harvests import Harvests, harvest_json
 from ..service.searches import Searches
 from ..service.service import Service
 from ..service.states import CheckpointState
-from ..submitting.harvest import Rules
+from ..submitting.survey import Rules
 from . import api_search
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..checkpoints.presets import Overrides
+    from ..checkpoints.overrides import Overrides
     from ..metadata import Making
     from ..ranking.results import RankedCandidate, Ranking
     from ..records.protocols import GenerationSettings, PseudoPrompt

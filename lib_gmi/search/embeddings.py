@@ -29,7 +29,8 @@ from ..records.protocols import Progress, SilentProgress
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..library.catalogue import Entry, Library
+    from ..library.catalogue import Library
+    from ..library.entries import Entry
     from ..records.protocols import FloatArray, JointEncoder
 
 #: Samples that are encoded and stored at a time.

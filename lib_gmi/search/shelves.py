@@ -19,7 +19,7 @@ from .prompt_words import PromptWords
 from .vectors import Exact, Vectors
 
 if TYPE_CHECKING:
-    from ..library.catalogue import Entry
+    from ..library.entries import Entry
     from ..metadata.mentions import Installed
     from ..ranking.rkme import BoolArray, IntArray
     from ..records.protocols import FloatArray

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..base.errors import GMIError
-from ..library.catalogue import stem
+from ..library.entries import stem
 from ..records.protocols import Candidate, Exclusion
 from .build_state import (
     IDLE,

@@ -14,7 +14,8 @@ from ..base.one_reading import OneReading
 from ..records.protocols import Candidate, Host
 
 if TYPE_CHECKING:
-    from ..checkpoints.presets import Overrides, Preset
+    from ..checkpoints.overrides import Overrides
+    from ..checkpoints.presets import Preset
     from ..library.catalogue import Library
 
 #: Identities of candidates that are no file: what a workflow generates with.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError, RankingError
-from ..checkpoints.presets import apply as apply_settings
+from ..checkpoints.overrides import apply as apply_settings
 from ..ranking.trust import SpotCheck, columns_to_check, spot_check
 from ..records.protocols import GenerationRequest, GenerationSettings
 

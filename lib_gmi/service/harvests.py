@@ -13,7 +13,7 @@ from typing import Any
 
 from ..base.errors import GMIError
 from ..metadata.mentions import Installed
-from ..submitting.harvest import Crop, Rules, Survey, survey
+from ..submitting.survey import Crop, Rules, Survey, survey
 from .service import Service
 
 IDLE, LOOKING, READY, GATHERING = "idle", "looking", "ready", "gathering"

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import HostError
 from ..checkpoints.presets import CODEC
 from ..records.protocols import Candidate, GenerationSettings
-from ..records.specification import storable
+from ..records.specification_file import storable
 from ..submitting.recorder import BASE_SEED
 from .candidates import RECIPE
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..library.catalogue import Entry
+    from ..library.entries import Entry
     from ..records.prompts import Prompt
     from ..records.specification import Specification
     from .service import Service

@@ -15,7 +15,7 @@ from ..submitting.submit import Builder, BuildPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..library.catalogue import Entry
+    from ..library.entries import Entry
     from ..ranking.results import Ranking
     from ..records.prompts import Prompt
     from ..records.protocols import Candidate, Encoder, Progress

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import LibraryError
 from ..encoders import AUTO, named
-from ..interrogators import DEFAULT_ORDER, HostInterrogator, Interrogators
+from ..interrogators import DEFAULT_ORDER, Interrogators
 from ..interrogators.cache import Cache
 from ..interrogators.clip_interrogator import NAME as CLIP_TABLES
+from ..interrogators.order import HostInterrogator
 from ..library.favourites import Favourites
 from ..records.prompts import PromptSet, default_prompt_set
 from .answers import Answers

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..base.errors import GMIError
+from ..checkpoints.overrides import apply as apply_settings
 from ..encoders import registry
 from ..library.packs import PackedSpecification, Packs, visible
 from ..ranking.fitted import Selection
@@ -19,7 +20,7 @@ from .candidates import RECIPE, Candidates
 
 if TYPE_CHECKING:
     from ..checkpoints.presets import Preset
-    from ..library.catalogue import Entry
+    from ..library.entries import Entry
     from ..records.prompts import PromptSet
 
 #: In the extra settings of samples that were generated with the user's changes.
@@ -191,7 +192,7 @@ class States:
     ) -> tuple[GenerationSettings, Entry | None, bool]:
         """Settings, the specification that goes on with them, and whether the user changed them."""
         changes = self.host.overrides.get(candidate.identity)
-        settings = self.host.overrides.apply(preset.settings, changes)
+        settings = apply_settings(preset.settings, changes)
         settings = completed(settings, self.prompt_set)
         if changes:
             settings = replace(settings, extra={**settings.extra, _EDITED: True})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.background import Background
 from ..base.errors import HostError
-from ..checkpoints.presets import Overrides
+from ..checkpoints.overrides import Overrides
 from ..library.catalogue import Library
 from ..library.embedded import embedded_library
 from ..metadata import prompt_of

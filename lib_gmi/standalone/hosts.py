@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import EncoderError, GMIError, HostError, RankingError
 from ..base.text import natural
-from ..checkpoints.presets import CODEC, Overrides, Preset
+from ..checkpoints.overrides import Overrides
+from ..checkpoints.presets import CODEC, Preset
 from ..encoders import DEFAULT, registry
 from ..hosts.folder import FolderHost
 from ..records.prompts import Prompt, PromptSet, default_prompt_set
@@ -23,7 +24,8 @@ from ..service.snapshots import NOTHING
 from ..submitting.recorder import BASE_SEED
 
 if TYPE_CHECKING:
-    from ..library.catalogue import Entry, Library
+    from ..library.catalogue import Library
+    from ..library.entries import Entry
     from ..ranking.results import Ranking
     from ..records.protocols import Progress
     from ..service.states import States

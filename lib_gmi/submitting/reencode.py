@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import ImageError
 from ..base.images import open_image
-from ..library.catalogue import stem
+from ..library.entries import stem
 from ..records.protocols import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..library.catalogue import Entry, Library
+    from ..library.catalogue import Library
+    from ..library.entries import Entry
     from ..records.protocols import Encoder
     from ..records.specification import Specification
 
@@ -80,16 +81,16 @@ def waiting(
         if identities is not None and entry.identity not in identities:
             continue
         if entry.encoder_id == encoder_id:
-            have[_way(entry)] = set(_pairs(entry))
+            have[entry.way] = set(entry.pairs)
         elif entry.settings.codec != "source":  # which keeps no copies
             others.append(entry)
     found = []
     for entry in others:
-        known = have.setdefault(_way(entry), set())
-        wanted = [row for row, pair in enumerate(_pairs(entry)) if pair not in known]
+        known = have.setdefault(entry.way, set())
+        wanted = [row for row, pair in enumerate(entry.pairs) if pair not in known]
         rows = tuple(row for row in wanted if _copy(library, entry, row) is not None)
         if rows:
-            known.update(_pairs(entry)[row] for row in rows)
+            known.update(entry.pairs[row] for row in rows)
             found.append(Waiting(entry, rows, len(wanted) - len(rows)))
     return found
 
@@ -163,16 +164,5 @@ def _encode(library: Library, encoder: Encoder, before: Specification, rows: Seq
     return len(readable)
 
 
-def _way(entry: Entry) -> tuple[str, ...]:
-    """The same for specifications that differ in nothing but their encoder."""
-    return (entry.identity, entry.prompt_set_hash, repr(entry.settings.to_json()))
-
-
-def _pairs(entry: Entry) -> list[tuple[str, int]]:
-    described = entry.described
-    return list(zip(described["prompt_ids"], described["seeds"], strict=True))
-
-
 def _copy(library: Library, entry: Entry, row: int) -> Path | None:
-    prompt_id, seed = _pairs(entry)[row]
-    return library.samples.find(entry.stem, str(prompt_id), int(seed))
+    return library.samples.find(entry.stem, *entry.pairs[row])

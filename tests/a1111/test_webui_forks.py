@@ -17,7 +17,8 @@ from headers import write as write_headers
 from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE
 
 from lib_gmi.base.errors import HostError
-from lib_gmi.checkpoints.header import CheckpointFacts, inspect
+from lib_gmi.checkpoints.architectures import CheckpointFacts
+from lib_gmi.checkpoints.header import inspect
 from lib_gmi.checkpoints.presets import table
 from lib_gmi.hosts import webui_forks as forks
 from lib_gmi.hosts.webui_options import ChangedMeanwhileError, options_for

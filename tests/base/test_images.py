@@ -14,7 +14,7 @@ import pytest
 from conftest import picture
 from PIL import Image, ImageChops
 
-from lib_gmi.base import images
+from lib_gmi.base import images, pixels
 from lib_gmi.base.errors import ImageError
 from lib_gmi.base.images import decode_image, list_images, open_image, through_codec, to_rgb
 
@@ -218,7 +218,7 @@ def test_reading_the_same_file_twice_gives_the_same_pixels(tmp_path: Path) -> No
 def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if more than 64×64 pixels were very large."""
     monkeypatch.setattr(images, "KEPT_PIXELS", 64 * 64)
-    monkeypatch.setattr(images, "_STRIP", 700)
+    monkeypatch.setattr(pixels, "_STRIP", 700)
 
 
 def smooth(width: int, height: int) -> Image.Image:
@@ -286,7 +286,7 @@ def test_what_is_ordinary_is_not_touched() -> None:
 
 
 def test_16_bits_are_scaled_as_they_always_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_STRIP", 50)
+    monkeypatch.setattr(pixels, "_STRIP", 50)
     rng = np.random.default_rng(0)
     for top in (256, 40_000, 65_536):
         values = rng.integers(0, top, (33, 21), dtype=np.uint16)

@@ -14,10 +14,13 @@ from conftest import picture, words_encoder
 from standins.host import Running, drawn, start
 
 from lib_gmi.base.one_reading import OneReading
-from lib_gmi.checkpoints.presets import Overrides
+from lib_gmi.checkpoints.overrides import Overrides
+from lib_gmi.library import store
 from lib_gmi.library.catalogue import Library
+from lib_gmi.library.scan import Scan
 from lib_gmi.ranking import fitted, methods
 from lib_gmi.records.specification import Specification
+from lib_gmi.records.specification_file import from_bytes
 from lib_gmi.service import candidates, samples
 from lib_gmi.standalone import desktop
 
@@ -51,9 +54,9 @@ class Counts(Counter[str]):
 @pytest.fixture
 def counts(running: Running, monkeypatch: pytest.MonkeyPatch) -> Counts:
     counts = Counts()
-    counts.watch(monkeypatch, Library, "_scan")
-    counts.watch(monkeypatch, Library, "_looked")
-    counts.watch(monkeypatch, Overrides, "_parse")
+    counts.watch(monkeypatch, Scan, "_scan")
+    counts.watch(monkeypatch, Scan, "look")
+    counts.watch(monkeypatch, Overrides, "_checked")
     counts.watch(monkeypatch, running.host, "list_checkpoints")
     return counts
 
@@ -76,7 +79,7 @@ def test_a_request_reads_everything_once_at_most(
     request_of(running)
     assert counts["_scan"] == counts["_parse"] == 0, "nothing has changed"
     assert counts["list_checkpoints"] <= 2
-    assert counts["_looked"] <= 2, "of a ranking, and of what is shown of it"
+    assert counts["look"] <= 2, "of a ranking, and of what is shown of it"
     name = running.install("new.safetensors", 9)
     running.api.set_settings({"name": name, "settings": {"steps": 9}})
     running.queue.work = lambda job: None
@@ -90,7 +93,7 @@ def test_a_request_reads_everything_once_at_most(
 
 def test_a_poll_lists_once(running: Running, counts: Counts) -> None:
     poll(running)
-    assert (counts["list_checkpoints"], counts["_looked"]) == (1, 1)
+    assert (counts["list_checkpoints"], counts["look"]) == (1, 1)
 
 
 def test_the_models_that_ship_are_parsed_once(
@@ -98,13 +101,12 @@ def test_the_models_that_ship_are_parsed_once(
 ) -> None:
     """Their folder holds no catalogue that could be written."""
     parsed = Counter[str]()
-    plain = Specification.from_bytes.__func__  # type: ignore[attr-defined]
 
-    def counted(cls: type[Specification], data: bytes, name: str = "") -> Specification:
+    def counted(data: bytes, name: str = "") -> Specification:
         parsed["specifications"] += 1
-        return plain(cls, data, name)  # type: ignore[no-any-return]
+        return from_bytes(data, name)
 
-    monkeypatch.setattr(Specification, "from_bytes", classmethod(counted))
+    monkeypatch.setattr(store, "from_bytes", counted)
     found = desktop.of_library(Library(tmp_path / "mine"))
     for _ in range(3):
         assert len(found.api.library()["checkpoints"]) == 63

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from standins.host import write_checkpoint
 
+from lib_gmi.base import json_file
 from lib_gmi.base.errors import HostError, LibraryError
 from lib_gmi.checkpoints import file_index
 from lib_gmi.checkpoints.file_index import FileIndex
@@ -145,7 +146,7 @@ def test_a_cache_that_cannot_be_written_is_no_trouble(
     def full(path: Path, data: bytes) -> None:
         raise LibraryError(f"{path}: cannot be written (the disk is full).")
 
-    monkeypatch.setattr(file_index, "write_atomic", full)
+    monkeypatch.setattr(json_file, "write_atomic", full)
     path = write_checkpoint(tmp_path / "a.safetensors", 1)
     index = FileIndex(cache)
     index.identity(path)

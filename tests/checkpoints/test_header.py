@@ -35,7 +35,8 @@ from headers import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lib_gmi.checkpoints.header import KINDS, MAX_HEADER, CheckpointFacts, inspect
+from lib_gmi.checkpoints.architectures import KINDS, CheckpointFacts
+from lib_gmi.checkpoints.header import MAX_HEADER, inspect
 
 
 def facts_of(tmp_path: Path, shapes: Shapes, metadata: Any = None) -> CheckpointFacts:
@@ -509,8 +510,8 @@ def test_other_formats_are_unknown(tmp_path: Path) -> None:
 def test_importing_and_looking_load_no_heavy_package(tmp_path: Path) -> None:
     path = write(tmp_path / "model.safetensors", SD1)
     script = (
-        "import sys; from pathlib import Path; from lib_gmi import checkpoints, presets;"
-        "path = Path(sys.argv[1]); presets.find(checkpoints.inspect(path), path);"
+        "import sys; from pathlib import Path; from lib_gmi.checkpoints import header, presets;"
+        "path = Path(sys.argv[1]); presets.find(header.inspect(path), path);"
         "print([name for name in ('torch', 'numpy', 'PIL', 'safetensors') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -20,6 +20,7 @@ from lib_gmi.base.paths import data_folder, default_library_folder
 from lib_gmi.cli.main import main
 from lib_gmi.encoders import load_text
 from lib_gmi.library.catalogue import Library
+from lib_gmi.records.specification_file import to_bytes
 from lib_gmi.submitting import submit
 
 CANDIDATES = ("Alpha", "Beta", "Gamma", "Delta")
@@ -156,11 +157,11 @@ def test_build_says_who_failed_and_exits_with_1(
     (entry,) = Library(built).find("Beta")
     path = built / "specifications" / entry.file
     with monkeypatch.context() as patch:
-        patch.setattr("lib_gmi.records.specification.SCHEMA", (9, 0))
+        patch.setattr("lib_gmi.records.specification_file.SCHEMA", (9, 0))
         specification = next(
             s for s in Library(built).snapshot().specifications if s.candidate.title == "Beta"
         )
-        path.write_bytes(specification.to_bytes())
+        path.write_bytes(to_bytes(specification))
     assert build(images) == 1
     captured = capsys.readouterr()
     assert "failed: Beta: " in captured.out

@@ -218,12 +218,11 @@ class TestImplementersWriteOneMethod:
             self.batches.append(len(images))
             return np.tile(self.answer, (len(images), 1))
 
-    def test_batches_modes_and_laziness_come_free(self) -> None:
+    def test_batches_and_modes_come_free(self) -> None:
         encoder = self.Constant(np.arange(3.0))
         images = [picture(8, 8).convert(mode) for mode in ("RGB", "L", "CMYK", "P", "RGBA")]
         assert encoder.encode_images(images).shape == (5, 3)
         assert encoder.batches == [2, 2, 1]
-        assert next(encoder.iter_encode(iter(images))).tolist() == [0, 1, 2]
 
     @pytest.mark.parametrize(
         ("answer", "message"),

@@ -195,6 +195,19 @@ def test_damaged_notes_are_forgotten(weights: Path, content: bytes) -> None:
     assert load(registry.info(named(weights)).id).dim == 48
 
 
+def test_a_file_is_known_in_this_process_where_nothing_can_be_noted(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"no folder")
+    monkeypatch.setattr(names, "remembered_files", lambda: tmp_path / "file" / "notes.json")
+    monkeypatch.setattr(names, "_noted", {})
+    found = names.parse(named(weights))
+    read: list[Path] = []
+    monkeypatch.setattr(names, "sha256_of", read.append)
+    assert names.locate(found).path == weights
+    assert read == [], "gigabytes are not read again"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

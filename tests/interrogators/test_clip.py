@@ -99,9 +99,9 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(package, "load_list", few)
-    ours.forget_models()
+    ours._parts.cache_clear()
     yield
-    ours.forget_models()
+    ours._parts.cache_clear()
 
 
 class Counting:

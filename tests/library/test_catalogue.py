@@ -24,15 +24,19 @@ from conftest import (
     TINY,
     assert_same_specification,
     make_specification,
+    part_of,
 )
 
+from lib_gmi.base import locks
 from lib_gmi.base.errors import LibraryError, SchemaVersionError
-from lib_gmi.library import catalogue as module
+from lib_gmi.library import store as module
 from lib_gmi.library.catalogue import Library
+from lib_gmi.library.store import Store
 from lib_gmi.ranking.stack import stack
-from lib_gmi.records import specification as specification_module
+from lib_gmi.records import specification_file as specification_module
 from lib_gmi.records.protocols import GenerationSettings
 from lib_gmi.records.specification import PromptSetRef, Rejection, Specification
+from lib_gmi.records.specification_file import to_bytes
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ def newer_schema(specification: Specification, monkeypatch: pytest.MonkeyPatch) 
     """A file as a later, incompatible version of this program would write it."""
     with monkeypatch.context() as patch:
         patch.setattr(specification_module, "SCHEMA", (9, 0))
-        return specification.to_bytes()
+        return to_bytes(specification)
 
 
 # -- storing and finding --------------------------------------------------------------------------
@@ -522,7 +526,7 @@ def locked_by_another_process(folder: Path) -> Iterator[None]:
     """While it lasts, a second process holds the library's lock."""
     code = (
         "import sys\nfrom lib_gmi.library.catalogue import Library\n"
-        "with Library(sys.argv[1])._lock():\n    print('held', flush=True)\n    sys.stdin.read()"
+        "with Library(sys.argv[1]).locked():\n    print('held', flush=True)\n    sys.stdin.read()"
     )
     with python(code, str(folder)) as process:
         assert process.stdout is not None
@@ -534,7 +538,7 @@ def locked_by_another_process(folder: Path) -> Iterator[None]:
 def test_waiting_for_another_process_ends_with_a_clear_error(
     three: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOCK_TIMEOUT", 0.05)
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT", 0.05)
     with locked_by_another_process(three.folder):
         with pytest.raises(LibraryError, match="another process"):
             three.add(make_specification("Delta"))
@@ -547,15 +551,16 @@ _EXTEND = """
 import sys
 from dataclasses import replace
 from pathlib import Path
+from conftest import part_of
 from lib_gmi.library.catalogue import Library
-from lib_gmi.records.specification import Specification
+from lib_gmi.records.specification_file import from_bytes
 folder, source, start, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-specification = Specification.from_bytes(source.read_bytes())
+specification = from_bytes(source.read_bytes())
 print("ready", flush=True)
 sys.stdin.readline()
 library = Library(folder)
 for number in range(start, start + count):
-    library.extend(specification.select([f"p{number:02d}"]))
+    library.extend(part_of(specification, [f"p{number:02d}"]))
 """
 
 
@@ -564,7 +569,7 @@ def test_two_processes_that_extend_one_specification_at_once_lose_nothing(
 ) -> None:
     everything = make_specification(prompts=60)
     source = tmp_path / "everything.safetensors"
-    source.write_bytes(everything.to_bytes())
+    source.write_bytes(to_bytes(everything))
     processes = [
         python(_EXTEND, str(library.folder), str(source), str(start), "30") for start in (0, 30)
     ]
@@ -589,14 +594,14 @@ def test_a_file_that_disappears_while_the_folder_is_read_is_passed_over(
 ) -> None:
     gone = file_of(three, "Beta")
     three.entries()
-    original = Library._files
+    original = Store.paths
 
-    def files_then_removal(self: Library) -> list[Path]:
+    def files_then_removal(self: Store) -> list[Path]:
         found = original(self)
         gone.unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(Library, "_files", files_then_removal)
+    monkeypatch.setattr(Store, "paths", files_then_removal)
     snapshot = Library(three.folder).snapshot()
     assert [s.candidate.title for s in snapshot.specifications] == ["Alpha", "Gamma"]
     assert snapshot.excluded == ()
@@ -755,7 +760,7 @@ def test_missing_prompts_are_masked_and_zero() -> None:
 def test_several_seeds_of_a_prompt_are_averaged() -> None:
     once = make_specification(prompts=4, seed=1)
     again = replace(make_specification(prompts=4, seed=2), seeds=(1, 2, 3, 4))
-    data, _ = stack([once.merged(again.select(["p00"]))])
+    data, _ = stack([once.merged(part_of(again, ["p00"]))])
     assert data is not None
     assert data.counts.tolist() == [4]
     assert np.allclose(data.features[0, 0], (once.features[0] + again.features[0]) / 2)

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_same_specification, make_specification, picture, words_encoder
+from conftest import assert_same_specification, make_specification, part_of, picture, words_encoder
 from standins.host import Running, start, write_checkpoint
 
 from lib_gmi.base.files import TEMPORARY_PREFIX
 from lib_gmi.checkpoints.file_index import FileIndex
 from lib_gmi.checkpoints.identity import quick_identity
-from lib_gmi.checkpoints.presets import Overrides
-from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.checkpoints.overrides import Overrides
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.entries import stem
 from lib_gmi.library.favourites import Favourites
 from lib_gmi.ranking.results import Ranking
 from lib_gmi.records.protocols import Candidate, GenerationRequest
@@ -436,7 +437,7 @@ def test_two_builds_at_once_in_two_processes_make_one_library(
     for specification in Library(tmp_path / "alone").snapshot().specifications:
         stored = Library(library_folder).get(specification.key)
         assert stored is not None
-        whole = stored.select(specification.prompt_ids)
+        whole = part_of(stored, specification.prompt_ids)
         assert sorted(whole.seeds) == sorted(specification.seeds)
         order = [whole.prompt_ids.index(p) for p in specification.prompt_ids]
         assert np.array_equal(whole.features[order], specification.features)

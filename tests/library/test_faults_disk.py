@@ -19,19 +19,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SOURCE_ROOT, TINY, assert_same_specification, make_specification, prompt_set
+from conftest import (
+    SOURCE_ROOT,
+    TINY,
+    assert_same_specification,
+    make_specification,
+    part_of,
+    prompt_set,
+)
 from standins.host import StandInHost, write_checkpoint
 
+from lib_gmi.base import json_file
 from lib_gmi.base.errors import GMIError, LibraryError
 from lib_gmi.base.files import TEMPORARY_PREFIX
 from lib_gmi.checkpoints.file_index import FileIndex
 from lib_gmi.checkpoints.identity import quick_identity
-from lib_gmi.checkpoints.presets import Overrides
-from lib_gmi.library import catalogue as library_module
-from lib_gmi.library import favourites
-from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.checkpoints.overrides import Overrides
+from lib_gmi.library import store as library_module
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.entries import stem
 from lib_gmi.library.favourites import Favourites
 from lib_gmi.records.specification import Specification
+from lib_gmi.records.specification_file import to_bytes
 from lib_gmi.service.service import Service
 
 COPY = b"a stand-in for a picture" * 400
@@ -486,7 +495,7 @@ def test_favourites_that_cannot_be_read_just_now_are_not_overwritten(
         def refuse(file: Path, *limit: int) -> bytes:
             raise fail
 
-        patch.setattr(favourites, "read_regular", refuse)
+        patch.setattr(json_file, "read_regular", refuse)
         assert fresh.names() == frozenset()
         with pytest.raises(LibraryError) as caught:
             fresh.set("new", True)
@@ -587,8 +596,8 @@ def test_a_rename_that_stops_halfway_loses_no_sample(
     stored = Library(library.folder).get(old.key)
     assert stored is not None
     assert set(old.prompt_ids + new.prompt_ids) <= set(stored.prompt_ids)
-    assert np.array_equal(stored.select(old.prompt_ids).features, old.features)
-    assert np.array_equal(stored.select(new.prompt_ids).features, new.features)
+    assert np.array_equal(part_of(stored, old.prompt_ids).features, old.features)
+    assert np.array_equal(part_of(stored, new.prompt_ids).features, new.features)
     assert len(fresh.snapshot().specifications) == 3
     assert not list(library.folder.rglob(TEMPORARY_PREFIX + "*"))
 
@@ -617,7 +626,7 @@ def test_what_a_killed_write_left_takes_no_place_of_what_is_whole(library: Libra
     """The row of that sample was never reported as stored, and what is there may be newer."""
     current = make_specification("Beta", seed=1)
     left = library.specifications_folder / f"{TEMPORARY_PREFIX}left"
-    left.write_bytes(make_specification("Beta", 9, seed=5).to_bytes())
+    left.write_bytes(to_bytes(make_specification("Beta", 9, seed=5)))
     library.add(make_specification("Other"))
     stored = library.get(current.key)
     assert stored is not None
@@ -629,7 +638,7 @@ def test_what_was_removed_does_not_come_back_out_of_what_a_killed_write_left(
     library: Library,
 ) -> None:
     left = library.specifications_folder / f"{TEMPORARY_PREFIX}left"
-    left.write_bytes(make_specification("Beta", 9, seed=5).to_bytes())
+    left.write_bytes(to_bytes(make_specification("Beta", 9, seed=5)))
     library.remove(library.find("Beta"))
     library.add(make_specification("Other"))
     assert [entry.title for entry in library.entries()] == ["Alpha", "Other"]

@@ -26,12 +26,15 @@ import numpy as np
 import pytest
 from conftest import SOURCE_ROOT, make_specification
 
+from lib_gmi.base import locks
 from lib_gmi.base.files import TEMPORARY_PREFIX
-from lib_gmi.checkpoints.presets import Overrides
-from lib_gmi.library import catalogue as module
-from lib_gmi.library.catalogue import SUFFIX, Library, stem
+from lib_gmi.checkpoints.overrides import Overrides
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.entries import stem
 from lib_gmi.library.favourites import Favourites
+from lib_gmi.library.store import SUFFIX
 from lib_gmi.records.specification import CandidateRef, Specification
+from lib_gmi.records.specification_file import from_bytes, to_bytes
 
 KILLS = 200
 #: Of the writer's candidates; each is known by a quick identity until its whole hash is.
@@ -251,7 +254,7 @@ class Expected:
 
 def _removed(folder: Path) -> list[Specification]:
     files = (folder / "removed").glob(f"*{SUFFIX}*")
-    return [Specification.from_bytes(path.read_bytes()) for path in files if path.is_file()]
+    return [from_bytes(path.read_bytes()) for path in files if path.is_file()]
 
 
 def _copies(folder: Path, name: str, number: int) -> list[Path]:
@@ -273,7 +276,7 @@ def temporary_files(folder: Path) -> list[Path]:
 def test_a_writer_killed_200_times_loses_nothing_that_it_reported(
     library_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOCK_TIMEOUT", 2.0)
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT", 2.0)
     expected = Expected()
     killed = 0
     with other_process("kill-writers", library_folder) as process:
@@ -338,7 +341,7 @@ def test_what_a_kill_left_among_samples_does_not_move_with_them(library_folder: 
 
 def fingerprint_of(specifications: tuple[Specification, ...]) -> str:
     """Worked out from the content alone; equal specifications have equal bytes."""
-    lines = {stem(s.key) + SUFFIX: hashlib.sha256(s.to_bytes()) for s in specifications}
+    lines = {stem(s.key) + SUFFIX: hashlib.sha256(to_bytes(s)) for s in specifications}
     text = "".join(f"{name} {lines[name].hexdigest()}\n" for name in sorted(lines))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -29,8 +29,9 @@ from lib_gmi.base import files
 from lib_gmi.base.errors import GMIError, LibraryError, PackError
 from lib_gmi.base.images import stored_copy
 from lib_gmi.checkpoints.identity import full_identity, quick_identity
-from lib_gmi.library.catalogue import Library, stem
+from lib_gmi.library.catalogue import Library
 from lib_gmi.library.embedded import embedded_library
+from lib_gmi.library.entries import stem
 from lib_gmi.library.packs import (
     PackAbout,
     Packs,
@@ -50,6 +51,7 @@ from lib_gmi.ranking.stack import stack
 from lib_gmi.records.prompts import default_prompt_set
 from lib_gmi.records.protocols import GenerationSettings
 from lib_gmi.records.specification import OWN_PROMPTS, PromptSetRef, Rejection, Specification
+from lib_gmi.records.specification_file import from_bytes
 
 
 @pytest.fixture
@@ -414,7 +416,7 @@ def test_an_import_adds_ordinary_specification_files_and_touches_nothing_else(
     for packed in packs.specifications():
         path = report.pack.folder / "specifications" / packed.file
         assert path.name == stem(packed.specification.key) + ".safetensors"
-        assert_same_specification(Specification.from_bytes(path.read_bytes()), packed.specification)
+        assert_same_specification(from_bytes(path.read_bytes()), packed.specification)
     (info,) = packs.installed()
     assert info.about == ABOUT
     assert info.installed({sha256(1), sha256(9)}) == 1
@@ -651,7 +653,7 @@ def test_a_crash_before_the_rename_leaves_no_pack_and_the_next_import_clears_up(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "replace_file", die)
+        patch.setattr(store_module, "move_file", die)
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as if the process were gone
         with pytest.raises(KeyboardInterrupt):
             packs.import_file(pack_file)
@@ -686,7 +688,6 @@ def test_a_full_disk_leaves_everything_as_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "replace_file", full)
-        patch.setattr(store_module, "replace_file", full)
         with pytest.raises(PackError, match=r"three\.gmipack: was not imported .*(full|space)"):
             packs.import_file(pack_file)
     assert contents(library.folder) == before

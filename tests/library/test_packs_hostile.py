@@ -26,6 +26,7 @@ from lib_gmi.library.packs import read_pack, write_pack
 from lib_gmi.library.packs.container import Tensor, encode
 from lib_gmi.library.packs.texts import check_link, page_link, strict_json
 from lib_gmi.library.packs.thumbnails import check_thumbnail, small_copy
+from lib_gmi.records.specification_file import to_bytes
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_a_checkpoint_and_a_single_specification_are_no_packs() -> None:
     with pytest.raises(PackError, match="safetensors file, but not a pack"):
         read(checkpoint)
     with pytest.raises(PackError, match="single specification, not a pack"):
-        read(make_specification().to_bytes())
+        read(to_bytes(make_specification()))
 
 
 def test_what_is_too_large_or_no_file_is_not_parsed(
@@ -534,7 +535,7 @@ def test_values_that_were_changed_under_a_fitting_id_are_an_error_or_a_sound_pac
         return
     for specification in pack.specifications:
         assert np.isfinite(specification.features).all()
-        specification.to_bytes()
+        to_bytes(specification)
 
 
 def test_the_pack_of_these_tests_is_good(good: Path, rich: bytes) -> None:

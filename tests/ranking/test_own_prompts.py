@@ -16,6 +16,7 @@ from lib_gmi.ranking.kernels import LearnedKernel
 from lib_gmi.ranking.methods import RKME
 from lib_gmi.ranking.stack import Stack, stack
 from lib_gmi.records.specification import OWN_PROMPTS, PromptSetRef, Specification
+from lib_gmi.records.specification_file import from_bytes, to_bytes
 
 OWN = PromptSetRef("own prompts", "1", OWN_PROMPTS, 0)
 
@@ -54,7 +55,7 @@ def mixed(whole: Stack, prompts: int, own: list[int]) -> Stack:
 
 def test_a_file_keeps_the_texts() -> None:
     made = own_specification("a")
-    read = Specification.from_bytes(made.to_bytes())
+    read = from_bytes(to_bytes(made))
     assert_same_specification(read, made)
     assert read.texts == made.texts
     assert read.own_prompts
@@ -67,9 +68,9 @@ def test_texts_are_joined() -> None:
 
 @pytest.mark.parametrize("texts", [{"a": 1}, {"a": "x" * 20_000}])
 def test_texts_that_are_none_are_refused(texts: dict[str, str]) -> None:
-    data = replace(own_specification("a"), texts=texts).to_bytes()
+    data = to_bytes(replace(own_specification("a"), texts=texts))
     with pytest.raises(SpecificationError, match="malformed"):
-        Specification.from_bytes(data)
+        from_bytes(data)
 
 
 def test_own_prompts_share_columns_and_keep_their_ids() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import make_specification, words_encoder
+from conftest import make_specification, part_of, words_encoder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standins.host import StandInHost, start, write_checkpoint
@@ -25,13 +25,14 @@ from standins.host import StandInHost, start, write_checkpoint
 from lib_gmi.base.errors import LibraryError, PromptSetError, SpecificationError
 from lib_gmi.checkpoints.file_index import FileIndex
 from lib_gmi.checkpoints.identity import quick_identity
-from lib_gmi.checkpoints.presets import Overrides, PresetError
+from lib_gmi.checkpoints.overrides import Overrides, PresetError, apply
 from lib_gmi.library.catalogue import Library
 from lib_gmi.library.favourites import Favourites
 from lib_gmi.ranking.stack import stack
 from lib_gmi.records.prompts import PromptSet
 from lib_gmi.records.protocols import GenerationSettings
 from lib_gmi.records.specification import Rejection, Specification
+from lib_gmi.records.specification_file import from_bytes, to_bytes
 from lib_gmi.service import samples
 from lib_gmi.submitting.recorder import completed, worded
 
@@ -127,7 +128,7 @@ def _whole() -> Specification:
     )
 
 
-GOOD = _whole().to_bytes()
+GOOD = to_bytes(_whole())
 HEADER = 8 + int.from_bytes(GOOD[:8], "little")
 
 
@@ -140,10 +141,10 @@ def with_header(header: Any, arrays: bytes = GOOD[HEADER:]) -> bytes:
 def read_or_refused(data: bytes) -> Specification | None:
     """A specification that the program can do everything with, or ``None`` if it was refused."""
     try:
-        read = Specification.from_bytes(data, "fuzzed")
+        read = from_bytes(data, "fuzzed")
     except SpecificationError:
         return None
-    again = Specification.from_bytes(read.to_bytes())
+    again = from_bytes(to_bytes(read))
     assert again.key == read.key
     assert np.array_equal(again.features, read.features)
     assert np.isfinite(read.features).all()
@@ -151,7 +152,7 @@ def read_or_refused(data: bytes) -> Specification | None:
     read.key.encode()
     assert read.done >= set(read.prompt_ids)
     assert read.suspect is None or read.suspect
-    read.merged(read.select(read.prompt_ids[:1]))
+    read.merged(part_of(read, read.prompt_ids[:1]))
     stack([read])
     return read
 
@@ -300,7 +301,7 @@ def test_any_settings_file_is_read_refused_or_kept_aside(tmp_path: Path, raw: by
     overrides = Overrides(path)
     for identity in ("sha256:a", "quick:b", "nobody"):
         with only(PresetError):
-            overrides.apply(GenerationSettings(), overrides.get(identity))
+            apply(GenerationSettings(), overrides.get(identity))
     with only(PresetError):
         overrides.move("quick:b", "sha256:b")
     with only(PresetError):

@@ -16,7 +16,7 @@ from PIL import Image
 from standins.host import BLACK, Running, drawn, start
 
 from lib_gmi.base.errors import GMIError, ImageError, InterrogatorError, RankingError
-from lib_gmi.checkpoints.presets import PresetError
+from lib_gmi.checkpoints.overrides import PresetError
 from lib_gmi.routes import api as api_module
 from lib_gmi.routes.api import MAX_IMAGES, MAX_PROMPT, PREFIX, RequestError
 from lib_gmi.service import filters, recipes, samples

@@ -20,7 +20,8 @@ from PIL import Image
 
 from lib_gmi.base.errors import HostError
 from lib_gmi.checkpoints.file_index import FileIndex
-from lib_gmi.checkpoints.presets import Overrides, Preset, find
+from lib_gmi.checkpoints.overrides import Overrides, apply
+from lib_gmi.checkpoints.presets import Preset, find
 from lib_gmi.interrogators import DEFAULT_ORDER
 from lib_gmi.library.catalogue import Library
 from lib_gmi.records.prompts import PromptSet
@@ -145,7 +146,7 @@ class StandInHost:
 
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         changes = self.overrides.get(candidate.identity)
-        return self.overrides.apply(self.preset(candidate).settings, changes)
+        return apply(self.preset(candidate).settings, changes)
 
     @contextmanager
     def session(self, candidate: Candidate) -> Iterator[StandInSession]:

@@ -18,15 +18,8 @@ from lib_gmi.metadata import CheckpointMention, Making, Network
 from lib_gmi.metadata.mentions import Installed, made_with
 from lib_gmi.ranking.stack import stack
 from lib_gmi.records.protocols import Candidate
-from lib_gmi.submitting.harvest import (
-    HARVESTED,
-    SPARE,
-    Crop,
-    Harvester,
-    Rules,
-    difference_hash,
-    survey,
-)
+from lib_gmi.submitting.harvest import HARVESTED, Harvester, difference_hash
+from lib_gmi.submitting.survey import SPARE, Crop, Rules, survey
 
 ALPHA_SHA, BETA_SHA = "ab" * 32, "cd" * 32
 ALPHA = Candidate("alpha", f"sha256:{ALPHA_SHA}", "alpha.safetensors")

@@ -44,6 +44,7 @@ from lib_gmi.records.protocols import (
     Session,
 )
 from lib_gmi.records.specification import Specification
+from lib_gmi.records.specification_file import to_bytes
 from lib_gmi.submitting.recorder import BASE_SEED
 from lib_gmi.submitting.submit import Builder, BuildSummary, format_duration
 
@@ -445,8 +446,8 @@ def test_a_file_of_a_newer_version_fails_its_candidate_only(
     build(RecordingHost(("Beta",)), library, limit=1)
     (path,) = library.specifications_folder.glob("*.safetensors")
     with monkeypatch.context() as patch:
-        patch.setattr("lib_gmi.records.specification.SCHEMA", (9, 0))
-        path.write_bytes(stored(library)["Beta"].to_bytes())
+        patch.setattr("lib_gmi.records.specification_file.SCHEMA", (9, 0))
+        path.write_bytes(to_bytes(stored(library)["Beta"]))
     newer = path.read_bytes()
     summary = build(RecordingHost(), Library(library.folder))
     assert [e.title for e in summary.failed] == ["Beta"]

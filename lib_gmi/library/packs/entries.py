@@ -13,6 +13,7 @@ import numpy as np
 from ...base.errors import EncoderError, PackError, SchemaVersionError, SpecificationError
 from ...encoders import registry
 from ...records.specification import Specification
+from ...records.specification_file import from_bytes
 from .container import Tensor
 from .texts import one_name, page_link
 from .thumbnails import check_thumbnail
@@ -64,7 +65,7 @@ def read_entry(entry: Any, tensors: Mapping[str, Tensor], schema: Any, label: st
     metadata = {"gmi.schema": schema, "gmi.specification": json.dumps(_shared(entry))}
     data = save({key: _array(tensor) for key, tensor in tensors.items()}, metadata)
     try:
-        specification = Specification.from_bytes(data, label)
+        specification = from_bytes(data, label)
     except SchemaVersionError as error:
         raise PackError(str(error).replace(", or build it again", "")) from None
     except SpecificationError as error:

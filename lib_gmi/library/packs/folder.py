@@ -13,9 +13,10 @@ from typing import Any
 from ...base.errors import PackError, SpecificationError
 from ...base.files import write_atomic
 from ...records.specification import Specification
-from ..catalogue import SUFFIX as SPECIFICATION_SUFFIX
-from ..catalogue import stem
+from ...records.specification_file import from_bytes, to_bytes
+from ..entries import stem
 from ..samples import SampleStore
+from ..store import SUFFIX as SPECIFICATION_SUFFIX
 from .container import MAX_HEADER, Tensor, decode
 from .pack import Pack, PackAbout, assemble, read_about, read_bytes
 from .texts import page_link, strict_json
@@ -113,7 +114,7 @@ def write_folder(folder: Path, pack: Pack) -> None:
     for specification in pack.specifications:
         name = stem(specification.key)
         files.append(name + SPECIFICATION_SUFFIX)
-        write_atomic(folder / _SPECIFICATIONS / files[-1], specification.to_bytes())
+        write_atomic(folder / _SPECIFICATIONS / files[-1], to_bytes(specification))
         for (prompt_id, seed), data in pack.thumbnails.get(specification.key, {}).items():
             samples.write(name, prompt_id, seed, data)
     content = {
@@ -140,7 +141,7 @@ def read_folder(folder: Path) -> Pack:
         _, arrays = decode(data, f"{name}/{file}")
         tensors.update({f"{number}/{key}": tensor for key, tensor in arrays.items()})
         try:
-            specification = Specification.from_bytes(data, f"{name}/{file}")
+            specification = from_bytes(data, f"{name}/{file}")
         except SpecificationError as error:
             raise PackError(str(error)) from None
         stored.append((specification.describe(), stem(specification.key)))
@@ -183,7 +184,7 @@ def read_specification(folder: Path, entry: PackEntry) -> Specification:
     path = folder / _SPECIFICATIONS / entry.file
     data = read_bytes(path)
     try:
-        specification = Specification.from_bytes(data, str(path))
+        specification = from_bytes(data, str(path))
     except SpecificationError as error:
         raise PackError(str(error)) from None
     misplaced = entry.file != stem(specification.key) + SPECIFICATION_SUFFIX

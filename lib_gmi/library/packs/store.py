@@ -24,10 +24,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ...base.errors import LibraryError, PackError
-from ...base.files import replace_file, sync_folder
-from ...base.locks import LOCK_TIMEOUT, Lock
+from ...base.files import free_name, move_file
+from ...base.locks import Lock
 from ...records.protocols import Exclusion
-from ..removed import REMOVED, stamp
+from ..removed import REMOVED, touch
 from .folder import (
     FolderState,
     PackInfo,
@@ -232,11 +232,11 @@ class Packs:
                 write_folder(temporary, pack)
                 pack = None  # it is large, and what is read next is as large again
                 read_folder(temporary)  # what is put in place can be used
-                with self.library._lock():
+                with self.library.locked():
                     if damaged:
                         aside = self._free_name("damaged", pack_id)
-                        _move(target, aside)
-                    _move(temporary, target)
+                        move_file(target, aside)
+                    move_file(temporary, target)
             except (LibraryError, OSError) as error:
                 reason = str(error) if isinstance(error, LibraryError) else error.strerror or error
                 raise PackError(f"{path.name}: was not imported ({reason})") from error
@@ -259,9 +259,9 @@ class Packs:
             info = self.find(pack_id)
             target = self._free_name(REMOVED, info.id)
             try:
-                with self.library._lock():
-                    _move(info.folder, target)
-                    stamp(target)
+                with self.library.locked():
+                    move_file(info.folder, target)
+                    touch(target)
                 self.library.tidy()
             except OSError as error:
                 raise PackError(
@@ -271,11 +271,7 @@ class Packs:
         return target
 
     def _free_name(self, folder: str, pack_id: str) -> Path:
-        target, number = self.library.folder / folder / f"pack-{pack_id}", 1
-        while target.exists():
-            target = target.with_name(f"pack-{pack_id}.{number}")
-            number += 1
-        return target
+        return free_name(self.library.folder / folder / f"pack-{pack_id}")
 
     def _clean_up(self) -> None:
         """Remove what a crash left half-written. Called under the lock: nobody is writing it."""
@@ -288,16 +284,9 @@ class Packs:
         a large pack takes longer, so that one is taken for the renames alone."""
         if self.library.read_only:
             raise LibraryError(f"{self.library.folder}: this library is read-only.")
-        with self._lock.held(LOCK_TIMEOUT):
+        with self._lock.held():
             yield
 
 
 def _read(path: Path) -> Pack:
     return read_folder(path) if path.is_dir() else read_pack(path)
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(source, target)
-    sync_folder(target.parent)
-    sync_folder(source.parent)

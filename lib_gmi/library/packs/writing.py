@@ -16,7 +16,7 @@ from ...records.prompts import default_prompt_set
 from ...records.protocols import Exclusion
 from ...records.specification import OWN_PROMPTS
 from ...records.specification import SCHEMA as SPECIFICATION_SCHEMA
-from ..catalogue import stem
+from ..entries import stem
 from .container import MAX_BYTES, MAX_HEADER, Tensor, encode
 from .entries import IDENTITY, entry_of, tensors_of
 from .pack import MANIFEST_KEY, MAX_ENTRIES, SCHEMA, SCHEMA_KEY, Pack, PackAbout, content_id, parse
