@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.errors import RankingError
+from .comparable import MIN_PROMPTS
 from .findings import leave_one_prompt_out
 from .kernels import LearnedKernel, Prior
-from .stack import MIN_PROMPTS
 
 if TYPE_CHECKING:
     from ..records.protocols import FloatArray

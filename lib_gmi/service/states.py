@@ -11,8 +11,8 @@ from ..base.errors import GMIError
 from ..checkpoints.overrides import apply as apply_settings
 from ..encoders import registry
 from ..library.packs import PackedSpecification, Packs, visible
+from ..ranking.comparable import MIN_PROMPTS
 from ..ranking.fitted import Selection
-from ..ranking.stack import MIN_PROMPTS
 from ..records.protocols import Candidate, GenerationSettings
 from ..records.specification import OWN_PROMPTS
 from ..submitting.recorder import completed
