@@ -20,6 +20,7 @@ from lib_gmi.base.paths import data_folder, default_library_folder
 from lib_gmi.cli.main import main
 from lib_gmi.encoders import load_text
 from lib_gmi.library.catalogue import Library
+from lib_gmi.ranking import identify
 from lib_gmi.records.specification_file import to_bytes
 from lib_gmi.submitting import submit
 
@@ -564,7 +565,7 @@ def test_a_prompt_without_the_text_encoder_says_what_to_install(
     def missing(name: str) -> NoReturn:
         raise MissingExtraError("pip install the-text-encoder")
 
-    monkeypatch.setattr(submit, "load_text", missing)
+    monkeypatch.setattr(identify, "load_text", missing)
     assert_refused(capsys, ["rank", str(query), "--prompt", "a cat"], "pip install")
 
 
