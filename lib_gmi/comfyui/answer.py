@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import GMIError, RankingError
 from ..base.text import last_part, readable
 from ..routes.fields import MAX_PROMPT
-from ..service.service import ANY, Filter
+from .inputs import wanted
 from .runtime import runtime
 from .sources import makings
 
@@ -70,12 +70,12 @@ def find(image: Any, **inputs: Any) -> Answer:
     prompt = str(inputs.get("prompt", ""))[:MAX_PROMPT]
     if inputs.get("lock_answer") and locked:
         return _locked(locked, image, prompt)
-    wanted = Filter(str(inputs.get("architecture", ANY)), str(inputs.get("pattern", "")))
+    allowed = wanted(inputs)
     api = runtime().api
     method = str(inputs.get("method", "auto"))
     images = pictures(image)
-    ranking = api.service.rank(images, prompt or None, method, wanted)
-    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, wanted, images)
+    ranking = api.service.rank(images, prompt or None, method, allowed)
+    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, allowed, images)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
     if chosen is None:
@@ -112,8 +112,8 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
     Nothing is ranked, but the image is described: what hangs on that shall not change.
     """
     names = [candidate.name for candidate in runtime().host.list_checkpoints()]
-    wanted = locked.replace("\\", "/")
-    same = [name for name in names if name.replace("\\", "/") == wanted]
+    path = locked.replace("\\", "/")
+    same = [name for name in names if name.replace("\\", "/") == path]
     elsewhere = not same
     same = same or [name for name in names if last_part(name) == last_part(locked)]
     if len(same) != 1:

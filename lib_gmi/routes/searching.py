@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import ImageError
-from ..search.checkpoints import Query
 from ..search.content import SCORES
 from ..search.hits import LIBRARY, to_json
 from ..search.pictures import ROUTE, picture_query, small_copy
+from ..search.query import Query
 from ..service.service import ANY, Filter
 from . import fields
 from .handlers import Handlers

@@ -19,8 +19,9 @@ from lib_gmi.base.errors import HostError, LibraryError, RankingError
 from lib_gmi.base.grids import side_by_side
 from lib_gmi.base.images import through_codec
 from lib_gmi.checkpoints.presets import CODEC
+from lib_gmi.comfyui.inputs import CHECKPOINT
 from lib_gmi.comfyui.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-from lib_gmi.comfyui.query_nodes import CHECKPOINT, STOP
+from lib_gmi.comfyui.query_nodes import STOP
 from lib_gmi.records.prompts import Dialect, Prompt, PromptSet
 
 if TYPE_CHECKING:

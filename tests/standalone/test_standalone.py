@@ -26,7 +26,7 @@ from lib_gmi.encoders import DEFAULT
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.library.catalogue import Library
 from lib_gmi.ranking import app
-from lib_gmi.search.checkpoints import Query
+from lib_gmi.search.query import Query
 from lib_gmi.standalone import desktop
 from lib_gmi.standalone.desktop import Desktop
 from lib_gmi.ui.bridge import Bridge
