@@ -1,7 +1,7 @@
 """What a program lends to the tab.
 
-The tab ranks, shows and builds by itself, through :class:`..routes.api.Api`. Everything that touches the
-program around it goes through here, so that the same tab runs in AUTOMATIC1111, in its forks, and
+The tab ranks, shows and builds by itself, through :class:`..routes.api.Api`. Everything that
+touches the program around it goes through here, so that the same tab runs in AUTOMATIC1111, in its forks, and
 alone.
 """
 
