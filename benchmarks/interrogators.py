@@ -28,10 +28,11 @@ from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, labels, text
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.interrogators.labels import Labels, described
+from lib_gmi.library.embedded import embedded_library
 from lib_gmi.metadata import making_in
 from lib_gmi.ranking import methods
-from lib_gmi.ranking.app import embedded_library
-from lib_gmi.ranking.fitted import FittedLibrary, findings
+from lib_gmi.ranking.findings import findings
+from lib_gmi.ranking.fitted import FittedLibrary
 from lib_gmi.ranking.methods import METHODS
 from lib_gmi.ranking.stack import stack as stacked
 

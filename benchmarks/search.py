@@ -38,7 +38,8 @@ from lib_gmi.cli.tables import table
 from lib_gmi.encoders import labels
 from lib_gmi.encoders.sketches import edge_map
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.ranking import app
+from lib_gmi.library.embedded import embedded_library
+from lib_gmi.ranking.fitted import open_fitted
 from lib_gmi.ranking.kernels import LearnedKernel, Params
 from lib_gmi.ranking.stack import Stack
 from lib_gmi.search.content import Statistics, monte_carlo, product_of_experts
@@ -388,7 +389,7 @@ def _models(
     models: NDArray[np.int64],
 ) -> dict[str, list[Row]]:
     """By the embedded library's features, of which the folder's images are the source."""
-    stack = app.open_fitted(app.embedded_library(), use_prior=False).stack
+    stack = open_fitted(embedded_library(), use_prior=False).stack
     candidates = {c.name: (number, c) for number, c in enumerate(host.list_checkpoints())}
     ids = list(host.prompt_set.ids)
     stack = stack.with_prompts([stack.prompt_ids.index(prompt) for prompt in ids])

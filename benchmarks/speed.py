@@ -23,10 +23,12 @@ import numpy as np
 from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, load, registry
 from lib_gmi.encoders.style import Style, normalised
-from lib_gmi.ranking.fitted import Findings, FittedLibrary
-from lib_gmi.ranking.identify import identify, requirement
+from lib_gmi.ranking.findings import Findings
+from lib_gmi.ranking.fitted import FittedLibrary
+from lib_gmi.ranking.identify import identify
 from lib_gmi.ranking.kernels import LearnedKernel
 from lib_gmi.ranking.methods import RKME
+from lib_gmi.ranking.query import QueryEncoder
 from lib_gmi.ranking.stack import Stack
 from lib_gmi.records.specification import CandidateRef
 
@@ -87,7 +89,7 @@ def random_stack(candidates: int, prompts: int) -> Stack:
 
 def importing() -> Comparison:
     """``import lib_gmi`` in a fresh interpreter, with an empty one beside it."""
-    modules = "lib_gmi, lib_gmi.ranking.app, lib_gmi.cli.main, sys"
+    modules = "lib_gmi, lib_gmi.ranking.identify, lib_gmi.cli.main, sys"
     code = f"import {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)  # nothing of ours loads torch
 
@@ -134,7 +136,7 @@ def query(image: Image.Image) -> Comparison:
     library.method("learned")
     return compare(
         "one query of 40 candidates, decoded image → ranking",
-        lambda: identify(library, requirement([image], encoder)),
+        lambda: identify(library, QueryEncoder(encoder).requirement([image])),
         "encode_images of that image",
         lambda: encoder.encode_images([image]),
         1.3,

@@ -152,7 +152,7 @@ def test_without_flags_of_unix_only_files_are_opened(
 _PORTABLE = """
 import sys
 sys.dont_write_bytecode = True
-from lib_gmi.ranking.app import embedded_library
+from lib_gmi.library.embedded import embedded_library
 print(len(embedded_library().snapshot().specifications))
 """
 

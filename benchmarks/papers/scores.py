@@ -16,7 +16,8 @@ import numpy as np
 
 from lib_gmi.encoders import registry
 from lib_gmi.ranking import kernels, methods
-from lib_gmi.ranking.fitted import FittedLibrary, findings
+from lib_gmi.ranking.findings import findings
+from lib_gmi.ranking.fitted import FittedLibrary
 from lib_gmi.ranking.kernels import TAU_IMAGE, LearnedKernel, Params
 from lib_gmi.ranking.normalised import Normalizer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from ..hosts import webui_forks as forks
 from ..hosts.webui_samplers import host_sampler, host_scheduler
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 from ..routes.api import Api
-from ..service.builds import RUNNING
+from ..service.build_state import RUNNING
 from ..submitting.recorder import worded
 from ..ui.bridge import Abilities, Preferences
 from . import options, pace
@@ -79,22 +78,6 @@ class WebUIBridge:
                 prompt = _infotexts().parse_generation_parameters(written).get("Prompt")
                 return prompt.strip() or None if isinstance(prompt, str) else None
         return None
-
-    def interrogate(self, image: Image.Image) -> str:
-        from modules import call_queue, shared
-
-        text = None
-        with call_queue.queue_lock:
-            try:
-                text = shared.interrogator.interrogate(image.convert("RGB"))
-            except Exception:  # it may lack a model, a package, memory
-                logging.exception("Find Best Model: the interrogator failed")
-        if not text or text.strip() in ("", "<error>"):
-            raise HostError(
-                f"{self.program}'s interrogator does not work here; its log says why. Describe "
-                "the image in your own words."
-            )
-        return str(text).strip()
 
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         running = runtime()

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.background import Background
-from ..base.errors import HostError, LibraryError, StoppedError
+from ..base.errors import HostError, StoppedError
 from ..hosts.a1111 import JOB, A1111Host
 from ..interrogators import parse_order
 from ..library.catalogue import Library
 from ..records.prompts import PromptSet
 from ..routes.api import Api
-from ..service.builds import RUNNING, Builds, Job
+from ..service.build_state import RUNNING
+from ..service.builds import Builds
+from ..service.jobs import Job
 from ..service.politeness import Politeness
-from ..service.service import Service
+from ..service.service import Service, ServiceOptions
 from ..service.worker import WorkerQueue
-from . import options
+from . import interrogator, options
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,20 @@ def library_folder() -> Path:
 def _make() -> Runtime:
     chosen = options.chosen()
     library = Library(library_folder(), kept_aside=lambda: options.chosen().kept_aside)
-    with contextlib.suppress(LibraryError):  # another process is at it
-        library.tidy()
-    host = A1111Host(library.folder)
+    host = A1111Host(library.folder, sidecars=lambda: options.chosen().sidecars)
     prompt_set = None if chosen.prompt_set is None else PromptSet.load(chosen.prompt_set)
-    service = Service(host, library, prompt_set, chosen.encoder)
-    service.device = chosen.device
-    service.keep_samples = lambda: keeps_samples(options.chosen(), library)
-    service.interrogators.order = lambda: parse_order(options.chosen().interrogators)
-    host.sidecars = lambda: options.chosen().sidecars
-    service.advance_soon = Background(service.advance)
+    wanted = ServiceOptions(
+        device=chosen.device,
+        keep_samples=lambda: keeps_samples(options.chosen(), library),
+        order=lambda: parse_order(options.chosen().interrogators),
+        interrogator=interrogator.interrogate,
+        background=Background,
+    )
+    service = Service(host, library, prompt_set, chosen.encoder, options=wanted)
     politeness = Politeness(
         lambda: not host.working and somebody_works(),
         lambda: options.chosen().idle_minutes * 60,
     )
-    queue = WorkerQueue(stop=host.interrupt, gate=politeness.look)
-    builds = Builds(service, queue, lambda state: None)
 
     def wait_for_turn() -> None:
         if not politeness.wait(lambda: builds.state().state == RUNNING and not host.interrupted()):
@@ -106,11 +105,19 @@ def _make() -> Runtime:
         finally:
             host.before_image = lambda: None
 
-    builds.waited = lambda: host.waited
-    builds.waiting_for = lambda: queue.waiting_for or politeness.look()
-    queue.work = work
-    queue.before = politeness.hurry  # who asks for a build wants it now
-    queue.after = host.put_back
+    queue = WorkerQueue(
+        work,
+        stop=host.interrupt,
+        gate=politeness.look,
+        before=politeness.hurry,  # who asks for a build wants it now
+        after=host.put_back,
+    )
+    builds = Builds(
+        service,
+        queue,
+        waiting_for=lambda: queue.waiting_for or politeness.look(),
+        waited=lambda: host.waited,
+    )
     return Runtime(host, service, queue, builds, Api(service, builds), politeness)
 
 

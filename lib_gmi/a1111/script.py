@@ -94,7 +94,7 @@ def choose(p: Any, image: Image.Image, threshold: float, pattern: str) -> str:
     Raises:
         GMIError: nothing can be ranked.
     """
-    from ..service.service import Filter
+    from ..service.filters import Filter
     from .runtime import runtime
 
     running = runtime()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import GMIError
 
 if TYPE_CHECKING:
-    from ..ranking.identify import RankedCandidate
+    from ..ranking.results import RankedCandidate
     from ..records.protocols import Candidate
 
 LABEL = "GMI rank"

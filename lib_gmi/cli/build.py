@@ -49,7 +49,7 @@ def add_parser(commands: Any) -> None:
 def _build(arguments: argparse.Namespace) -> Output:
     from ..encoders import AUTO
     from ..hosts.folder import FolderHost
-    from ..ranking import app
+    from ..submitting.submit import build
 
     encoder = arguments.encoder or AUTO
     host = FolderHost(arguments.folder)
@@ -62,7 +62,7 @@ def _build(arguments: argparse.Namespace) -> Output:
         chosen = {candidate.identity for candidate in candidates}
         library.remove([e for e in library.entries() if e.identity in chosen])
     with Bar("Building", quiet=arguments.json) as progress:
-        summary = app.build(
+        summary = build(
             host, host.prompt_set, library, encoder, candidates, arguments.limit, progress
         )
     if summary.complete or summary.partial:

@@ -35,8 +35,8 @@ def check(arguments: argparse.Namespace) -> Output:
     """Say what to generate, or judge what was generated."""
     from ..base.images import open_image
     from ..library.packs import Packs, visible
-    from ..ranking.app import Identifier
-    from ..ranking.fitted import Lent
+    from ..ranking.fitted import Extra
+    from ..ranking.identify import Identifier
     from ..ranking.trust import IMAGES, columns_to_check, spot_check
 
     library = Library(arguments.library)
@@ -47,8 +47,8 @@ def check(arguments: argparse.Namespace) -> Output:
         raise PackError(
             f"{arguments.checkpoint}: you have a specification of your own, and that one counts."
         )
-    lent = Lent(tuple(row.specification for row in shown), packs.fingerprint())
-    fit = fitted(arguments, library, encoder=packed.specification.encoder_id, lent=lent)
+    extra = Extra(tuple(row.specification for row in shown), packs.fingerprint())
+    fit = fitted(arguments, library, encoder=packed.specification.encoder_id, extra=extra)
     row = _row_of(fit, packed)
     columns = columns_to_check(fit.stack, row)
     if arguments.images is None:
@@ -56,9 +56,7 @@ def check(arguments: argparse.Namespace) -> Output:
         return _task(packed, ids)
     if len(arguments.images) != IMAGES:
         raise PackError(f"Give {IMAGES} images, one of each prompt, in their order.")
-    features = Identifier(fit).encoder.encode_images(
-        [open_image(path) for path in arguments.images]
-    )
+    features = Identifier(fit).encoder.features([open_image(path) for path in arguments.images])
     found = spot_check(fit.stack, row, columns, features, fit.prior)
     data = {**vars(found), "doubtful": found.doubtful}
     return Output(data, [found.sentence], code=partly(found.doubtful))

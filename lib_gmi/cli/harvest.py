@@ -57,9 +57,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _harvest(arguments: argparse.Namespace) -> Output:
-    from ..encoders import AUTO, load
+    from ..encoders import AUTO, load, optional_text_encoder
     from ..metadata.mentions import Installed
-    from ..ranking import app
     from ..submitting.harvest import Harvester
     from ..submitting.survey import Rules, survey
 
@@ -79,7 +78,7 @@ def _harvest(arguments: argparse.Namespace) -> Output:
     left_out: Counter[str] = Counter()
     if not arguments.look:
         encoder = load(arguments.encoder or AUTO)
-        harvester = Harvester(Library(arguments.library), encoder, app.optional_text_encoder())
+        harvester = Harvester(Library(arguments.library), encoder, optional_text_encoder())
         with Bar("Harvesting", quiet=arguments.json) as bar:
             for crop in found.enough:
                 stored, reasons = harvester.gather(crop, rules, bar)

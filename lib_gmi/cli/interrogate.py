@@ -13,6 +13,8 @@ from .output import Output, Outputs, partly
 from .parts import Bar, add_command, fitted
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from ..interrogators import Described
     from ..ranking.fitted import FittedLibrary
 
@@ -101,25 +103,27 @@ def _describe(
     arguments: argparse.Namespace,
     library: FittedLibrary | None,
 ) -> Described:
-    from ..base.images import open_image
     from ..interrogators import Interrogators, Query
     from ..interrogators.cache import Cache
     from ..interrogators.clip_interrogator import NAME as CLIP_TABLES
     from ..metadata import read_making
-
-    pixels = open_image(image)
+    from ..ranking.query import described
 
     def nearest() -> str | None:
         if library is None:
             return None
-        from ..ranking.app import Identifier
+        from ..ranking.identify import Identifier
         from ..records.prompts import default_prompt_set
 
-        features = Identifier(library).encoder.encode_images([pixels])
+        features = Identifier(library).read([image]).features
         known = {prompt.id: prompt.text for prompt in default_prompt_set().prompts}
         return known.get(library.nearest_prompt(features) or "")
 
     interrogators = Interrogators(cache=Cache(arguments.library / "interrogations.json"))
-    query = Query(pixels, None, read_making(image), nearest, arguments.library / CLIP_TABLES)
-    with Bar("Describing", quiet=arguments.json) as progress:
-        return interrogators.describe(query, False, order, progress)
+
+    def ask(pixels: Image) -> Described:
+        query = Query(pixels, None, read_making(image), nearest, arguments.library / CLIP_TABLES)
+        with Bar("Describing", quiet=arguments.json) as progress:
+            return interrogators.describe(query, False, order, progress)
+
+    return described([image], ask)

@@ -127,10 +127,10 @@ def _chosen(
     arguments: argparse.Namespace,
 ) -> tuple[list[Specification], Thumbnails, list[Exclusion]]:
     """What is asked for, with full identities where they were asked for, and its pictures."""
+    from ..library.embedded import embedded_library
     from ..library.packs import thumbnails_of, with_full_hashes
-    from ..ranking import app
 
-    library = app.embedded_library() if arguments.embedded else Library(arguments.library)
+    library = embedded_library() if arguments.embedded else Library(arguments.library)
     snapshot = library.snapshot()
     found, problems = list(snapshot.specifications), list(snapshot.excluded)
     if arguments.names:

@@ -95,11 +95,11 @@ def entries_named(library: Library, names: Sequence[str]) -> list[Entry]:
 
 
 def fitted(arguments: argparse.Namespace, library: Library, **options: Any) -> FittedLibrary:
-    """See :func:`.ranking.app.open_fitted`, which gets ``options``; with a progress bar."""
-    from ..ranking import app
+    """See :func:`.ranking.fitted.open_fitted`, which gets ``options``; with a progress bar."""
+    from ..ranking.fitted import open_fitted
 
     with Bar("Fitting", quiet=arguments.json) as progress:
-        return app.open_fitted(library, progress=progress, **options)
+        return open_fitted(library, progress=progress, **options)
 
 
 class Bar:

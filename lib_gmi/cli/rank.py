@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..metadata.mentions import MadeWith
-    from ..ranking.app import Identifier
     from ..ranking.fitted import FittedLibrary
-    from ..ranking.identify import Ranking
+    from ..ranking.identify import Identifier
+    from ..ranking.results import Ranking
     from ..records.protocols import PseudoPrompt
 
 
@@ -57,13 +57,13 @@ def _add_query_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _rank(arguments: argparse.Namespace) -> Output:
-    from ..ranking import app
+    from ..ranking.identify import Identifier
 
     folders = [path for path in arguments.images if path.is_dir()]
     if folders and len(arguments.images) > 1:
         raise ImageError(f"{folders[0]}: give one folder, or files, but not both.")
     library = fitted(arguments, Library(arguments.library), encoder=arguments.encoder)
-    identifier = app.Identifier(library)
+    identifier = Identifier(library)
     if folders:
         return _rank_folder(identifier, folders[0], arguments)
     prompt, ranking = _ranking(identifier, arguments.images, arguments)
@@ -176,11 +176,12 @@ def _rank_folder(identifier: Identifier, folder: Path, arguments: argparse.Names
 
 
 def _demo(arguments: argparse.Namespace) -> Output:
-    from ..ranking import app
+    from ..library.embedded import embedded_library
+    from ..ranking.identify import Identifier
 
     image, name = (arguments.image, str(arguments.image)) if arguments.image else _photograph()
-    library = fitted(arguments, app.embedded_library(), use_prior=False)
-    ranking = app.Identifier(library).rank([image], arguments.prompt, arguments.method)
+    library = fitted(arguments, embedded_library(), use_prior=False)
+    ranking = Identifier(library).rank([image], arguments.prompt, arguments.method)
     asked = f"Which of {len(library.stack.candidates)} models makes images like {name}?"
     return Output(ranking.to_json(arguments.top), [asked, "", *_for_people(ranking, arguments.top)])
 

@@ -121,14 +121,15 @@ def _query(arguments: argparse.Namespace) -> Query:
 
 
 def _filter(arguments: argparse.Namespace) -> Any:
-    from ..service.service import Filter
+    from ..service.filters import Filter
 
     return Filter(arguments.architecture, arguments.only).unless_all()
 
 
 def _style(library: Library) -> Any:
     """The learned kernel, or ``None`` where too little can be fitted: content still counts."""
-    from ..ranking.app import Identifier, open_fitted
+    from ..ranking.fitted import open_fitted
+    from ..ranking.identify import Identifier
     from ..search.style import Style
 
     try:

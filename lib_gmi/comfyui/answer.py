@@ -22,7 +22,7 @@ class Answer:
     """What a node knows after ranking.
 
     Attributes:
-        shown: what the front end shows, see :meth:`..routes.api.Api.ranking_json`.
+        shown: what the front end shows, see :meth:`..routes.api.Api.answer_json`.
         name: of the best checkpoint.
         probability: of it and of those that cannot be told from it; ``None`` if none is claimed,
             1 if it is locked.
@@ -73,9 +73,9 @@ def find(image: Any, **inputs: Any) -> Answer:
     allowed = wanted(inputs)
     api = runtime().api
     method = str(inputs.get("method", "auto"))
-    images = pictures(image)
-    ranking = api.service.rank(images, prompt or None, method, allowed)
-    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, allowed, images)
+    said = makings(inputs.get("graph"), inputs.get("node_id"))
+    found = api.service.answer(pictures(image), prompt or None, method, allowed, said)
+    shown = api.answer_json(found, len(found.ranking.candidates), allowed)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
     if chosen is None:
@@ -94,8 +94,6 @@ def find(image: Any, **inputs: Any) -> Answer:
         )
     top = rows[: int(inputs.get("top_k", len(rows)))]
     shown |= {"candidates": top, "notes": notes, "locked": False, "chosen": chosen["name"]}
-    shown["made_with"] = api.made_with(makings(inputs.get("graph"), inputs.get("node_id")))
-    shown["elsewhere"] = api.elsewhere(images, ranking, prompt)
     return Answer(shown, chosen["name"], _probability(shown, chosen))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..base.errors import HostError
 from ..records.prompts import default_prompt_set
 from ..service import recipes
-from ..service.builds import Job
+from ..service.jobs import Job
 from .answer import pictures
 from .graphs import behind
 from .inputs import CATEGORY, HIDDEN, entry

@@ -13,7 +13,7 @@ from ..base.images import open_image
 from ..metadata import CheckpointMention
 from ..metadata.mentions import Installed
 from ..search.hits import LIBRARY
-from ..service.service import RECIPE
+from ..service.candidates import RECIPE
 from .reading import output_folder
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..base.text import natural
 from ..checkpoints.presets import table
-from ..service.service import ANY, Filter
+from ..service.filters import ANY, Filter
 
 CATEGORY = "Find Best Model"
 #: ComfyUI fills them in by itself; they lead to the file of an image, and decide nothing.

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from ..base.errors import RankingError
-from ..service.service import RANKERS
+from ..service.answers import RANKERS
 from .answer import Answer, find, pictures
 from .inputs import (
     CATEGORY,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ..service.builds import Job
+from ..service.jobs import Job
 from .graphs import Graph, what_loads
 
 #: Beyond any number that people's prompts reach.
@@ -49,12 +49,10 @@ class _Queued:
 
 
 class ComfyQueue:
-    """See :class:`..builds.JobQueue`. All methods may be called from any thread.
+    """See :class:`..service.jobs.JobQueue`. All methods may be called from any thread.
 
     Args:
         gate: why the next job has to wait, in one sentence, or ``None`` when it may run.
-
-    Attributes:
         before: called when somebody has asked for jobs.
         wanted: whether the build still wants a job; an earlier one may have found out that its
             checkpoint cannot be used.
@@ -65,13 +63,17 @@ class ComfyQueue:
             job and the last prompt of somebody's.
     """
 
-    def __init__(self, gate: Callable[[], str | None] = lambda: None) -> None:
-        self.before: Callable[[], None] = lambda: None
-        self.wanted: Callable[[Job], bool] = lambda job: True
-        self.watch: Callable[[], None] = lambda: None
-        self.told: Callable[[], object] = lambda: None
-        self.keep: Callable[[Job, Graph], Graph] = lambda job, graph: {}
-        self._gate = gate
+    def __init__(
+        self,
+        gate: Callable[[], str | None] = lambda: None,
+        before: Callable[[], None] = lambda: None,
+        wanted: Callable[[Job], bool] = lambda job: True,
+        watch: Callable[[], None] = lambda: None,
+        told: Callable[[], object] = lambda: None,
+        keep: Callable[[Job, Graph], Graph] = lambda job, graph: {},
+    ) -> None:
+        self._gate, self._before, self._wanted = gate, before, wanted
+        self._watch, self._told, self._keep = watch, told, keep
         self._numbers: Iterator[int] = itertools.count(LOW_PRIORITY)
         self._check_numbers: Iterator[int] = itertools.count(CHECK_PRIORITY)
         self._lock = threading.RLock()
@@ -86,13 +88,13 @@ class ComfyQueue:
     # -- what builds ask for ----------------------------------------------------------------------
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        self.before()
+        self._before()
         with self._lock:
             self._waiting.extend(jobs)
             for job in self._waiting:
                 self._goals[job.name] = max(job.samples, self._goals.get(job.name, 0))
         self.pump()
-        self.watch()
+        self._watch()
 
     def withdraw(self) -> None:
         with self._lock:
@@ -125,7 +127,7 @@ class ComfyQueue:
                     return
                 job = self._waiting[0]
             # neither question may be asked under the lock: a build holds its own and asks us
-            wanted = self.wanted(job)
+            wanted = self._wanted(job)
             if wanted and self._gate() is not None:
                 return
             with self._lock:
@@ -165,7 +167,7 @@ class ComfyQueue:
             if self._runs():
                 self._queued = None
         self.pump()
-        self.watch()
+        self._watch()
 
     @property
     def resting(self) -> bool:
@@ -196,7 +198,7 @@ class ComfyQueue:
         said = self.waiting_for
         if removed or said != self._said:
             self._said = said
-            self.told()
+            self._told()
         with self._lock:
             return bool(self._queued or self._waiting or self._forgotten)
 
@@ -225,7 +227,7 @@ class ComfyQueue:
         inputs = {"checkpoint": job.name, "samples": job.samples}
         node = {"class_type": NODE_CLASS, "inputs": inputs}
         last = _last_prompt()
-        kept = {} if last is None else self.keep(job, last)
+        kept = {} if last is None else self._keep(job, last)
         title = self.job_title(job)
         mark = {_MARK: {"job": job.name, "title": title}}
         prompt = {**kept, NODE_ID: node}
@@ -296,7 +298,7 @@ def check_title(name: str) -> str:
 
 
 def keep_models(room: Callable[[Job], bool]) -> Callable[[Job, Graph], Graph]:
-    """For :attr:`ComfyQueue.keep`: what loads the models that somebody has just used.
+    """For a :class:`ComfyQueue`'s ``keep``: what loads the models that somebody has just used.
 
     Between two prompts ComfyUI forgets the outputs of nodes that the next prompt does not hold,
     and the models with them; the next run would read them from the disk again.

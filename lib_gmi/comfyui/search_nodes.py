@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import SearchError
 from ..routes.fields import MAX_PROMPT
 from ..search.query import Query, weights, words
-from ..service.service import Filter
+from ..service.filters import Filter
 from .answer import pictures
 from .found import samples, similar
 from .inputs import CHECKPOINT, checkpoint_or, entry, filters, wanted

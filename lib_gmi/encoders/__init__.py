@@ -11,6 +11,7 @@ from .loading import (
     load_joint,
     load_text,
     named,
+    optional_text_encoder,
     registry,
     release,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "load_joint",
     "load_text",
     "named",
+    "optional_text_encoder",
     "registry",
     "release",
 ]

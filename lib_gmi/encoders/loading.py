@@ -89,6 +89,14 @@ def load_text(name: str, device: str = "cpu") -> TextEncoder:
     return registry.text_info(name).load(device)
 
 
+def optional_text_encoder() -> TextEncoder | None:
+    """The default text encoder, or ``None`` where its package is not installed."""
+    try:
+        return load_text(TEXT_DEFAULT)
+    except MissingExtraError:
+        return None
+
+
 @cache
 def _load(name: str, device: str) -> Encoder:
     return registry.info(name).load(device)

@@ -50,6 +50,7 @@ class A1111Host(WebUICheckpoints):
 
     Args:
         folder: where settings and caches are kept: the library's folder.
+        sidecars: see :class:`.FileHost`.
 
     Attributes:
         before_image: called before each image, without the queue lock; waits while people work.
@@ -60,8 +61,8 @@ class A1111Host(WebUICheckpoints):
 
     name = "a1111"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, sidecars: Callable[[], bool] = lambda: True) -> None:
+        super().__init__(folder, sidecars)
         self.before_image: Callable[[], None] = lambda: None
         self.working = False
         self.waited = 0.0

@@ -24,15 +24,13 @@ class FileHost:
 
     Args:
         folder: where settings and caches are kept: the library's folder.
-
-    Attributes:
         sidecars: whether what lies beside a checkpoint's file tells which settings suit it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sidecars: Callable[[], bool] = lambda: True) -> None:
         self.files = FileIndex(folder / "files.json")
         self.overrides = Overrides(folder / "settings.json")
-        self.sidecars: Callable[[], bool] = lambda: True
+        self.sidecars = sidecars
 
     def preset(self, candidate: Candidate) -> Preset:
         """What suits this checkpoint, without the user's changes.

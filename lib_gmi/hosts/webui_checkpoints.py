@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,11 @@ class WebUICheckpoints(FileHost):
 
     Args:
         folder: where settings and caches are kept: the library's folder.
+        sidecars: see :class:`.FileHost`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, sidecars: Callable[[], bool] = lambda: True) -> None:
+        super().__init__(folder, sidecars)
         self._hashes: dict[str, str] = {}
 
     def list_checkpoints(self) -> list[Candidate]:

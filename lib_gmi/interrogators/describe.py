@@ -35,7 +35,7 @@ class Described:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Interrogators:
     """The interrogators of one program.
 

@@ -8,29 +8,20 @@ library fits anew.
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import RankingError
-from ..encoders import registry
+from ..encoders import named, registry
 from ..library.entries import stem
-from ..records.protocols import Exclusion, Progress, SilentProgress
+from ..records.protocols import Exclusion, Progress
 from . import methods
-from .calibration import (
-    MAX_IMAGES,
-    Calibration,
-    calibrate,
-    foreign_threshold,
-    log_loss,
-    near_duplicates,
-)
-from .kernels import GRID, LearnedKernel, Params, Prior, grid_for
+from .findings import CONTESTANTS, Findings, findings, findings_from_json, findings_to_json
+from .kernels import LearnedKernel, Prior, load_prior
 from .normalised import moments
 from .stack import Stack, stack
 
@@ -38,49 +29,10 @@ if TYPE_CHECKING:
     from ..library.catalogue import Library
     from ..records.protocols import FloatArray
     from ..records.specification import CandidateRef, Specification
-    from .discriminants import Discriminants
     from .methods import FittedMethod
 
-#: Methods that compete for `auto`. The others exist to be compared with.
-CONTESTANTS = ("learned", "weighted-rkme", "rkme-clip")
-#: Leaving out every prompt of a long prompt set buys little more than leaving out this many.
-MAX_HELD_OUT = 24
-#: Attention is tried on libraries of up to so many samples. With 18 × 20 it is chosen now and then,
-#: with 63 × 20 never, and there it would take more than half of the time.
-MAX_ATTENTIVE = 1000
-#: Images that are scored at once while fitting.
-_SCORED = 128
 #: Bumped when fitting changes, so that stored state is fitted again.
 _VERSION = 3
-
-
-@dataclass(frozen=True)
-class Report:
-    """What leave-one-prompt-out says of one method: a calibration per number of images."""
-
-    method: str
-    calibrations: tuple[Calibration | None, ...]
-
-    @property
-    def one_image(self) -> Calibration | None:
-        return self.calibrations[0] if self.calibrations else None
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Everything that leave-one-prompt-out finds out about a library.
-
-    Attributes:
-        params: hyperparameters of the learned kernel.
-        reports: by method.
-        foreign: novelty above which queries of 1, 2, … images are foreign; ``None`` if unknown.
-        groups: near-duplicates, as indices into the stack's candidates.
-    """
-
-    params: Params = GRID[0]
-    reports: Mapping[str, Report] = field(default_factory=dict)
-    foreign: tuple[float | None, ...] = ()
-    groups: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(eq=False)
@@ -213,122 +165,6 @@ def _contents(stack: Stack) -> tuple[FloatArray, FloatArray, FloatArray]:
     return mean, deviation, means.astype(np.float32)
 
 
-def leave_one_prompt_out(
-    data: Stack, fit: Callable[[Stack], Iterable[FittedMethod]], progress: Progress | None = None
-) -> tuple[FloatArray, FloatArray]:
-    """Held-out scores: everything is fitted anew without the held-out prompt.
-
-    Args:
-        data: M candidates × N prompts.
-        fit: stack → G fitted methods, for instance one per choice of hyperparameters; none is kept.
-        progress: told after each prompt.
-
-    Returns:
-        Scores ``[G, M, H, M]`` for H held-out prompts, each ``[M, H, M]`` as in
-        :mod:`.calibration`, and the samples' novelty ``[G, M, H]`` (NaN for methods without).
-    """
-    progress = progress or SilentProgress()
-    candidates, prompts = data.mask.shape
-    spread = np.linspace(0, prompts - 1, min(prompts, MAX_HELD_OUT))
-    held_out = np.unique(spread.round().astype(int))
-    scores: list[FloatArray] = []
-    novelty: list[FloatArray] = []
-    for step, prompt in enumerate(held_out):
-        rows = np.flatnonzero(data.mask[:, prompt])
-        features = data.features[rows, prompt]
-        query = data.embeddings_of(rows, prompt)
-        answers = _answers(fit(data.without_prompts([prompt])), features, query)
-        if step == 0:
-            scores = [_nan(candidates, len(held_out), candidates) for _ in answers]
-            novelty = [_nan(candidates, len(held_out)) for _ in answers]
-        for index, (found, outside) in enumerate(answers):
-            scores[index][rows, step] = found
-            novelty[index][rows, step] = outside
-        progress.update(step + 1, len(held_out), "leaving out one prompt after the other")
-    return np.stack(scores), np.stack(novelty)
-
-
-def _answers(
-    kinds: Iterable[FittedMethod], features: FloatArray, prompts: FloatArray | None
-) -> list[tuple[FloatArray, FloatArray]]:
-    """Scores ``[n, M]`` and novelty ``[n]`` of each method, which goes before the next is made."""
-    answers = []
-    space: weakref.ref[Discriminants] | None = None
-    outside = np.full(len(features), np.nan, dtype=np.float32)
-    for fitted in kinds:
-        scores = _scored(fitted, features, prompts)
-        known = None if space is None else space()  # kernels share them
-        if isinstance(fitted, LearnedKernel) and fitted.space is not known:
-            space, outside = weakref.ref(fitted.space), fitted.novelty(features)
-        answers.append((scores, outside))
-        del fitted, known
-    return answers
-
-
-def _scored(fitted: FittedMethod, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
-    """Scores of any number of images: of a thousand at once, a method could take gigabytes."""
-    parts = [slice(start, start + _SCORED) for start in range(0, len(features), _SCORED)]
-    scores = [fitted.scores(features[p], None if prompts is None else prompts[p]) for p in parts]
-    return np.concatenate(scores)
-
-
-def findings(
-    data: Stack,
-    prior: Prior | None = None,
-    progress: Progress | None = None,
-    contestants: Sequence[str] = CONTESTANTS,
-) -> Findings:
-    """Run leave-one-prompt-out: choose hyperparameters, calibrate, compare the methods.
-
-    Args:
-        data: the candidates.
-        prior: for ``learned``.
-        progress: told while it runs.
-        contestants: which methods to compare; ``learned`` always takes part.
-    """
-    if min(data.mask.shape) < 2:
-        return Findings()
-    grid = grid_for(registry.info(data.encoder_id).blocks)
-    # with own prompts there is no z̄ to attend to
-    if data.mask.sum() > MAX_ATTENTIVE or data.own is not None:
-        grid = tuple(params for params in grid if params.attention == 0)
-    scores, novelty = leave_one_prompt_out(
-        data, lambda part: LearnedKernel.fit_grid(part, prior, grid), progress
-    )
-    best = _best_params([log_loss(held_out) for held_out in scores])
-    reports = {"learned": report("learned", scores[best])}
-    for name in contestants:
-        lacks_prompts = methods.METHODS[name].needs_prompt and data.prompt_embeddings is None
-        if name == "learned" or lacks_prompts:
-            continue
-        method = methods.METHODS[name]
-        held_out, _ = leave_one_prompt_out(data, method.fit_alone, progress)
-        reports[name] = report(name, held_out[0])
-    foreign = [foreign_threshold(novelty[best], n) for n in range(1, MAX_IMAGES + 1)]
-    return Findings(grid[best], reports, tuple(foreign), tuple(near_duplicates(scores[best])))
-
-
-def report(name: str, held_out: FloatArray) -> Report:
-    """Calibrations for 1 to 5 images from held-out scores."""
-    # Lists first, here and for novelty: a tuple grows while it is built, and CPython raises a
-    # SystemError when another thread holds it then, as reForge does with all objects there are.
-    calibrations = [calibrate(held_out, n) for n in range(1, MAX_IMAGES + 1)]
-    return Report(name, tuple(calibrations))
-
-
-def _best_params(losses: Sequence[FloatArray]) -> int:
-    """Index of the hyperparameters with the least held-out loss.
-
-    The default (the first) stays unless another beats it by more than one standard error, taken
-    over prompts: with few prompts the differences are mostly chance (Breiman et al. 1984, §3.4.3).
-    """
-    per_prompt = np.stack([np.nanmean(loss, axis=0) for loss in losses])
-    gains = per_prompt[0] - per_prompt
-    best = int(np.argmax(gains.mean(axis=1)))
-    error = gains[best].std(ddof=1) / np.sqrt(gains.shape[1])
-    return best if gains[best].mean() > error else 0
-
-
 @dataclass(frozen=True)
 class Selection:
     """Which specifications of a library take part.
@@ -357,8 +193,8 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Lent:
-    """Specifications from elsewhere that are fitted with the library's own.
+class Extra:
+    """Specifications that are fitted with the library's own.
 
     Attributes:
         specifications: of packs.
@@ -375,7 +211,7 @@ def fit(
     prior: Callable[[str], Prior | None] | None = None,
     progress: Progress | None = None,
     selection: Selection | None = None,
-    lent: Lent | None = None,
+    extra: Extra | None = None,
 ) -> FittedLibrary:
     """Fit a library, or read what was found out about exactly these specifications before.
 
@@ -385,16 +221,16 @@ def fit(
         prior: looks up an encoder's prior, see :func:`.kernels.load_prior`; ``None`` to use none.
         progress: told while leave-one-prompt-out runs.
         selection: of the specifications; by default all.
-        lent: what takes part besides.
+        extra: what takes part besides.
 
     Raises:
         RankingError: there is nothing that can be ranked; the message says what to do.
     """
     snapshot = library.snapshot()
-    selection, lent = selection or Selection(), lent or Lent()
+    selection, extra = selection or Selection(), extra or Extra()
     chosen, others = (
         [s for s in some if selection.accepts(s)]
-        for some in (snapshot.specifications, lent.specifications)
+        for some in (snapshot.specifications, extra.specifications)
     )
     data, found_unfit = stack(chosen, encoder_id, others)
     excluded = (*snapshot.excluded, *found_unfit)
@@ -402,24 +238,36 @@ def fit(
         raise RankingError(_nothing_to_rank(library, len(chosen) + len(others), excluded))
     steady = None if prior is None else prior(data.encoder_id)
     # v2: before, the user's own did not decide alone what is ranked
-    theirs = f"v2 {lent.fingerprint}" if lent.fingerprint else ""
+    theirs = f"v2 {extra.fingerprint}" if extra.fingerprint else ""
     key = f"{snapshot.fingerprint} {selection.key} {theirs}".rstrip()
     name = _file_name(key, data.encoder_id, steady is not None)
-    found = _read_findings(library.read_fitted(name), len(data.candidates))
+    found = findings_from_json(library.read_fitted(name), len(data.candidates))
     if found is None:
         found = findings(data, steady, progress)
-        library.write_fitted(name, _write_findings(found))
+        library.write_fitted(name, findings_to_json(found))
     return FittedLibrary(data, found, excluded, steady)
 
 
-def _read_params(stored: Mapping[str, Any]) -> Params:
-    known = dict(stored)
-    balance = tuple(float(weight) for weight in known.pop("balance", ()))
-    return Params(**{key: float(value) for key, value in known.items()}, balance=balance)
+def open_fitted(
+    library: Library,
+    encoder: str | None = None,
+    use_prior: bool = True,
+    progress: Progress | None = None,
+    selection: Selection | None = None,
+    extra: Extra | None = None,
+) -> FittedLibrary:
+    """A library with its fitted state, fitted now if it changed since. See :func:`fit`.
 
-
-def _nan(*shape: int) -> FloatArray:
-    return np.full(shape, np.nan, dtype=np.float32)
+    Args:
+        library: the specifications.
+        encoder: name or id; by default the one most specifications were built with.
+        use_prior: steady a small library with what the embedded models say about the encoder.
+        progress: told while fitting.
+        selection: of the specifications; by default all.
+        extra: what takes part besides.
+    """
+    encoder_id = None if encoder is None else registry.info(named(encoder)).id
+    return fit(library, encoder_id, load_prior if use_prior else None, progress, selection, extra)
 
 
 def _nothing_to_rank(library: Library, found: int, excluded: Sequence[Exclusion]) -> str:
@@ -434,38 +282,3 @@ def _nothing_to_rank(library: Library, found: int, excluded: Sequence[Exclusion]
 def _file_name(fingerprint: str, encoder_id: str, with_prior: bool) -> str:
     key = f"{_VERSION} {fingerprint} {encoder_id} {with_prior}"
     return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
-
-
-def _write_findings(found: Findings) -> bytes:
-    data = {
-        "params": vars(found.params),
-        "reports": {
-            name: [None if c is None else c.to_json() for c in report.calibrations]
-            for name, report in found.reports.items()
-        },
-        "foreign": list(found.foreign),
-        "groups": [list(group) for group in found.groups],
-    }
-    return json.dumps(data, indent=1).encode()
-
-
-def _read_findings(data: bytes | None, candidates: int) -> Findings | None:
-    """Stored findings, or ``None`` if there are none that can be believed: they are made anew."""
-    if data is None:
-        return None
-    try:
-        stored: dict[str, Any] = json.loads(data)
-        reports = {
-            methods.METHODS[name].name: Report(
-                name, tuple(None if c is None else Calibration.from_json(c) for c in calibrations)
-            )
-            for name, calibrations in stored["reports"].items()
-        }
-        params = _read_params(stored["params"])
-        foreign = tuple(None if t is None else float(t) for t in stored["foreign"])
-        groups = tuple(tuple(int(i) for i in group) for group in stored["groups"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    if any(not 0 <= i < candidates for group in groups for i in group):
-        return None
-    return Findings(params, reports, foreign, groups)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import RankingError
-from ..base.images import through_codec, to_rgb, trim_borders
-from ..records.protocols import Exclusion
-from ..records.specification import CandidateRef, Requirement
-from .calibration import Calibration, for_images, softmax
+from ..encoders import load, load_text
+from ..records.specification import Requirement
+from .calibration import for_images, softmax
+from .query import QueryEncoder, as_it_fits
+from .results import Alternative, Group, RankedCandidate, Ranking, percent
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..records.protocols import Encoder, FloatArray, TextEncoder
+    from ..records.protocols import FloatArray
     from .fitted import FittedLibrary
 
 #: Scores that are this share of the largest apart are equal: float32 cannot tell.
@@ -28,208 +30,64 @@ _EVIDENCE = 2
 _EXPLAINED = 20
 #: Below this probability nothing is said of a candidate that was not asked for.
 _LIKELY = 0.4
-#: Said where an image fits better without what :func:`.images.trim_borders` cuts off.
-TRIMMED = "Plain borders around the image were left out of the comparison."
 
 
-@dataclass(frozen=True)
-class RankedCandidate:
-    """One line of a ranking.
-
-    Attributes:
-        rank: 1 is best; candidates with equal scores share a rank.
-        candidate: which.
-        score: of the method that ordered the ranking; lower is better.
-        probability: that this candidate made the image(s), given that one of those that the
-            library knows did, also of those that are not ranked; ``None`` where none can be
-            claimed.
-        margin: how much worse the next candidate's score is; 0 for the last.
-        weighted_rkme: the paper's score (Eq. 9), or ``None`` without prompts.
-        evidence: prompt ids of the samples that speak most for it, strongest first; only for
-            the first 20.
-        samples: how many samples its specification has.
-        of_samples: how many a complete one has.
-        group: number of its group of near-duplicates, or ``None``.
-    """
-
-    rank: int
-    candidate: CandidateRef
-    score: float
-    probability: float | None
-    margin: float
-    weighted_rkme: float | None
-    evidence: tuple[str, ...]
-    samples: int
-    of_samples: int
-    group: int | None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Near-duplicates: candidates that the library cannot tell apart.
-
-    Attributes:
-        candidates: at least two.
-        probability: theirs summed, or ``None``.
-    """
-
-    candidates: tuple[CandidateRef, ...]
-    probability: float | None
-
-    @property
-    def titles(self) -> tuple[str, ...]:
-        return tuple(candidate.title for candidate in self.candidates)
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A candidate that is not ranked, and fits better than all that are.
-
-    Attributes:
-        candidate: which.
-        probability: that it made the image(s).
-        installed: whether a filter alone leaves it out.
-        twin: the library cannot tell it from the best that is ranked.
-    """
-
-    candidate: CandidateRef
-    probability: float
-    installed: bool
-    twin: bool
-
-    def sentence(self, best: RankedCandidate) -> str:
-        """For people, beside the best that is ranked."""
-        why = "your filter leaves out" if self.installed else "is not installed"
-        named, title = f"{self.candidate.title}, which {why}", best.candidate.title
-        if self.twin:
-            share = _share(self.probability + (best.probability or 0))
-            return f"{title} makes images like this, or {named} and is nearly the same ({share})."
-        return (
-            f"Probably made by {named} ({_share(self.probability)}). Of those that are ranked, "
-            f"{title} comes nearest."
-        )
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The answer to a query.
-
-    Attributes:
-        candidates: best first.
-        method: that ordered them.
-        reason: why this method, in one sentence.
-        verdict: the answer in one plain sentence; says when nothing fits well.
-        foreign: the image looks unlike what held-out samples of the library look like.
-        conformal: how many of the first candidates together hold the true one in 90 % of the
-            queries that are like the library's own samples; 0 where no probability is claimed.
-        groups: near-duplicates, in the order of :attr:`RankedCandidate.group`.
-        excluded: candidates that could not be ranked, and why.
-        calibration: what is known of this method on this library.
-        notes: what else people should know about this answer.
-        nearest_prompt: id of the library's prompt whose samples look most like the query.
-        alternative: what is more likely than all that are ranked, if anything is.
-    """
-
-    candidates: tuple[RankedCandidate, ...]
-    method: str
-    reason: str
-    verdict: str
-    foreign: bool
-    conformal: int
-    groups: tuple[Group, ...]
-    excluded: tuple[Exclusion, ...]
-    calibration: Calibration | None
-    notes: tuple[str, ...] = ()
-    nearest_prompt: str | None = None
-    alternative: Alternative | None = None
-
-    @property
-    def best(self) -> RankedCandidate:
-        return self.candidates[0]
-
-    def to_json(self, top: int | None = None) -> dict[str, Any]:
-        """JSON-ready; at most ``top`` candidates."""
-        return {
-            "method": self.method,
-            "reason": self.reason,
-            "verdict": self.verdict,
-            "foreign": self.foreign,
-            "conformal": self.conformal,
-            "notes": list(self.notes),
-            "candidates": [
-                {
-                    **{k: v for k, v in vars(row).items() if k != "candidate"},
-                    "title": row.candidate.title,
-                    "name": row.candidate.name,
-                    "identity": row.candidate.identity,
-                    "evidence": list(row.evidence),
-                }
-                for row in self.candidates[:top]
-            ],
-            "near_duplicates": [
-                {
-                    "titles": list(group.titles),
-                    "identities": [candidate.identity for candidate in group.candidates],
-                    "probability": group.probability,
-                }
-                for group in self.groups
-            ],
-            "excluded": [vars(e) for e in self.excluded],
-            "calibration": None if self.calibration is None else self.calibration.to_json(),
-        }
-
-
-def requirement(
-    images: Sequence[Image.Image],
-    encoder: Encoder,
-    codec: str = "source",
-    prompt: str | None = None,
-    text_encoder: TextEncoder | None = None,
-) -> Requirement:
-    """Turn images and an optional prompt into a requirement.
+class Identifier:
+    """A fitted library with its encoders at hand, for any number of queries.
 
     Args:
-        images: one or more; all are examples of the same wish.
-        encoder: the library's.
-        codec: the library's; the images go through it first, as samples did.
-        prompt: describes the images.
-        text_encoder: needed to use the prompt.
-
-    Raises:
-        ImageError: an image cannot be used.
+        library: fitted.
+        device: that the image encoder runs on.
     """
-    whole = [to_rgb(image) for image in images]
-    cut = [trim_borders(image) for image in whole]
-    bordered = [n for n, image in enumerate(whole) if cut[n] is not image]
-    pixels = (through_codec(image, codec) for image in (*whole, *(cut[n] for n in bordered)))
-    encoded = encoder.encode_images(list(pixels))
-    features, trimmed = encoded[: len(whole)], None
-    if bordered:
-        trimmed = features.copy()
-        trimmed[bordered] = encoded[len(whole) :]
-    if prompt is None or not prompt.strip() or text_encoder is None:
-        return Requirement(features, encoder.id, prompt=prompt, trimmed=trimmed)
-    embedding = text_encoder.encode_texts([prompt])[0]
-    notes: tuple[str, ...] = ()
-    longer = getattr(text_encoder, "longer_than_context", None)
-    if longer is not None and longer([prompt])[0]:
-        notes = (f"The prompt is longer than {text_encoder.id} reads: its end was not used.",)
-    return Requirement(features, encoder.id, embedding, text_encoder.id, prompt, notes, trimmed)
 
+    def __init__(self, library: FittedLibrary, device: str = "cpu") -> None:
+        self.library = library
+        self.encoder = QueryEncoder(load(library.stack.encoder_id, device), library.stack.codec)
 
-def as_it_fits(library: FittedLibrary, wanted: Requirement) -> Requirement:
-    """Each image with its plain borders or without them, whichever is nearer to a candidate.
+    def renamed(self, names: Mapping[str, str]) -> Identifier:
+        """One whose candidates have better identities, by those before."""
+        other = copy.copy(self)
+        other.library = self.library.with_identities(names)
+        return other
 
-    Samples keep their borders: a drawing on white is mostly border. A screenshot has borders that
-    no sample has. What the library knows tells these apart.
-    """
-    if wanted.trimmed is None:
-        return wanted
-    kernel = library.learned
-    better = kernel.distance(wanted.trimmed) < kernel.distance(wanted.features)
-    features = np.where(better[:, None], wanted.trimmed, wanted.features)
-    notes = (TRIMMED, *wanted.notes) if better.any() else wanted.notes
-    return replace(wanted, features=features, trimmed=None, notes=notes)
+    def read(self, images: Sequence[Image.Image | Path], prompt: str | None = None) -> Requirement:
+        """Turn a query into a requirement that this library can answer any number of times.
+
+        Raises:
+            ImageError: an image cannot be used.
+            MissingExtraError: a prompt is given and the text encoder is not installed.
+        """
+        prompt = (prompt or "").strip() or None
+        text_id = self.library.stack.text_encoder_id
+        text_encoder = load_text(text_id) if prompt and text_id is not None else None
+        wanted = self.encoder.requirement(images, prompt, text_encoder)
+        return as_it_fits(self.library, wanted)
+
+    def rank(
+        self,
+        query: Requirement | Sequence[Image.Image | Path],
+        prompt: str | None = None,
+        method: str = "auto",
+        only: Collection[str] | None = None,
+        titles: Mapping[str, str] | None = None,
+    ) -> Ranking:
+        """Rank the library's candidates for example images and an optional prompt.
+
+        Args:
+            query: images or their files, or what :meth:`read` made of them and of the prompt.
+            prompt: describes the images.
+            method: a method's name, or ``auto``.
+            only: identities of the candidates to rank, see :func:`identify`.
+            titles: today's of all that are installed, by identity.
+
+        Raises:
+            ImageError: an image cannot be read.
+            MissingExtraError: a prompt is given and the text encoder is not installed.
+            RankingError: the method cannot run.
+        """
+        wanted = query if isinstance(query, Requirement) else self.read(query, prompt)
+        library = self.library.with_titles(titles) if titles else self.library
+        return identify(library, wanted, method, only, titles or ())
 
 
 def identify(
@@ -415,14 +273,10 @@ def _verdict(
         group = groups[best.group - 1]
         title = " / ".join(group.titles) + " (nearly the same)"
         probability = group.probability or probability
-    share = _share(probability)
+    share = percent(probability)
     if probability >= 0.75:
         return f"{title} makes images like this ({share})."
     more = "" if images > 1 else " Another example image would help."
     if probability >= 0.4:
         return f"{title} is the most likely ({share}), but not the only one that fits.{more}"
     return f"Several checkpoints fit about equally well; {title} comes first ({share}).{more}"
-
-
-def _share(probability: float) -> str:
-    return "more than 99%" if probability > 0.99 else f"{probability:.0%}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.errors import RankingError
-from .fitted import leave_one_prompt_out
+from .findings import leave_one_prompt_out
 from .kernels import LearnedKernel, Prior
 from .stack import MIN_PROMPTS
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..interrogators import parse_order
 from ..metadata import making_in
-from ..service.service import ANY, RANKERS, Filter, by_best_identity
+from ..service.answers import RANKERS
+from ..service.candidates import by_best_identity
+from ..service.filters import ANY, Filter
 from . import fields
 from .building import PATTERN
 from .fields import MAX_PROMPT, Sent
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..metadata import Making
-    from ..ranking.identify import Ranking
+    from ..ranking.results import Ranking
+    from ..records.protocols import PseudoPrompt
+    from ..service.answers import Answer
 
 
 class Asking(Handlers):
@@ -71,25 +75,38 @@ class Asking(Handlers):
             GMIError: nothing can be ranked; the message says what to do.
         """
         with self.service.reading():
-            ranking = self.service.rank(images, prompt or None, method, wanted)
-            return {
-                **self.ranking_json(ranking, top, prompt, wanted, images),
-                "made_with": self.made_with(makings),
-                "elsewhere": self.elsewhere(images, ranking, prompt),
-            }
+            answer = self.service.answer(images, prompt or None, method, wanted, makings)
+            return self.answer_json(answer, top, wanted)
+
+    def answer_json(self, answer: Answer, top: int, wanted: Filter | None = None) -> Json:
+        """What faces show of a whole answer.
+
+        That is the ranking, before it what the images say themselves, and what is not installed and
+        would fit better by the packs; links of these are only ever shown.
+        """
+        return {
+            **self.ranking_json(answer.ranking, top, answer.prompt, wanted),
+            "made_with": [said.to_json() for said in answer.made_with],
+            "elsewhere": [
+                {
+                    "title": absent.packed.specification.candidate.title,
+                    "pack": absent.packed.pack.about.title,
+                    "author": absent.packed.pack.about.author,
+                    "page": absent.packed.page,
+                    "score": absent.row.score,
+                }
+                for absent in answer.elsewhere
+            ],
+        }
 
     def ranking_json(
         self,
         ranking: Ranking,
         top: int,
-        prompt: str = "",
+        prompt: PseudoPrompt | None = None,
         wanted: Filter | None = None,
-        images: Sequence[Image.Image] = (),
     ) -> Json:
-        """What faces show of a ranking: names as they are today, pictures, what is missing.
-
-        With the query's ``images``, interrogators that are quick may describe it.
-        """
+        """What faces show of a ranking: names as they are today, pictures, what is missing."""
         service = self.service
         with service.reading():
             listed = service.candidates()
@@ -99,7 +116,6 @@ class Asking(Handlers):
             passing = wanted or Filter()
             ordered = sorted(candidates, key=lambda candidate: not passing(candidate))
             by_identity = {candidate.identity: candidate for candidate in reversed(ordered)}
-            pseudo = service.pseudo_prompt(ranking, prompt, images)
             found = (
                 (row, by_identity.get(better.get(row.candidate.identity, row.candidate.identity)))
                 for row in ranking.candidates
@@ -114,7 +130,7 @@ class Asking(Handlers):
                 "foreign": ranking.foreign,
                 "conformal": ranking.conformal,
                 "notes": list(ranking.notes),
-                "prompt": None if pseudo is None else asdict(pseudo),
+                "prompt": None if prompt is None else asdict(prompt),
                 "candidates": [
                     ranked_row(service, row, state)
                     for (row, _), state in zip(shown, states, strict=True)
@@ -126,25 +142,6 @@ class Asking(Handlers):
                 "excluded": [vars(exclusion) for exclusion in ranking.excluded],
                 "missing": service.missing(candidates),
             }
-
-    def made_with(self, makings: Sequence[Making | None]) -> list[dict[str, Any]]:
-        """What the images say themselves, to be shown before the ranking and never in its place."""
-        return [said.to_json() for said in self.service.made_with(makings)]
-
-    def elsewhere(
-        self, images: Sequence[Image.Image], ranking: Ranking, prompt: str = ""
-    ) -> list[dict[str, Any]]:
-        """What is not installed and would fit better, by the packs; links are only ever shown."""
-        return [
-            {
-                "title": packed.specification.candidate.title,
-                "pack": packed.pack.about.title,
-                "author": packed.pack.about.author,
-                "page": packed.page,
-                "score": row.score,
-            }
-            for packed, row in self.service.elsewhere(images, ranking, prompt)
-        ]
 
     @route(
         "POST describe",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base.errors import RequestError
+from ..service.filters import Filter
 from ..service.harvests import harvest_json
-from ..service.service import Filter
 from ..submitting.survey import Rules
 from . import fields
 from .handlers import Handlers

@@ -17,11 +17,12 @@ class Handlers:
     Args:
         service: of the host.
         builds: of the host.
+        checks: of the host; by default those that are run at once.
     """
 
-    def __init__(self, service: Service, builds: Builds) -> None:
+    def __init__(self, service: Service, builds: Builds, checks: Checks | None = None) -> None:
         self.service = service
         self.builds = builds
         self.harvests = Harvests(service)
-        self.checks = Checks(service)
+        self.checks = checks or Checks(service)
         self.searches = Searches(service)

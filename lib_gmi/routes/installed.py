@@ -11,7 +11,7 @@ from ..base.errors import RequestError
 from ..base.text import natural
 from ..checkpoints.overrides import PresetError
 from ..service import recipes
-from ..service.service import CheckpointState
+from ..service.states import CheckpointState
 from . import fields
 from .handlers import Handlers
 from .route import Json, picture, route

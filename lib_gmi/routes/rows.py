@@ -7,12 +7,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..service.builds import RUNNING, Builds, BuildState
-from ..service.service import RECIPE, CheckpointState, Service
+from ..service.build_state import RUNNING, BuildState
+from ..service.builds import Builds
+from ..service.candidates import RECIPE
+from ..service.service import Service
+from ..service.states import CheckpointState
 from .route import PREFIX
 
 if TYPE_CHECKING:
-    from ..ranking.identify import RankedCandidate
+    from ..ranking.results import RankedCandidate
     from ..records.protocols import Candidate, GenerationSettings
 
 _PREVIEWS = 4

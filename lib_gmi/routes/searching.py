@@ -12,7 +12,7 @@ from ..search.content import SCORES
 from ..search.hits import LIBRARY, to_json
 from ..search.pictures import ROUTE, picture_query, small_copy
 from ..search.query import Query
-from ..service.service import ANY, Filter
+from ..service.filters import ANY, Filter
 from . import fields
 from .handlers import Handlers
 from .route import PREFIX, Json, picture, route

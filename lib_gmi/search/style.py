@@ -14,7 +14,7 @@ from ..ranking.kernels import LearnedKernel
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..ranking.app import Identifier
+    from ..ranking.identify import Identifier
 
 
 class Style:
@@ -35,7 +35,7 @@ class Style:
         Raises:
             ImageError: an image cannot be used.
         """
-        features = self._identifier.features(images)
+        features = self._identifier.read(images).features
         scores = self._library.learned.scores(features, None).mean(axis=0)
         return dict(zip(self.identities, (-scores).tolist(), strict=True))
 

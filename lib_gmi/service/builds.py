@@ -8,89 +8,36 @@ a host that is restarted goes on where it stopped.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ..base.errors import GMIError, LibraryError
-from ..base.files import read_regular, write_atomic
+from ..base.errors import GMIError
 from ..library.entries import stem
 from ..records.protocols import Candidate, Exclusion
-from ..submitting.submit import Builder
-from .pace import Pace
-from .service import RECIPE, CheckpointState, Service
+from .build_state import (
+    IDLE,
+    PAUSED,
+    RUNNING,
+    UNDER_WAY,
+    BuildState,
+    Remaining,
+    StoredBuild,
+    outcome,
+    passes_up_to,
+    samples_missing,
+)
+from .job_progress import JobProgress
+from .jobs import Job, JobQueue
+from .states import CheckpointState
 
 if TYPE_CHECKING:
     from ..records.specification import Specification
+    from .service import Service
 
-IDLE, RUNNING, PAUSED = "idle", "running", "paused"
 REMOVED = "Its jobs were removed from the queue. Resume to go on."
-
-
-@dataclass(frozen=True)
-class Job:
-    """Bring one checkpoint to so many samples."""
-
-    name: str
-    samples: int
-
-
-class JobQueue(Protocol):
-    """A host's queue, as far as builds need it."""
-
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue jobs behind everything that people queue. Each ends in :meth:`Builds.run`."""
-
-    def withdraw(self) -> None:
-        """Take back every job that has not begun."""
-
-    def interrupt(self) -> None:
-        """Stop the job that is running, if it is one of ours."""
-
-    def pending(self) -> int:
-        """How many of our jobs are queued or running."""
-
-
-@dataclass
-class BuildState:
-    """What faces show of a build.
-
-    Attributes:
-        state: idle, running or paused.
-        done: samples of ``total`` that are stored.
-        total: samples that were missing when the build was asked for.
-        limit: prompts for each checkpoint; ``None`` for all.
-        name: of the checkpoint that is being worked on.
-        title: of it.
-        prompt: of its newest sample.
-        sample: folder and file of its newest sample.
-        pass_done: samples it has.
-        pass_of: samples it shall have after this job.
-        seconds_left: an estimate, or ``None``.
-        message: one sentence for people, or empty.
-        problems: checkpoints that failed, and why.
-        failed: whether it has ended, and every checkpoint failed.
-    """
-
-    state: str = IDLE
-    done: int = 0
-    total: int = 0
-    limit: int | None = None
-    name: str | None = None
-    title: str | None = None
-    prompt: str | None = None
-    sample: tuple[str, str] | None = None
-    pass_done: int = 0
-    pass_of: int = 0
-    seconds_left: float | None = None
-    message: str = ""
-    problems: list[Exclusion] = field(default_factory=list)
-    failed: bool = False
 
 
 class _PausedError(Exception):
@@ -104,33 +51,44 @@ class Builds:
         service: of the host.
         queue: of the host.
         notify: called with the state whenever it changed.
+        waiting_for: why a running build does nothing at the moment, in a sentence for people, or
+            ``None``.
+        waited: seconds that jobs have spent waiting for people so far: no time of a sample.
+        yields: whether a job that runs gives way between two images; its host queues it once more.
+        stored: whether a file keeps the build; not where a program's build may wait in the library
+            that cannot be gone on with here.
     """
 
     def __init__(
-        self, service: Service, queue: JobQueue, notify: Callable[[BuildState], None]
+        self,
+        service: Service,
+        queue: JobQueue,
+        notify: Callable[[BuildState], None] = lambda state: None,
+        waiting_for: Callable[[], str | None] = lambda: None,
+        waited: Callable[[], float] = lambda: 0.0,
+        yields: Callable[[Job], bool] = lambda job: False,
+        stored: bool = True,
     ) -> None:
-        self.service = service
-        self.queue = queue
-        self.notify = notify
-        #: Why a running build does nothing at the moment, in a sentence for people, or ``None``.
-        self.waiting_for: Callable[[], str | None] = lambda: None
-        #: Seconds that jobs have spent waiting for people so far; they are no time of a sample.
-        self.waited: Callable[[], float] = lambda: 0.0
-        #: Whether a job that runs gives way between two images; its host queues it once more.
-        self.yields: Callable[[Job], bool] = lambda job: False
-        self._file = service.home / "build.json"
+        self.service, self.queue = service, queue
+        self.notify, self.waiting_for = notify, waiting_for
+        self.waited, self.yields = waited, yields
+        self._file = service.home / "build.json" if stored else None
         self._lock = threading.RLock()
         self._telling = threading.RLock()
-        self._state = BuildState()
-        self._names: list[str] | None = None
         self._left: list[Job] = []
-        self._lacking: dict[str, int] = {}
-        self._architectures: dict[str, str] = {}
-        self._counted = True  # whether the state of a restored build says what is stored
         self._running: Job | None = None
         self._number = 0  # of the build; a job of an earlier one may still be running
-        self._pace = Pace()
-        self._restore()
+        before = StoredBuild() if self._file is None else StoredBuild.read(self._file)
+        self._remaining = Remaining(before.pace)
+        self._names: list[str] | None = None
+        self._state = BuildState()
+        self._counted = True  # whether the state says what is stored
+        if before.wanted:
+            self._names = before.names
+            self._state = BuildState(
+                state=PAUSED, total=before.total, limit=before.limit, message=UNDER_WAY
+            )
+            self._counted = False  # which takes the host's list of checkpoints
 
     # -- what people do ---------------------------------------------------------------------------
 
@@ -206,7 +164,7 @@ class Builds:
     def seconds_per_sample(self, architecture: str | None = None) -> float | None:
         """See :meth:`.pace.Pace.sample`."""
         with self._lock:
-            return self._pace.sample(architecture)
+            return self._remaining.pace.sample(architecture)
 
     def wants(self, job: Job) -> bool:
         """Whether a job that was queued is still to be done."""
@@ -253,20 +211,8 @@ class Builds:
         service = self.service
         if service.reencode(candidate):
             self._count_anew(candidate)
-        recorder = service.recorder()
-        progress = _JobProgress(self, candidate, job, build)
-        builder = Builder(
-            service.host,
-            service.prompt_set,
-            service.library,
-            recorder.encoder,
-            recorder.text_encoder,
-            progress,
-        )
-        builder.settings_for = service.settings
-        builder.prompts = service.prompts_in_order()
-        builder.recorder.keep_copies = service.keep_samples()
-        progress.builder = builder
+        progress = JobProgress(candidate, job, build, self.sampled, self.waited)
+        builder = progress.builder = service.builder(service.prompts_in_order(), progress)
         summary = builder.build([candidate], job.samples)
         for exclusion in (*summary.failed, *summary.skipped):
             service.failed[candidate.identity] = exclusion.reason
@@ -277,17 +223,21 @@ class Builds:
         if summary.cancelled:
             self._pause("It was interrupted. Resume to go on.", build)
 
-    def sampled(self, progress: _JobProgress, specification: Specification) -> None:
+    def sampled(self, progress: JobProgress, specification: Specification) -> None:
         """Called after each sample, by the job that made it."""
         candidate, job = progress.candidate, progress.job
         with self._lock:
             state = self._state
             if progress.build != self._number:
                 raise _PausedError  # another build has taken its place
-            self._pace.note(candidate.architecture or "", progress.seconds, progress.done == 1)
+            self._remaining.sampled(
+                candidate.name,
+                candidate.architecture or "",
+                progress.seconds,
+                first=progress.done == 1,
+            )
             state.done += 1
             state.total = max(state.total, state.done)  # a broken sample is made up for
-            self._lacking[candidate.name] = max(self._lacking.get(candidate.name, 0) - 1, 0)
             state.name, state.title = candidate.name, candidate.title
             state.pass_done, state.pass_of = len(specification.done), job.samples
             if specification.prompt_ids:
@@ -297,7 +247,7 @@ class Builds:
                     stem(specification.key), prompt.id, specification.seeds[-1]
                 )
                 state.sample = None if path is None else (path.parent.name, path.name)
-            state.seconds_left = self._estimate()
+            state.seconds_left = self._remaining.seconds(self._left)
             stopped = state.state != RUNNING
             if not stopped and state.pass_done < job.samples and self.yields(job):
                 self._left.insert(0, job)
@@ -315,7 +265,7 @@ class Builds:
             passed = all(left.samples != job.samples for left in self._left)
             finished = not self._left
             if finished and self._state.state == RUNNING and build == self._number:
-                self._state = _outcome(self._state)
+                self._state = outcome(self._state)
                 self._names = None
             moved = passed or finished or self._state.state != RUNNING
             self._save()
@@ -337,8 +287,8 @@ class Builds:
             if row not in self._state.problems:
                 self._state.problems.append(row)
             self._left = [job for job in self._left if job.name != name]
-            self._lacking.pop(name, None)
-            self._state.total = self._state.done + sum(self._lacking.values())
+            self._remaining.give_up(name)
+            self._state.total = self._state.done + self._remaining.samples
 
     # -- planning ---------------------------------------------------------------------------------
 
@@ -346,21 +296,12 @@ class Builds:
         """What a checkpoint lacks, after it got samples without generating any."""
         lacks = self.missing(self.service.state(candidate), self._state.limit)
         with self._lock:
-            self._lacking[candidate.name] = lacks
-            self._state.total = self._state.done + sum(self._lacking.values())
+            self._remaining.set(candidate.name, lacks)
+            self._state.total = self._state.done + self._remaining.samples
 
     def missing(self, state: CheckpointState, limit: int | None) -> int:
         """How many samples a checkpoint lacks of so many prompts."""
-        if state.state in ("unsupported", "suspect"):
-            return 0
-        if state.candidate.identity.startswith(RECIPE):
-            return 0  # only its workflow can generate with it
-        entry, prompts = state.entry, len(self.service.prompt_set)
-        wanted = prompts if limit is None else min(limit, prompts)
-        if entry is None:
-            return wanted
-        # a broken sample is made up for by the next prompt, as long as there is one
-        return max(min(wanted - entry.samples, prompts - entry.finished), 0)
+        return samples_missing(state, len(self.service.prompt_set), limit)
 
     def _queue(self) -> None:
         """Plan from what the library has now, and hand the jobs to the host."""
@@ -370,11 +311,11 @@ class Builds:
         wanted = len(self.service.prompt_set) if limit is None else limit
         self._left = [
             Job(name, size)
-            for size in _passes(wanted, self.service.prompt_set.passes())
+            for size in passes_up_to(wanted, self.service.prompt_set.passes())
             for name, lacks in lacking.items()
             if wanted - lacks < size
         ]
-        self._state.seconds_left = self._estimate()
+        self._state.seconds_left = self._remaining.seconds(self._left)
         if self._left:
             self.queue.submit(self._left)
         else:
@@ -386,10 +327,10 @@ class Builds:
         """Read off the library what each checkpoint of this build lacks, and so what is done."""
         state, self._counted = self._state, True
         wanted = [s for s in self._wanted() if s.state != "failed"]
-        self._architectures = {s.candidate.name: s.candidate.architecture or "" for s in wanted}
+        architectures = {s.candidate.name: s.candidate.architecture or "" for s in wanted}
         lacking = {s.candidate.name: self.missing(s, state.limit) for s in wanted}
-        self._lacking = {name: lacks for name, lacks in lacking.items() if lacks}
-        lacks = sum(lacking.values())
+        self._remaining.count(lacking, architectures)
+        lacks = self._remaining.samples
         state.total = max(state.total, lacks)
         state.done = state.total - lacks
         return lacking
@@ -401,14 +342,6 @@ class Builds:
             if self._names is None or state.candidate.name in self._names:
                 chosen.setdefault(state.candidate.identity, state)
         return list(chosen.values())
-
-    def _estimate(self) -> float | None:
-        """Seconds for what is lacking: its samples, and a load for each job that is to come."""
-        pace, of = self._pace, self._architectures
-        if pace.sample() is None:
-            return None
-        sampling = sum(n * (pace.sample(of.get(name)) or 0) for name, n in self._lacking.items())
-        return sampling + sum(pace.load(of.get(job.name)) for job in self._left)
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -435,73 +368,11 @@ class Builds:
         return state
 
     def _save(self) -> None:
-        data = {
-            "wanted": self._state.state != IDLE,
-            "names": self._names,
-            "limit": self._state.limit,
-            "total": self._state.total,
-            **self._pace.to_json(),
-        }
-        with contextlib.suppress(LibraryError):  # a build that cannot note this shall still run
-            write_atomic(self._file, json.dumps(data, indent=1).encode())
-
-    def _restore(self) -> None:
-        try:
-            data: dict[str, Any] = json.loads(read_regular(self._file))
-            pace = Pace.from_json(data)
-            names = None if data["names"] is None else [str(name) for name in data["names"]]
-            limit = None if data["limit"] is None else int(data["limit"])
-            wanted, total = bool(data["wanted"]), max(int(data.get("total", 0)), 0)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
-            return
-        except RecursionError:
-            return
-        self._pace = pace
-        if wanted:
-            self._names = names
-            message = "A build was under way when the program was closed. Resume to go on."
-            self._state = BuildState(state=PAUSED, total=total, limit=limit, message=message)
-            self._counted = False  # which takes the host's list of checkpoints
-
-
-class _JobProgress:
-    """Times each sample of a job, and passes it on.
-
-    Attributes:
-        done: samples of this job.
-        seconds: the newest took, without what was spent waiting for people.
-    """
-
-    def __init__(self, builds: Builds, candidate: Candidate, job: Job, build: int) -> None:
-        self.candidate, self.job, self.build = candidate, job, build
-        self.done = 0
-        self.seconds = 0.0
-        self.builder: Builder | None = None
-        self._builds = builds
-        self._last = self._worked()
-
-    def update(self, done: int, total: int, message: str = "") -> None:
-        specification = None if self.builder is None else self.builder.latest
-        if done > self.done and specification is not None:
-            now = self._worked()
-            self.done, self.seconds, self._last = done, now - self._last, now
-            self._builds.sampled(self, specification)
-
-    def _worked(self) -> float:
-        return time.monotonic() - self._builds.waited()
-
-
-def _outcome(state: BuildState) -> BuildState:
-    """What is left of a build that has ended."""
-    problems, done = state.problems, state.done
-    failed = bool(problems) and done == 0
-    message = "Done." if not problems else f"Done, but for {len(problems)}."
-    if failed:
-        count = "the checkpoint" if len(problems) == 1 else f"all {len(problems)} checkpoints"
-        message = f"Nothing was built: {count} failed."
-    return BuildState(done=done, total=done, message=message, problems=problems, failed=failed)
-
-
-def _passes(wanted: int, passes: Sequence[int]) -> list[int]:
-    """Ends of the passes up to so many prompts."""
-    return [*(size for size in passes if size < wanted), wanted]
+        if self._file is not None:
+            StoredBuild(
+                wanted=self._state.state != IDLE,
+                names=self._names,
+                limit=self._state.limit,
+                total=self._state.total,
+                pace=self._remaining.pace,
+            ).write(self._file)

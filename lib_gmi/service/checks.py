@@ -8,9 +8,12 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError, RankingError
+from ..checkpoints.overrides import apply as apply_settings
+from ..ranking.trust import SpotCheck, columns_to_check, spot_check
+from ..records.protocols import GenerationRequest, GenerationSettings
 
 if TYPE_CHECKING:
-    from ..ranking.trust import SpotCheck
+    from ..library.packs import PackedSpecification
     from .service import Service
 
 #: States of a check: in the host's queue, being compared, over, or not possible.
@@ -24,8 +27,6 @@ class Checks:
 
     Args:
         service: of the host.
-
-    Attributes:
         submit: hands a checkpoint's name to the host, which ends in :meth:`run`; here and now by
             default.
         queued: names that the host has yet to run.
@@ -33,12 +34,17 @@ class Checks:
         notify: called with an outcome whenever there is one.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(
+        self,
+        service: Service,
+        submit: Callable[[str], None] | None = None,
+        queued: Callable[[], Collection[str]] = tuple,
+        compare: Callable[[Callable[[], None]], None] = lambda work: work(),
+        notify: Callable[[dict[str, Any]], None] = lambda outcome: None,
+    ) -> None:
         self.service = service
-        self.submit: Callable[[str], None] = self.run
-        self.queued: Callable[[], Collection[str]] = tuple
-        self.compare: Callable[[Callable[[], None]], None] = lambda work: work()
-        self.notify: Callable[[dict[str, Any]], None] = lambda outcome: None
+        self.submit = submit or self.run
+        self.queued, self.compare, self.notify = queued, compare, notify
         self._lock = threading.Lock()
         #: By name; ``None`` from the moment that it is asked for.
         self._outcomes: dict[str, dict[str, Any] | None] = {}
@@ -61,6 +67,50 @@ class Checks:
             self.submit(name)
         return self.outcomes()[name]
 
+    def check(self, name: str) -> SpotCheck:
+        """Generate a few of a pack's prompts with the installed checkpoint, and compare.
+
+        Takes as long as the images do; the host decides when they are generated.
+
+        Raises:
+            RankingError: no pack describes it, or there is too little to compare with.
+            PresetError: the pack's settings are impossible.
+            HostError: the checkpoint cannot generate.
+        """
+        return self.begin(name)()
+
+    def begin(self, name: str) -> Callable[[], SpotCheck]:
+        """The images of :meth:`check`; what comes back compares them, in any thread.
+
+        Raises:
+            RankingError: no pack describes it, or there is too little to compare with.
+            PresetError: the pack's settings are impossible.
+            HostError: the checkpoint cannot generate.
+        """
+        service = self.service
+        candidate = service.installed(name)
+        packed = next((r for r in service.packed() if r.identity == candidate.identity), None)
+        identifier = service.snapshot().identifier
+        library = identifier.library
+        identities = [known.identity for known in library.stack.candidates]
+        if packed is None or candidate.identity not in identities:
+            raise RankingError(f"{candidate.title}: no pack says anything that could be checked.")
+        row = identities.index(candidate.identity)
+        columns = columns_to_check(library.stack, row)
+        settings = _of_a_pack(packed, service.host.preset(candidate).settings)
+        recorder, images = service.recorder(), []
+        requests = []
+        for column in columns:
+            prompt = service.prompt_set.get(library.stack.prompt_id(row, column))
+            wording = recorder.wording(prompt, settings)
+            seed = recorder.seed(prompt)
+            requests.append(GenerationRequest(prompt.id, wording, settings.negative, seed))
+        with service.host.session(candidate) as session:
+            session.prepare(requests, settings)
+            images = [session.generate(request, settings) for request in requests]
+        features = identifier.encoder.features(images)
+        return lambda: spot_check(library.stack, row, columns, features, library.prior)
+
     def run(self, name: str) -> None:
         """Generate the images and compare them. The host calls this when its turn has come.
 
@@ -68,7 +118,7 @@ class Checks:
             BaseException: whatever the host raises when it is interrupted.
         """
         try:
-            finish = self.service.begin_check(name)
+            finish = self.begin(name)
         except GMIError as error:
             self._tell(_outcome(name, FAILED, str(error)))
             return
@@ -109,3 +159,15 @@ def _outcome(
     name: str, state: str, sentence: str = "", doubtful: bool | None = None
 ) -> dict[str, Any]:
     return {"name": name, "state": state, "sentence": sentence, "doubtful": doubtful}
+
+
+def _of_a_pack(packed: PackedSpecification, usual: GenerationSettings) -> GenerationSettings:
+    """The settings that a pack names, checked like those of a user; a stranger wrote them."""
+    told = packed.specification.settings
+    names = ("width", "height", "steps", "cfg", "sampler", "scheduler", "clip_skip", "vae")
+    known = {name: value for name in names if (value := getattr(told, name)) is not None}
+    texts = {"dialect": told.dialect, "negative": told.negative}
+    prefix = told.extra.get("prefix")
+    if isinstance(prefix, str):
+        texts["prefix"] = prefix
+    return apply_settings(usual, {**known, **texts})

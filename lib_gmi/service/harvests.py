@@ -12,10 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..base.errors import GMIError
-from ..encoders import load
 from ..metadata.mentions import Installed
-from ..ranking.app import optional_text_encoder
-from ..submitting.harvest import Harvester
 from ..submitting.survey import Crop, Rules, Survey, survey
 from .service import Service
 
@@ -173,12 +170,7 @@ class Harvests:
             return
         service = self.service
         self._tell(state=GATHERING, total=len(crops))
-        harvester = Harvester(
-            service.library,
-            load(service.encoder, service.device),
-            optional_text_encoder(),
-            service.keep_samples,
-        )
+        harvester = service.harvester()
         try:
             for done, crop in enumerate(crops):
                 if self._stop.is_set():

@@ -17,7 +17,7 @@ from ..checkpoints.presets import CODEC
 from ..records.protocols import Candidate, GenerationSettings
 from ..records.specification_file import storable
 from ..submitting.recorder import BASE_SEED
-from .service import RECIPE, Service
+from .candidates import RECIPE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..library.entries import Entry
     from ..records.prompts import Prompt
     from ..records.specification import Specification
+    from .service import Service
 
 #: A workflow larger than this is not kept; nothing else depends on it.
 MAX_GRAPH = 256 * 1024

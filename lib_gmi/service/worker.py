@@ -12,35 +12,33 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..base.errors import StoppedError
-from .builds import Job
+from .jobs import Job
 
 #: Seconds between two looks at a gate that is shut.
 _PATIENCE = 0.5
 
 
 class WorkerQueue:
-    """See :class:`.builds.JobQueue`. All methods may be called from any thread.
+    """See :class:`.jobs.JobQueue`. All methods may be called from any thread.
 
     Args:
+        work: does one job; ends in :meth:`.builds.Builds.run`.
         stop: interrupts the job that is running; the host's own way of doing that.
         gate: why the next job has to wait, in one sentence, or ``None`` when it may run.
-
-    Attributes:
-        work: does one job; set to :meth:`.builds.Builds.run` once there is one.
         before: called when somebody has asked for jobs.
         after: called when the queue has become empty, in the thread of the jobs.
     """
 
     def __init__(
         self,
+        work: Callable[[Job], object],
         stop: Callable[[], None] = lambda: None,
         gate: Callable[[], str | None] = lambda: None,
+        before: Callable[[], None] = lambda: None,
+        after: Callable[[], None] = lambda: None,
     ) -> None:
-        self.work: Callable[[Job], object] = lambda job: None
-        self.before: Callable[[], None] = lambda: None
-        self.after: Callable[[], None] = lambda: None
-        self._stop = stop
-        self._gate = gate
+        self._work, self._stop, self._gate = work, stop, gate
+        self._before, self._after = before, after
         self._jobs: deque[Job] = deque()
         self._running: Job | None = None
         self._waiting_for: str | None = None
@@ -54,7 +52,7 @@ class WorkerQueue:
             return self._waiting_for if self._jobs and self._running is None else None
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        self.before()
+        self._before()
         with self._changed:
             self._jobs.extend(jobs)
             self._changed.notify_all()
@@ -90,7 +88,7 @@ class WorkerQueue:
     def _run(self) -> None:
         while (job := self._next()) is not None:
             try:
-                self.work(job)
+                self._work(job)
             except StoppedError:
                 pass  # whoever stopped it knows
             except Exception:
@@ -129,6 +127,6 @@ class WorkerQueue:
 
     def _rest(self) -> None:
         try:
-            self.after()
+            self._after()
         except Exception:
             logging.exception("Find Best Model: what follows a build failed")

@@ -18,18 +18,20 @@ from ..encoders import DEFAULT, registry
 from ..hosts.folder import FolderHost
 from ..records.prompts import Prompt, PromptSet, default_prompt_set
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings, Session
-from ..service.service import NOTHING, RECIPE, Service
+from ..service.candidates import RECIPE
+from ..service.samples import Samples
+from ..service.snapshots import NOTHING
 from ..submitting.recorder import BASE_SEED
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from ..library.catalogue import Library
     from ..library.entries import Entry
-    from ..ranking.identify import Ranking
+    from ..ranking.results import Ranking
     from ..records.protocols import Progress
-    from ..service.service import Filter
+    from ..service.states import States
 
+#: Images of a candidate whose pictures are made for the table.
+_FIRST = 4
 #: Rows of a ranking whose pictures are made before it is shown.
 _SHOWN = 12
 
@@ -74,32 +76,24 @@ class ImageFolder(NoProgram, FolderHost):
         return Preset(architecture, None, None, self.default_settings(candidate))
 
 
-class FolderService(Service):
-    """A service of an :class:`ImageFolder`, which has the pictures that a library lacks.
+class FolderSamples(Samples):
+    """Samples of an :class:`ImageFolder`, which has the pictures that a library lacks.
 
     Specifications of images that exist keep no copies of them. The tab shows copies, so they are
     made when they are first looked at, or searched.
     """
 
-    @cached_property
-    def _hopeless(self) -> set[tuple[str, str]]:
-        """Samples whose image is gone or damaged; copying them is not tried again."""
-        return set()
+    def __init__(self, states: States, device: str, keep: Callable[[], bool]) -> None:
+        super().__init__(states, device, keep)
+        #: Samples whose image is gone or damaged; copying them is not tried again.
+        self._hopeless: set[tuple[str, str]] = set()
 
-    def rank(
-        self,
-        images: Sequence[Image.Image],
-        prompt: str | None = None,
-        method: str = "auto",
-        wanted: Filter | None = None,
-    ) -> Ranking:
-        """See :meth:`.service.Service.rank`."""
-        ranking = super().rank(images, prompt, method, wanted)
+    def before_shown(self, ranking: Ranking) -> None:
+        """See :meth:`.Samples.before_shown`."""
         for row in ranking.candidates[:_SHOWN]:
-            for entry in self.entries(row.candidate.identity)[:1]:
+            for entry in self.states.entries(row.candidate.identity)[:1]:
                 for prompt_id in row.evidence:
                     self.copy(entry, prompt_id)
-        return ranking
 
     def copy(self, entry: Entry, prompt_id: str) -> None:
         """Keep a small copy of the image of a prompt, unless there is one or it cannot be."""
@@ -115,16 +109,16 @@ class FolderService(Service):
         name = str(entry.described["candidate"]["name"])
         candidate = Candidate(name, entry.identity, name)
         request = GenerationRequest(prompt_id, "", "", seed)
-        with contextlib.suppress(GMIError), self.host.session(candidate) as session:
+        with contextlib.suppress(GMIError), self.states.host.session(candidate) as session:
             image = session.generate(request, entry.settings)
             library.samples.write(entry.stem, prompt_id, seed, stored_copy(image, CODEC))
 
     def uncopied(self) -> int:
-        """See :meth:`.service.Service.uncopied`."""
+        """See :meth:`.Samples.uncopied`."""
         return len(self._without_copies())
 
     def copy_for_search(self, progress: Progress, stop: Callable[[], bool]) -> None:
-        """See :meth:`.service.Service.copy_for_search`."""
+        """See :meth:`.Samples.copy_for_search`."""
         todo = self._without_copies()
         for number, (entry, prompt_id) in enumerate(todo):
             if stop():
@@ -137,7 +131,9 @@ class FolderService(Service):
     def _without_copies(self) -> list[tuple[Entry, str]]:
         if self.library.read_only:
             return []
-        entries = [e for c in self.candidates() for e in self.entries(c.identity)[:1]]
+        states = self.states
+        known = states.candidates.candidates()
+        entries = [entry for c in known for entry in states.entries(c.identity)[:1]]
         pairs = [(e, str(prompt_id)) for e in entries for prompt_id in e.described["prompt_ids"]]
         return [
             (entry, prompt_id)
@@ -146,17 +142,12 @@ class FolderService(Service):
             and self.sample(entry, prompt_id) is None
         ]
 
-    def copy_some(self, count: int = 4) -> None:
-        """Copies of the first images of every candidate, for the table."""
-        for candidate in self.candidates():
-            for entry in self.entries(candidate.identity)[:1]:
-                for prompt_id in entry.described["prompt_ids"][:count]:
+    def advanced(self) -> None:
+        """See :meth:`.Samples.advanced`: copies of the first images of all, for the table."""
+        for candidate in self.states.candidates.candidates():
+            for entry in self.states.entries(candidate.identity)[:1]:
+                for prompt_id in entry.described["prompt_ids"][:_FIRST]:
                     self.copy(entry, prompt_id)
-
-    def advance(self) -> None:
-        """See :meth:`.service.Service.advance`."""
-        super().advance()
-        self.copy_some()
 
 
 @dataclass(frozen=True)

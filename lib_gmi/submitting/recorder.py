@@ -37,8 +37,6 @@ class Recorder:
         encoder: image → features.
         text_encoder: embeds the prompts; without it methods that need prompts cannot be used on
             these specifications until they are embedded.
-
-    Attributes:
         keep_copies: whether small copies of the samples are kept beside their features.
     """
 
@@ -48,12 +46,13 @@ class Recorder:
         library: Library,
         encoder: Encoder,
         text_encoder: TextEncoder | None = None,
+        keep_copies: bool = True,
     ) -> None:
         self.prompt_set = prompt_set
         self.library = library
         self.encoder = encoder
         self.text_encoder = text_encoder
-        self.keep_copies = True
+        self.keep_copies = keep_copies
         self._embeddings = embed_prompts(prompt_set, text_encoder)
 
     def seed(self, prompt: Prompt) -> int:

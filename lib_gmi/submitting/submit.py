@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import GMIError, ImageError, LibraryError, SampleUnavailableError
 from ..base.images import to_rgb
+from ..encoders import load, optional_text_encoder
 from ..records.protocols import Exclusion, GenerationRequest, Progress, SilentProgress
 from .recorder import Recorder
 
@@ -78,6 +79,21 @@ class _Job:
         return [prompt for prompt in prompts if prompt.id not in finished][: max(lacking, 0)]
 
 
+@dataclass(frozen=True)
+class BuildPlan:
+    """How a build goes about it.
+
+    Attributes:
+        settings_for: decides what a candidate is generated with; by default the host.
+        prompts: of the prompt set, in the order in which they are generated; by default its own.
+        keep_copies: see :class:`.recorder.Recorder`.
+    """
+
+    settings_for: Callable[[Candidate], GenerationSettings] | None = None
+    prompts: Sequence[Prompt] = ()
+    keep_copies: bool = True
+
+
 class Builder:
     """Builds specifications of a host's checkpoints into a library.
 
@@ -89,6 +105,7 @@ class Builder:
         text_encoder: embeds the prompts; without it methods that need prompts cannot be used on
             these specifications until they are embedded.
         progress: is told after every sample, with an estimate of the time left.
+        plan: how to go about it.
     """
 
     def __init__(
@@ -99,15 +116,15 @@ class Builder:
         encoder: Encoder,
         text_encoder: TextEncoder | None = None,
         progress: Progress | None = None,
+        plan: BuildPlan | None = None,
     ) -> None:
+        plan = plan or BuildPlan()
         self.host = host
         self.prompt_set = prompt_set
         self.progress = progress or SilentProgress()
-        self.recorder = Recorder(prompt_set, library, encoder, text_encoder)
-        #: Decides how a candidate is generated with.
-        self.settings_for: Callable[[Candidate], GenerationSettings] = host.default_settings
-        #: In the order in which they are generated.
-        self.prompts: Sequence[Prompt] = prompt_set.prompts
+        self.recorder = Recorder(prompt_set, library, encoder, text_encoder, plan.keep_copies)
+        self.settings_for = plan.settings_for or host.default_settings
+        self.prompts = plan.prompts or prompt_set.prompts
         #: The specification that was extended last; progress reports may show its newest sample.
         self.latest: Specification | None = None
         self._total = 0
@@ -247,6 +264,20 @@ class Builder:
                 summary.partial.append(title)
             else:
                 summary.complete.append(title)
+
+
+def build(
+    host: Host,
+    prompt_set: PromptSet,
+    library: Library,
+    encoder: str,
+    candidates: Sequence[Candidate] | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> BuildSummary:
+    """Build the specifications that are missing, with an encoder by name. See :class:`Builder`."""
+    builder = Builder(host, prompt_set, library, load(encoder), optional_text_encoder(), progress)
+    return builder.build(candidates, limit)
 
 
 def format_duration(seconds: float) -> str:

@@ -90,13 +90,6 @@ class Bridge(Protocol):
     def prompt_of(self, image: Image.Image) -> str | None:
         """The prompt that an image's own metadata names, without the rest of its settings."""
 
-    def interrogate(self, image: Image.Image) -> str:
-        """Describe an image in words.
-
-        Raises:
-            HostError: the program's interrogator does not work.
-        """
-
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         """A prompt with the settings that suit a checkpoint, in the form that txt2img reads.
 

@@ -253,7 +253,7 @@ class Desk:
 
     def check_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Compare what a pack says of a checkpoint with a few images of it."""
-        found = self.bridge.api.service.spot_check(text(body, "name"))
+        found = self.bridge.api.checks.check(text(body, "name"))
         return {"dialog": tag("p", {"class": "gmi-question"}, found.sentence)}
 
     def make_preview(self, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from ..base.errors import GMIError, InterrogatorError, RequestError
 from ..base.recent import Recent
 from ..routes.fields import MAX_PROMPT
 from ..search.pictures import ROUTE, names_in
-from ..service.service import RANKERS, Filter
+from ..service.answers import RANKERS
+from ..service.filters import Filter
 from . import cards, panels, words
 from .bodies import text, texts
 from .bridge import Bridge
@@ -172,8 +173,6 @@ class Finding:
         """
         uploads = self._uploads.read(body.get("images"))
         service = self.bridge.api.service
-        if self.bridge.abilities.interrogate:
-            service.interrogators.host = self.bridge.interrogate
         images = [upload.image for upload in uploads]
         described = service.interrogate(images[:1], uploads[0].making)
         if described.prompt is None:

@@ -17,7 +17,8 @@ from ..routes.searching import address, name_of
 from ..search.hits import LIBRARY, NOTHING, to_csv, to_json
 from ..search.query import EMPTY_QUERY, Query
 from ..search.searcher import EMPTY_LIBRARY
-from ..service.service import RECIPE, Filter
+from ..service.candidates import RECIPE
+from ..service.filters import Filter
 from . import cards
 from .bodies import text, texts
 from .finding import MAX_NEGATIVE

@@ -13,6 +13,7 @@ from PIL import Image
 from standins.webui.webui import ALPHA, BETA, GAMMA, SMALL
 
 from lib_gmi.a1111.bridge import WebUIBridge
+from lib_gmi.a1111.interrogator import interrogate
 from lib_gmi.base.errors import GMIError, HostError, RankingError
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def test_images_of_colours_and_none_can_be_described(webui: WebUI, bridge: WebUI
             return " a cat \n"
 
     webui.module("shared").interrogator = Interrogator()
-    assert bridge.interrogate(Image.new("RGBA", (8, 8))) == "a cat"
+    assert interrogate(Image.new("RGBA", (8, 8))) == "a cat"
     assert asked == [("RGB", True)]
     assert not webui.lock._lock.locked()
 
@@ -217,7 +218,7 @@ def test_an_interrogator_that_does_not_work_says_so(
 
     webui.module("shared").interrogator = Interrogator()
     with pytest.raises(HostError, match="interrogator does not work here"):
-        bridge.interrogate(picture(1, 1))
+        interrogate(picture(1, 1))
 
 
 def test_an_interrogator_that_raises_says_so(webui: WebUI, bridge: WebUIBridge) -> None:
@@ -228,7 +229,7 @@ def test_an_interrogator_that_raises_says_so(webui: WebUI, bridge: WebUIBridge) 
     for broken in (Interrogator(), None):
         webui.module("shared").interrogator = broken
         with pytest.raises(HostError, match="interrogator does not work here"):
-            bridge.interrogate(picture(1, 1))
+            interrogate(picture(1, 1))
     assert not webui.lock._lock.locked()
 
 

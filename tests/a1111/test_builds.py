@@ -11,8 +11,8 @@ from conftest import picture
 from standins.webui.webui import ALPHA, BETA, GAMMA, PATIENCE, SMALL
 
 from lib_gmi.base.errors import RankingError
+from lib_gmi.service.filters import Filter
 from lib_gmi.service.politeness import Politeness
-from lib_gmi.service.service import Filter
 
 if TYPE_CHECKING:
     from standins.webui.webui import WebUI

@@ -21,7 +21,7 @@ from lib_gmi.library.scan import Scan
 from lib_gmi.ranking import fitted, methods
 from lib_gmi.records.specification import Specification
 from lib_gmi.records.specification_file import from_bytes
-from lib_gmi.service import service
+from lib_gmi.service import candidates, samples
 from lib_gmi.standalone import desktop
 
 NAMES = [f"c{number:02d}.safetensors" for number in range(8)]
@@ -29,7 +29,7 @@ NAMES = [f"c{number:02d}.safetensors" for number in range(8)]
 
 @pytest.fixture
 def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", library_folder)
     for style, name in enumerate(NAMES):
         running.install(name, style)
@@ -189,10 +189,10 @@ def test_a_query_does_not_wait_for_identities_that_changed(running: Running) -> 
     plain, whole = running.host.list_checkpoints, "sha256:" + "ab" * 32
     running.host.hashes = {quick: whole}
     running.host.list_checkpoints = lambda: [  # type: ignore[method-assign]
-        *service.by_best_identity(plain(), running.host.hashes)
+        *candidates.by_best_identity(plain(), running.host.hashes)
     ]
     answering = running.service.answering
-    with running.service._fitting:  # somebody fits, for minutes
+    with running.service._snapshots._fitting:  # somebody fits, for minutes
         ranking = running.service.rank([drawn(1, 7)])
         assert running.service.answering is answering
         assert running.api.library()["fitting"]

@@ -18,9 +18,10 @@ from conftest import SOURCE_ROOT, WORDS, make_specification, picture, write_imag
 from lib_gmi.base.errors import MissingExtraError
 from lib_gmi.base.paths import data_folder, default_library_folder
 from lib_gmi.cli.main import main
+from lib_gmi.encoders import load_text
 from lib_gmi.library.catalogue import Library
-from lib_gmi.ranking import app
 from lib_gmi.records.specification_file import to_bytes
+from lib_gmi.submitting import submit
 
 CANDIDATES = ("Alpha", "Beta", "Gamma", "Delta")
 ON_POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows allows no such file names")
@@ -29,13 +30,13 @@ ON_POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows allows no such fi
 @pytest.fixture(autouse=True)
 def no_text_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real one takes seconds to load; tests that need one take the tiny one."""
-    monkeypatch.setattr(app, "optional_text_encoder", lambda: None)
+    monkeypatch.setattr(submit, "optional_text_encoder", lambda: None)
 
 
 @pytest.fixture
 def text_encoder(monkeypatch: pytest.MonkeyPatch, no_text_encoder: None) -> None:
     """Builds embed their prompts."""
-    monkeypatch.setattr(app, "optional_text_encoder", lambda: app.load_text(WORDS))
+    monkeypatch.setattr(submit, "optional_text_encoder", lambda: load_text(WORDS))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def built_once(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of these pictures."""
     folder = tmp_path_factory.mktemp("built") / "library"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "optional_text_encoder", lambda: app.load_text(WORDS))
+        patch.setattr(submit, "optional_text_encoder", lambda: load_text(WORDS))
         assert main(["build", str(images), "--encoder", "test/tiny", "--library", str(folder)]) == 0
     return folder
 
@@ -189,7 +190,7 @@ def test_an_interrupted_build_exits_with_130_and_says_what_is_kept(
     def interrupt(*args: object, **kwargs: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(app, "build", interrupt)
+    monkeypatch.setattr(submit, "build", interrupt)
     assert build(images) == 130
     captured = capsys.readouterr()
     assert "What was finished is kept" in captured.err
@@ -563,7 +564,7 @@ def test_a_prompt_without_the_text_encoder_says_what_to_install(
     def missing(name: str) -> NoReturn:
         raise MissingExtraError("pip install the-text-encoder")
 
-    monkeypatch.setattr(app, "load_text", missing)
+    monkeypatch.setattr(submit, "load_text", missing)
     assert_refused(capsys, ["rank", str(query), "--prompt", "a cat"], "pip install")
 
 

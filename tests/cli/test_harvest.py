@@ -12,10 +12,10 @@ from conftest import TINY, make_specification, picture, write_image_folder
 from headers import SD1, write
 from PIL import PngImagePlugin
 
+from lib_gmi import encoders
 from lib_gmi.cli.main import main
 from lib_gmi.library.catalogue import Library
 from lib_gmi.library.packs import PackAbout, write_pack
-from lib_gmi.ranking import app
 from lib_gmi.records.prompts import default_prompt_set
 from lib_gmi.records.specification import PromptSetRef
 
@@ -23,7 +23,7 @@ from lib_gmi.records.specification import PromptSetRef
 @pytest.fixture(autouse=True)
 def no_text_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real one takes seconds to load."""
-    monkeypatch.setattr(app, "optional_text_encoder", lambda: None)
+    monkeypatch.setattr(encoders, "optional_text_encoder", lambda: None)
 
 
 def made(path: Path, number: int, model: str) -> Path:

@@ -690,13 +690,11 @@ def test_compare_without_a_prompt_takes_the_librarys_nearest(built: Comfy) -> No
     assert [asked["positive"] for asked in built.seen.sampled] == [found]
 
 
-def test_compare_speaks_to_every_checkpoint_in_its_own_dialect(
-    built: Comfy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compare_speaks_to_every_checkpoint_in_its_own_dialect(built: Comfy) -> None:
     service = built.runtime.service
     pony = Dialect("natural", "score_9, ", "ugly")
     dialects = {**service.prompt_set.dialects, "pony": pony}
-    monkeypatch.setattr(service, "prompt_set", replace(service.prompt_set, dialects=dialects))
+    built.speak(replace(service.prompt_set, dialects=dialects))
     for name, dialect in (("alpha", "natural"), ("gamma", "pony")):
         built.change(f"{name}.safetensors", dialect=dialect, width=64, height=64, steps=3)
     built.build()
@@ -938,11 +936,10 @@ def test_a_broken_image_does_not_hold_up_the_recipe(comfy: Comfy) -> None:
     assert asked == ["p00", "p01"]
 
 
-def test_another_dialect_is_another_recipe(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = comfy.runtime.service
+def test_another_dialect_is_another_recipe(comfy: Comfy) -> None:
     rows = (Prompt(f"p{i:02d}", {"natural": f"picture {i}", "booru": f"p {i}"}) for i in range(6))
     dialects = {name: Dialect(name, "", "") for name in ("natural", "booru")}
-    monkeypatch.setattr(service, "prompt_set", PromptSet("test", "1", tuple(rows), dialects))
+    comfy.speak(PromptSet("test", "1", tuple(rows), dialects))
     run_workflow(comfy)
     with pytest.raises(HostError, match="another dialect"):
         run_workflow(comfy, dialect="booru")

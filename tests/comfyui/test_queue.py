@@ -13,7 +13,7 @@ import pytest
 from lib_gmi.comfyui.nodes import NODE_CLASS_MAPPINGS
 from lib_gmi.comfyui.preferences import SETTING, idle_minutes
 from lib_gmi.comfyui.queue import LOW_PRIORITY, NODE_CLASS, ComfyQueue
-from lib_gmi.service.builds import Job
+from lib_gmi.service.jobs import Job
 
 if TYPE_CHECKING:
     from standins.comfyui.harness import Comfy

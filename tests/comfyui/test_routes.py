@@ -504,7 +504,8 @@ def test_a_check_of_a_pack_goes_through_the_queue(
     monkeypatch.setattr(trust, "_MIN_CANDIDATES", 1)  # a library this small tells nothing
     monkeypatch.setattr(trust, "MIN_PROMPTS", 1)
     name = "anime/beta.safetensors"
-    theirs.runtime.api.checks.compare = lambda work: work()
+    monkeypatch.setattr("lib_gmi.comfyui.runtime._apart", lambda work: work())
+    theirs.restart()
     assert post(theirs, "packs/check", {"name": "alpha.safetensors"}).status == 400
     assert post(theirs, "packs/check", {"name": name}).json["state"] == "waiting"
     assert post(theirs, "packs/check", {"name": name}).json["state"] == "waiting"

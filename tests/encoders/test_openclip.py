@@ -34,7 +34,7 @@ from lib_gmi.encoders import (
 )
 from lib_gmi.encoders import openclip_names as names
 from lib_gmi.encoders.openclip_network import Network
-from lib_gmi.ranking.identify import requirement
+from lib_gmi.ranking.query import QueryEncoder
 from lib_gmi.ranking.stack import stack
 from lib_gmi.records.protocols import JointEncoder, TextEncoder
 
@@ -270,9 +270,10 @@ def test_what_is_longer_than_the_context_is_told(weights: Path) -> None:
     assert encoder.longer_than_context(texts) == [False, False, True, True, False]
     rows = encoder.encode_texts(texts)
     assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(5), abs=1e-5)
-    wanted = requirement(images(1), encoder, "source", over, load_text(named(weights)))
+    wanted = QueryEncoder(encoder).requirement(images(1), over, load_text(named(weights)))
     assert "its end was not used" in wanted.notes[0]
-    assert not requirement(images(1), encoder, "source", fits, load_text(named(weights))).notes
+    again = QueryEncoder(encoder).requirement(images(1), fits, load_text(named(weights)))
+    assert not again.notes
 
 
 # -- files that are not what they should be --------------------------------------------------------

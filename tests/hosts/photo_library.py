@@ -21,9 +21,8 @@ from standins.photo_filters import FILTERS, SIDE, Filter, as_array, as_image, cr
 
 from lib_gmi.checkpoints.file_index import FileIndex
 from lib_gmi.checkpoints.presets import find
-from lib_gmi.encoders import DEFAULT, load
+from lib_gmi.encoders import DEFAULT, load, optional_text_encoder
 from lib_gmi.library.catalogue import Library
-from lib_gmi.ranking.app import optional_text_encoder
 from lib_gmi.records.prompts import default_prompt_set
 from lib_gmi.records.protocols import Candidate
 from lib_gmi.submitting.recorder import Recorder

@@ -24,16 +24,16 @@ from lib_gmi.checkpoints.overrides import Overrides
 from lib_gmi.library.catalogue import Library
 from lib_gmi.library.entries import stem
 from lib_gmi.library.favourites import Favourites
-from lib_gmi.ranking.identify import Ranking
+from lib_gmi.ranking.results import Ranking
 from lib_gmi.records.protocols import Candidate, GenerationRequest
-from lib_gmi.service import service
+from lib_gmi.service import samples
 
 YEAR = 365 * 86_400.0
 
 
 @pytest.fixture(autouse=True)
 def _words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
 
 
 # -- clocks ---------------------------------------------------------------------------------------

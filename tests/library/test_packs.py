@@ -30,6 +30,7 @@ from lib_gmi.base.errors import GMIError, LibraryError, PackError
 from lib_gmi.base.images import stored_copy
 from lib_gmi.checkpoints.identity import full_identity, quick_identity
 from lib_gmi.library.catalogue import Library
+from lib_gmi.library.embedded import embedded_library
 from lib_gmi.library.entries import stem
 from lib_gmi.library.packs import (
     PackAbout,
@@ -46,7 +47,6 @@ from lib_gmi.library.packs import (
 from lib_gmi.library.packs import store as store_module
 from lib_gmi.library.packs.thumbnails import check_thumbnail
 from lib_gmi.library.packs.writing import _without_folders
-from lib_gmi.ranking import app
 from lib_gmi.ranking.stack import stack
 from lib_gmi.records.prompts import default_prompt_set
 from lib_gmi.records.protocols import GenerationSettings
@@ -204,7 +204,7 @@ def test_a_file_is_hashed_on_request_and_the_library_stays_as_it_is(tmp_path: Pa
 def test_the_embedded_library_is_a_pack_of_models_without_known_files(
     tmp_path: Path, packs: Packs
 ) -> None:
-    specifications = app.embedded_library().snapshot().specifications
+    specifications = embedded_library().snapshot().specifications
     good, excluded = shareable(specifications)
     assert (len(good), excluded) == (63, [])
     path = tmp_path / "first.gmipack"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import RANDOM, make_stack, random_stack
 
-from lib_gmi.ranking import fitted
+from lib_gmi.ranking import findings as findings_module
 from lib_gmi.ranking.calibration import (
     MAX_IMAGES,
     Calibration,
@@ -23,7 +23,7 @@ from lib_gmi.ranking.calibration import (
     rank_of_truth,
     softmax,
 )
-from lib_gmi.ranking.fitted import findings, leave_one_prompt_out
+from lib_gmi.ranking.findings import findings, leave_one_prompt_out
 from lib_gmi.ranking.kernels import LearnedKernel
 
 
@@ -146,14 +146,14 @@ def test_a_report_is_made_while_somebody_holds_every_object(
 ) -> None:
     """As reForge does when it takes a model out, from a thread of its own."""
     held = []
-    real = fitted.calibrate
+    real = findings_module.calibrate
 
     def holding(*arguments: Any) -> Calibration | None:
         held.append(gc.get_objects())
         return real(*arguments)
 
-    monkeypatch.setattr(fitted, "calibrate", holding)
+    monkeypatch.setattr(findings_module, "calibrate", holding)
 
-    report = fitted.report("learned", np.zeros((3, 4, 3), dtype=np.float32))
+    report = findings_module.report("learned", np.zeros((3, 4, 3), dtype=np.float32))
 
     assert len(report.calibrations) == len(held) == MAX_IMAGES

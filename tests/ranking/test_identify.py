@@ -16,14 +16,17 @@ from support import RANDOM, make_stack, random_stack
 from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import registry
 from lib_gmi.library.catalogue import Library
-from lib_gmi.ranking import app
-from lib_gmi.ranking.fitted import FittedLibrary, findings, fit
-from lib_gmi.ranking.identify import TRIMMED, as_it_fits, identify, requirement
+from lib_gmi.library.embedded import embedded_library
+from lib_gmi.ranking.findings import findings
+from lib_gmi.ranking.fitted import FittedLibrary, fit, open_fitted
+from lib_gmi.ranking.identify import Identifier, identify
 from lib_gmi.ranking.kernels import GRID, load_prior
+from lib_gmi.ranking.query import TRIMMED, QueryEncoder, as_it_fits
 from lib_gmi.ranking.stack import Stack
 from lib_gmi.records.prompts import PromptSet
 from lib_gmi.records.protocols import Encoder
 from lib_gmi.records.specification import CandidateRef, PromptSetRef, Requirement, Specification
+from lib_gmi.submitting.submit import build
 
 
 def wanted(features: np.ndarray, prompt: np.ndarray | None = None) -> Requirement:
@@ -179,7 +182,7 @@ def test_a_library_of_which_nothing_can_be_ranked_says_why(tmp_path: Path) -> No
 
 def test_the_embedded_library_ranks_its_own_style_first() -> None:
     """62 of the 63 models; the broken one is named, not silently dropped."""
-    fitted = app.open_fitted(app.embedded_library(), use_prior=False)
+    fitted = open_fitted(embedded_library(), use_prior=False)
     assert len(fitted.stack.candidates) == 62
     assert [e.title for e in fitted.excluded] == ["kandinsky-community_kandinsky-3"]
     assert "suspect" in fitted.excluded[0].reason
@@ -194,7 +197,7 @@ def test_the_embedded_library_ranks_its_own_style_first() -> None:
 
 
 def test_the_embedded_library_holds_no_prompt_texts() -> None:
-    for entry in app.embedded_library().entries():
+    for entry in embedded_library().entries():
         assert "prompt_texts" not in entry.described
         assert all(len(prompt_id) < 32 for prompt_id in entry.described["prompt_ids"])
 
@@ -232,9 +235,9 @@ def test_from_images_to_the_right_answer(tmp_path: Path) -> None:
     from lib_gmi.hosts.folder import FolderHost
 
     host, library = FolderHost(tmp_path), Library(tmp_path / "library")
-    summary = app.build(host, host.prompt_set, library, "style/efficientnet-lite0")
+    summary = build(host, host.prompt_set, library, "style/efficientnet-lite0")
     assert sorted(summary.complete) == ["edges", "grainy", "smooth"]
-    identifier = app.Identifier(app.open_fitted(library))
+    identifier = Identifier(open_fitted(library))
     for style, name in enumerate(["smooth", "edges", "grainy"]):
         assert identifier.rank([look(77, style)]).best.candidate.title == name
     assert isinstance(host.prompt_set, PromptSet)
@@ -253,7 +256,7 @@ class RecordingEncoder:
 def test_a_query_goes_through_the_librarys_codec() -> None:
     """Otherwise the ranking would answer "who else was a WebP"."""
     encoder = RecordingEncoder()
-    requirement([look(1, 2).resize((900, 600))], encoder, codec="webp80-512")
+    QueryEncoder(encoder, "webp80-512").requirement([look(1, 2).resize((900, 600))])
     assert encoder.seen[0].size == (768, 512)
 
 
@@ -278,7 +281,7 @@ def framed(image: Image.Image) -> Image.Image:
 
 def test_a_drawing_on_white_is_read_as_the_samples_were() -> None:
     known, encoder = library_of(drawing)
-    asked = requirement([drawing(1, 77)], encoder)
+    asked = QueryEncoder(encoder).requirement([drawing(1, 77)])
     assert asked.trimmed is not None, "its margins are plain"
     read = as_it_fits(known, asked)
     assert np.array_equal(read.features, asked.features)
@@ -289,13 +292,13 @@ def test_a_drawing_on_white_is_read_as_the_samples_were() -> None:
 def test_the_borders_of_a_screenshot_are_left_out_and_that_is_said() -> None:
     known, encoder = library_of(picture)
     image = picture(1, 77)
-    asked = requirement([framed(image), image], encoder)
+    asked = QueryEncoder(encoder).requirement([framed(image), image])
     read = as_it_fits(known, asked)
     bare = encoder.encode_images([image])[0]
     assert np.allclose(read.features, bare, atol=1e-4), "each image by itself"
     assert read.notes == (TRIMMED,)
     assert identify(known, asked).best.candidate.title == "candidate 1"
-    plain = requirement([image], encoder)
+    plain = QueryEncoder(encoder).requirement([image])
     assert plain.trimmed is None
     assert as_it_fits(known, plain) is plain
 

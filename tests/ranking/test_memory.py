@@ -36,11 +36,10 @@ def peak():
     return used >> (20 if sys.platform == "darwin" else 10)
 
 def request(folder):
-    from lib_gmi.ranking.app import _Remembering
-    from lib_gmi.ranking.identify import requirement
+    from lib_gmi.ranking.query import QueryEncoder
     files = [path.read_bytes() for path in sorted(folder.glob("*.png"))]
     images = [decode_image(file) for file in files]
-    requirement(images, _Remembering(Encoder(), "webp90-512"), "source")
+    QueryEncoder(Encoder(), "webp90-512").requirement(images)
     return len(images)
 
 def index(folder):

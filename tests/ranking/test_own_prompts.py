@@ -10,7 +10,8 @@ from conftest import assert_same_specification, make_specification
 from support import random_stack
 
 from lib_gmi.base.errors import SpecificationError
-from lib_gmi.ranking.fitted import FittedLibrary, findings
+from lib_gmi.ranking.findings import findings
+from lib_gmi.ranking.fitted import FittedLibrary
 from lib_gmi.ranking.kernels import LearnedKernel
 from lib_gmi.ranking.methods import RKME
 from lib_gmi.ranking.stack import Stack, stack

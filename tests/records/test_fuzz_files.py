@@ -33,7 +33,7 @@ from lib_gmi.records.prompts import PromptSet
 from lib_gmi.records.protocols import GenerationSettings
 from lib_gmi.records.specification import Rejection, Specification
 from lib_gmi.records.specification_file import from_bytes, to_bytes
-from lib_gmi.service import service
+from lib_gmi.service import samples
 from lib_gmi.submitting.recorder import completed, worded
 
 #: Found by chance, but the same in each run.
@@ -384,7 +384,7 @@ BUILD = {"wanted": True, "names": ["a.safetensors"], "limit": 4, "pace": {"sd1":
 
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
 
 
 @pytest.mark.usefixtures("words")

@@ -20,9 +20,10 @@ from lib_gmi.checkpoints.overrides import PresetError
 from lib_gmi.routes import fields
 from lib_gmi.routes.fields import MAX_IMAGES, MAX_PROMPT
 from lib_gmi.routes.route import PREFIX
-from lib_gmi.service import recipes, service
+from lib_gmi.service import filters, recipes, samples
+from lib_gmi.service.answers import RANKERS
+from lib_gmi.service.candidates import RECIPE
 from lib_gmi.service.recipes import Workflow
-from lib_gmi.service.service import RANKERS, RECIPE
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
 #: Names that somebody might send to get at other files.
@@ -43,7 +44,7 @@ HOSTILE = (
 @pytest.fixture
 def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A host with three checkpoints and an empty library."""
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", library_folder)
     for style, name in enumerate((ALPHA, BETA, GAMMA)):
         running.install(name, style)
@@ -55,7 +56,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The same after a quick pass, for requests that change nothing."""
     folder = tmp_path_factory.mktemp("quick")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "optional_text_encoder", words_encoder)
+        patch.setattr(samples, "optional_text_encoder", words_encoder)
         running = start(folder / "models", folder / "library")
         for style, name in enumerate((ALPHA, BETA, GAMMA)):
             running.install(name, style)
@@ -186,7 +187,7 @@ def test_near_duplicates_are_listed_once_the_library_is_large_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another file that makes the very same pictures."""
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", tmp_path / "library", prompts=10)
     for name, style in (("a.safetensors", 0), ("b.safetensors", 1), ("c.safetensors", 2)):
         running.install(name, style)
@@ -251,7 +252,7 @@ def test_an_image_is_described_by_the_interrogators_that_are_named(running: Runn
     assert said["prompt"]["source"] == "labels"
     assert said["prompt"]["text"].startswith("a photo of ")
     assert said["notes"] == []
-    running.service.interrogators.order = lambda: ("none",)
+    running.host.order = lambda: ("none",)
     assert describe() == {"prompt": None, "notes": []}
     assert describe(interrogators="labels") == said
     with pytest.raises(InterrogatorError, match=r"Unknown interrogator 'label'.*labels"):
@@ -401,7 +402,7 @@ def test_a_malformed_query_is_refused_before_anything_is_ranked(running: Running
 
 def test_the_users_order_of_interrogators_describes_a_query(running: Running) -> None:
     running.build()
-    running.service.interrogators.order = lambda: ("labels",)
+    running.host.order = lambda: ("labels",)
     said = rank(running, images=[data_url(drawn(1, 1003))])["prompt"]
     assert said["source"] == "labels"
     assert said["text"].startswith("a photo of ")
@@ -413,7 +414,7 @@ def test_a_prompt_as_long_as_allowed_is_used(quick: Running) -> None:
 
 @pytest.mark.parametrize("pattern", ["[", "[!", "[]", "**", "!" * 500, "(" * 500, "*" * 500, "\\"])
 def test_odd_patterns_are_patterns_and_take_no_time(quick: Running, pattern: str) -> None:
-    wanted = service.Filter(pattern=pattern)
+    wanted = filters.Filter(pattern=pattern)
     passing = [c.name for c in quick.service.candidates() if wanted(c)]
     if passing:
         assert len(rank(quick, pattern=pattern)["candidates"]) == len(passing)

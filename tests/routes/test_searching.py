@@ -16,7 +16,7 @@ from standins.host import Running, start
 
 from lib_gmi.base.errors import GMIError, RequestError, SearchError
 from lib_gmi.routes.api import Api
-from lib_gmi.service import service
+from lib_gmi.service import samples
 
 ALPHA, BETA = "alpha.safetensors", "beta.safetensors"
 
@@ -24,7 +24,7 @@ ALPHA, BETA = "alpha.safetensors", "beta.safetensors"
 @pytest.fixture
 def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     """Two checkpoints with all their six samples."""
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", library_folder)
     for style, name in enumerate((ALPHA, BETA)):
         running.install(name, style)

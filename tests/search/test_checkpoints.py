@@ -28,7 +28,7 @@ from lib_gmi.search.hits import NOTHING, to_csv
 from lib_gmi.search.query import Query
 from lib_gmi.search.searcher import EMPTY_LIBRARY, Searcher
 from lib_gmi.search.style import Style
-from lib_gmi.service.service import Filter
+from lib_gmi.service.filters import Filter
 
 CODEC = "webp90-512"
 
@@ -347,9 +347,11 @@ def test_a_checkpoint_is_compared_by_look_where_the_library_knows_it(library: Li
 
 
 def test_relatives_are_near_in_the_embedded_library() -> None:
-    from lib_gmi.ranking import app
+    from lib_gmi.library.embedded import embedded_library
+    from lib_gmi.ranking.fitted import open_fitted
+    from lib_gmi.ranking.identify import Identifier
 
-    style = Style(app.Identifier(app.open_fitted(app.embedded_library(), use_prior=False)))
+    style = Style(Identifier(open_fitted(embedded_library(), use_prior=False)))
     stack = style._library.stack
     titles = {c.identity: c.title for c in stack.candidates}
     own = next(i for i, title in titles.items() if "juggernautXL_ragnarok" in title)

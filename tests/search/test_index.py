@@ -29,7 +29,7 @@ from lib_gmi.search.index import FolderIndex, indexed_folders, named_by_host
 from lib_gmi.search.pictures import FolderPictures
 from lib_gmi.search.query import Query
 from lib_gmi.search.searcher import Searcher
-from lib_gmi.service.service import Filter
+from lib_gmi.service.filters import Filter
 
 INFOTEXT = (
     "a {0} wall\nNegative prompt: text\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, "

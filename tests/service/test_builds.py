@@ -18,9 +18,9 @@ from standins.host import BLACK, InterruptedByUser, Running, drawn, start
 from lib_gmi.base import files
 from lib_gmi.base.errors import GMIError, HostError, LibraryError, RankingError
 from lib_gmi.records.protocols import Candidate, Exclusion, GenerationRequest
-from lib_gmi.service import builds as builds_module
-from lib_gmi.service import service
-from lib_gmi.service.builds import IDLE, PAUSED, RUNNING, Job
+from lib_gmi.service import job_progress, samples
+from lib_gmi.service.build_state import IDLE, PAUSED, RUNNING
+from lib_gmi.service.jobs import Job
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
 ALL = (ALPHA, BETA, GAMMA)
@@ -29,7 +29,7 @@ ALL = (ALPHA, BETA, GAMMA)
 @pytest.fixture
 def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A host with three checkpoints, an empty library and six prompts: passes of 4 and 6."""
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", library_folder)
     for style, name in enumerate(ALL):
         running.install(name, style)
@@ -204,7 +204,7 @@ def test_a_sample_that_is_broken_is_counted_as_done(running: Running) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that builds see, in seconds."""
     now = [100.0]
-    monkeypatch.setattr(builds_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(job_progress.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -279,7 +279,8 @@ def test_waiting_for_people_is_no_time_of_a_sample(running: Running, clock: list
         clock[0] += 180 + 4
         waited[0] += 180
 
-    running.builds.waited = lambda: waited[0]
+    models, library = running.host.models, running.library.folder
+    running = start(models, library, waited=lambda: waited[0])
     running.host.before_drawing = behind_somebody
     running.build([ALPHA], limit=4)
     assert running.builds.seconds_per_sample("sd1") == pytest.approx(4)
@@ -527,7 +528,7 @@ def test_a_build_that_cannot_begin_for_lack_of_something_says_what(
     def missing() -> None:
         raise GMIError("install the encoder's weights")
 
-    monkeypatch.setattr(service, "optional_text_encoder", missing)
+    monkeypatch.setattr(samples, "optional_text_encoder", missing)
     running.build(limit=4)
     assert running.builds.state().state == PAUSED
     assert "install the encoder's weights" in running.builds.state().message
@@ -707,7 +708,8 @@ def test_what_goes_wrong_while_answers_move_on_does_not_hide_why_a_job_ended(
     def nobody_listens(name: str) -> None:
         raise ConnectionError("the front end is gone")
 
-    running.service.on_advance = nobody_listens
+    models, library = running.host.models, running.library.folder
+    running = start(models, library, on_advance=nobody_listens)
     running.builds.start(None, None)
     at(running, ALPHA, "p02", running.host.interrupt)
     running.queue.run_all()
@@ -825,7 +827,7 @@ def test_a_note_that_cannot_be_written_stops_no_build(
     def refused(path: Path, data: bytes) -> None:
         raise LibraryError(f"{path}: cannot be written")
 
-    monkeypatch.setattr(builds_module, "write_atomic", refused)
+    monkeypatch.setattr("lib_gmi.service.build_state.write_atomic", refused)
     running.build(limit=4)
     assert running.samples() == dict.fromkeys(ALL, 4)
     assert running.builds.state().message == "Done."

@@ -75,7 +75,7 @@ def test_an_interruption_ends_a_check_and_goes_on_to_the_host(running: Running) 
     def interrupt(name: str) -> None:
         raise Interruption
 
-    running.service.begin_check = interrupt  # type: ignore[assignment]
+    running.api.checks.begin = interrupt  # type: ignore[assignment]
     with pytest.raises(Interruption):
         running.api.checks.run(NAMES[2])
     assert running.api.checks.outcomes()[NAMES[2]]["state"] == "failed"
@@ -86,7 +86,7 @@ def test_trouble_with_the_comparison_is_told(running: Running, error: Exception)
     def finish() -> trust.SpotCheck:
         raise error
 
-    running.service.begin_check = lambda name: finish  # type: ignore[method-assign]
+    running.api.checks.begin = lambda name: finish  # type: ignore[method-assign]
     outcome = running.api.check_pack({"name": NAMES[2]})
     assert outcome["state"] == "failed"
     assert outcome["sentence"].endswith(".")

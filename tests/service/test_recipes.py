@@ -17,9 +17,10 @@ from lib_gmi.base.errors import HostError, LibraryError, PromptSetError
 from lib_gmi.library.catalogue import Library
 from lib_gmi.records.prompts import Dialect, PromptSet
 from lib_gmi.records.specification import Specification
-from lib_gmi.service import recipes, service
+from lib_gmi.service import recipes, samples
+from lib_gmi.service.candidates import RECIPE
+from lib_gmi.service.filters import Filter
 from lib_gmi.service.recipes import MAX_GRAPH, MAX_NAME, Workflow
-from lib_gmi.service.service import RECIPE, Filter
 
 GRAPH = {"3": {"class_type": "KSampler", "inputs": {"model": ["4", 0], "cfg": 7.5, "text": "é猫"}}}
 WORKFLOW = Workflow(GRAPH, "first")
@@ -36,7 +37,7 @@ def prompts_with_dialects() -> PromptSet:
 @pytest.fixture
 def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A host with one checkpoint, and an empty library."""
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", library_folder, prompts_with_dialects())
     running.install("alpha.safetensors", 0)
     return running

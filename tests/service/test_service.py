@@ -26,13 +26,15 @@ from lib_gmi.base.errors import (
 from lib_gmi.interrogators import parse_order
 from lib_gmi.library.packs import PackAbout, write_pack
 from lib_gmi.metadata.making import Making
-from lib_gmi.ranking import app
-from lib_gmi.ranking.fitted import Findings, FittedLibrary
+from lib_gmi.ranking import identify
+from lib_gmi.ranking.findings import Findings
+from lib_gmi.ranking.fitted import FittedLibrary
 from lib_gmi.ranking.stack import Stack
 from lib_gmi.records.protocols import Candidate, GenerationSettings
 from lib_gmi.records.specification import CandidateRef, PromptSetRef
-from lib_gmi.service import service
-from lib_gmi.service.service import ANY, Filter
+from lib_gmi.service import samples, snapshots
+from lib_gmi.service.filters import ANY, Filter
+from lib_gmi.service.states import CheckpointState
 from lib_gmi.submitting.recorder import BASE_SEED, Recorder, completed
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
@@ -41,7 +43,7 @@ ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safet
 @pytest.fixture
 def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A host with three checkpoints and an empty library."""
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", library_folder)
     for style, name in enumerate((ALPHA, BETA, GAMMA)):
         running.install(name, style)
@@ -52,7 +54,7 @@ def restarted(running: Running) -> Running:
     return start(running.host.models, running.library.folder)
 
 
-def state_of(running: Running, name: str) -> service.CheckpointState:
+def state_of(running: Running, name: str) -> CheckpointState:
     return running.service.state(running.service.installed(name))
 
 
@@ -456,14 +458,14 @@ def test_queries_are_answered_while_a_new_snapshot_is_being_fitted(
 ) -> None:
     """A fit of a large library takes longer than anybody waits for an answer."""
     running.build(limit=4)
-    fit, begun, finish = service.open_fitted, threading.Event(), threading.Event()
+    fit, begun, finish = snapshots.open_fitted, threading.Event(), threading.Event()
 
     def slow_fit(*arguments: Any, **named: Any) -> FittedLibrary:
         begun.set()
         assert finish.wait(20)
         return fit(*arguments, **named)
 
-    monkeypatch.setattr(service, "open_fitted", slow_fit)
+    monkeypatch.setattr(snapshots, "open_fitted", slow_fit)
     running.library.remove(running.library.entries()[:1])
     advancing = threading.Thread(target=running.service.advance)
     advancing.start()
@@ -489,7 +491,7 @@ def test_a_prompt_without_its_text_encoder_is_noted_and_the_images_still_count(
     def missing(name: str, device: str = "cpu") -> None:
         raise MissingExtraError("install the text encoder")
 
-    monkeypatch.setattr(app, "load_text", missing)
+    monkeypatch.setattr(identify, "load_text", missing)
     ranking = running.service.rank([drawn(1, 7)], "a picture")
     assert ranking.best.candidate.name == BETA
     assert any("install the text encoder" in note for note in ranking.notes)
@@ -537,14 +539,14 @@ def test_the_users_order_describes_a_query(running: Running) -> None:
         said = [None if one is None else one.source for one in found]
         return said[0], said[1], said[2]
 
-    service.interrogators.host = program
-    service.interrogators.order = lambda: ("host", "library")
+    running.host.interrogator = program
+    running.host.order = lambda: ("host", "library")
     assert sources() == ("library", "library", "host"), "only a description waits for the program"
     assert sources() == ("host", "host", "host"), "what it said is remembered"
     assert len(asked) == 1
-    service.interrogators.order = lambda: ("metadata", "library")
+    running.host.order = lambda: ("metadata", "library")
     assert sources() == ("library", "library", "metadata")
-    service.interrogators.order = lambda: ("none", "library")
+    running.host.order = lambda: ("none", "library")
     assert sources() == (None, None, None)
     assert (running.library.folder / "interrogations.json").is_file()
 
@@ -552,7 +554,7 @@ def test_the_users_order_describes_a_query(running: Running) -> None:
 def test_a_wrong_order_stops_no_ranking(running: Running) -> None:
     running.build()
     service, images = running.service, [drawn(1, BASE_SEED + 3)]
-    service.interrogators.order = lambda: parse_order("libary")
+    running.host.order = lambda: parse_order("libary")
     found = service.pseudo_prompt(service.rank(images), None, images)
     assert found is not None
     assert found.source == "library"
@@ -784,13 +786,13 @@ def test_the_first_queries_of_several_threads_fit_once(
 ) -> None:
     running.build(limit=4)
     again = restarted(running)
-    fit, fits = service.open_fitted, []
+    fit, fits = snapshots.open_fitted, []
 
     def counting(*arguments: Any, **named: Any) -> FittedLibrary:
         fits.append(arguments)
         return fit(*arguments, **named)
 
-    monkeypatch.setattr(service, "open_fitted", counting)
+    monkeypatch.setattr(snapshots, "open_fitted", counting)
     ask = lambda: again.service.rank([drawn(1, 7)])  # noqa: E731
     assert at_once(ask, ask, ask, ask) == []
     assert len(fits) == 1
@@ -811,7 +813,7 @@ def test_an_image_that_is_asked_about_again_is_not_encoded_again(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running.build(limit=4)
-    encoder = running.service.snapshot().identifier.encoder._encoder  # type: ignore[attr-defined]
+    encoder = running.service.snapshot().identifier.encoder.encoder
     encode, encoded = encoder.encode_images, []
 
     def counting(images: list[Any]) -> Any:
@@ -830,9 +832,8 @@ def test_an_image_that_is_asked_about_again_is_not_encoded_again(
 def test_faces_hear_of_the_first_fit_although_the_name_was_known_before(running: Running) -> None:
     """They may have drawn the library without near-duplicates, which only a fit can tell."""
     running.build(limit=4)
-    again = start(running.host.models, running.library.folder)
     heard: list[str] = []
-    again.service.on_advance = heard.append
+    again = start(running.host.models, running.library.folder, on_advance=heard.append)
     name = again.service.snapshot_name
 
     again.service.advance()
@@ -1070,9 +1071,9 @@ def test_checkpoints_that_only_packs_know_are_named_where_they_are_closer(
     running.service.advance()
 
     images = [drawn(1, 3)]
-    ranking = running.service.rank(images)
-    elsewhere = running.service.elsewhere(images, ranking)
+    answer = running.service.answer(images)
+    elsewhere = answer.elsewhere
 
-    assert "stranger" not in [row.candidate.title for row in ranking.candidates]
-    assert [packed.specification.candidate.title for packed, _ in elsewhere] == ["stranger"]
-    assert elsewhere[0][0].page is not None
+    assert "stranger" not in [row.candidate.title for row in answer.ranking.candidates]
+    assert [row.packed.specification.candidate.title for row in elsewhere] == ["stranger"]
+    assert elsewhere[0].packed.page is not None

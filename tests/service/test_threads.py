@@ -23,7 +23,7 @@ from standins.host import Running, drawn, start
 
 from lib_gmi.base.background import Background
 from lib_gmi.records.protocols import Candidate
-from lib_gmi.service import service
+from lib_gmi.service import filters, samples
 from lib_gmi.service.worker import WorkerQueue
 
 BUILT = [f"b{style}.safetensors" for style in range(3)]
@@ -33,20 +33,22 @@ STEPS = {name: {"steps": 7 + number} for number, name in enumerate(SET)}
 
 @pytest.fixture(autouse=True)
 def _encoders(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr(samples, "optional_text_encoder", words_encoder)
     tiny_encoder()
 
 
 def busy_host(folder: Path) -> Running:
     """Six checkpoints, half of them built; jobs run in a thread of ours, fits in another."""
-    running = start(folder / "models", folder / "library")
+    running = start(
+        folder / "models",
+        folder / "library",
+        background=Background,
+        queue_of=lambda host, work: WorkerQueue(work),
+    )
     for style, name in enumerate([*BUILT, *SET]):
         running.install(name, style)
-    running.build(BUILT, limit=4)
-    queue = WorkerQueue()
-    queue.work = running.builds.run
-    running.builds.queue = queue
-    running.service.advance_soon = Background(running.service.advance)
+    running.builds.start(BUILT, 4)
+    settled(running)
     plain = running.host._candidate
 
     def known(path: Path) -> Candidate:
@@ -89,7 +91,7 @@ class Work:
         assert answer["candidates"][0]["name"] == BUILT[1]
 
     def filtered(self) -> None:
-        ranking = self.running.service.rank([drawn(2, 78)], wanted=service.Filter(pattern="b0,b2"))
+        ranking = self.running.service.rank([drawn(2, 78)], wanted=filters.Filter(pattern="b0,b2"))
         assert ranking.best.candidate.title == "b2"
 
     def build(self) -> None:

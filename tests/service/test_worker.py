@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from lib_gmi.base.errors import StoppedError
-from lib_gmi.service.builds import Job
+from lib_gmi.service.jobs import Job
 from lib_gmi.service.worker import WorkerQueue
 
 PATIENCE = 30.0
@@ -20,7 +20,10 @@ PATIENCE = 30.0
 class Bench:
     """A queue whose jobs wait until a test lets them go."""
 
-    queue: WorkerQueue = field(default_factory=WorkerQueue)
+    stop: Callable[[], None] = lambda: None
+    gate: Callable[[], str | None] = lambda: None
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
     done: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     began: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -29,8 +32,11 @@ class Bench:
     error: Exception | None = None
 
     def __post_init__(self) -> None:
-        self.queue.work = self.work
-        self.queue.after = lambda: self.emptied.append(len(self.done))
+        self.queue = WorkerQueue(self.work, self.stop, self.gate, self.before, self._emptied)
+
+    def _emptied(self) -> None:
+        self.emptied.append(len(self.done))
+        self.after()
 
     def work(self, job: Job) -> None:
         self.began.release()
@@ -80,9 +86,9 @@ def test_an_empty_queue_takes_jobs_again(bench: Bench) -> None:
     assert bench.done == ["a", "b"]
 
 
-def test_whoever_asks_for_jobs_is_noticed_before_they_run(bench: Bench) -> None:
+def test_whoever_asks_for_jobs_is_noticed_before_they_run() -> None:
     noticed: list[int] = []
-    bench.queue.before = lambda: noticed.append(bench.queue.pending())
+    bench = Bench(before=lambda: noticed.append(bench.queue.pending()))
     bench.queue.submit(jobs("a"))
     bench.queue.submit(jobs("b"))
     assert noticed == [0, 1]
@@ -90,7 +96,7 @@ def test_whoever_asks_for_jobs_is_noticed_before_they_run(bench: Bench) -> None:
 
 
 def test_no_jobs_start_no_thread() -> None:
-    queue = WorkerQueue()
+    queue = WorkerQueue(print)
     queue.submit([])
     queue.join()
     queue.interrupt()
@@ -108,7 +114,7 @@ def test_what_is_taken_back_never_runs(bench: Bench) -> None:
 
 def test_only_a_job_that_runs_is_interrupted() -> None:
     stopped: list[str] = []
-    bench = Bench(WorkerQueue(stop=lambda: stopped.append("stop")))
+    bench = Bench(stop=lambda: stopped.append("stop"))
     bench.queue.interrupt()
     assert stopped == []
     bench.queue.submit(jobs("a"))
@@ -147,7 +153,7 @@ def test_trouble_afterwards_is_logged_and_forgotten(caplog: pytest.LogCaptureFix
     def fail() -> None:
         raise ValueError("no fit")
 
-    bench.queue.after = fail
+    bench.after = fail
     for name in "ab":
         bench.queue.submit(jobs(name))
         bench.finish()
@@ -169,7 +175,7 @@ class Gate:
 
 def test_jobs_wait_at_a_gate_that_is_shut() -> None:
     gate = Gate()
-    bench = Bench(WorkerQueue(gate=gate))
+    bench = Bench(gate=gate)
     bench.queue.submit(jobs("a", "b"))
     assert gate.asked.acquire(timeout=PATIENCE)
     assert gate.asked.acquire(timeout=PATIENCE)  # it looks again by itself
@@ -201,7 +207,7 @@ def test_a_gate_that_fails_is_asked_again(caplog: pytest.LogCaptureFixture) -> N
             raise AttributeError(failures.pop())
         return None
 
-    bench = Bench(WorkerQueue(gate=gate))
+    bench = Bench(gate=gate)
     bench.queue.submit(jobs("a", "b"))
     bench.finish(2)
     assert bench.done == ["a", "b"]
@@ -216,15 +222,15 @@ def test_jobs_that_arrive_while_it_tidies_up_are_not_lost() -> None:
         bench.queue.submit(again)
         again.clear()
 
-    bench.queue.after = more
+    bench.after = more
     bench.queue.submit(jobs("a"))
     bench.finish(2)
     assert bench.done == ["a", "b"]
 
 
 def test_many_threads_lose_nothing() -> None:
-    queue, done = WorkerQueue(), []
-    queue.work = lambda job: done.append(job.name)
+    done: list[str] = []
+    queue = WorkerQueue(lambda job: done.append(job.name))
     threads = [
         threading.Thread(target=queue.submit, args=(jobs(*(f"{t}-{n}" for n in range(50))),))
         for t in range(8)

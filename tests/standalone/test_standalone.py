@@ -25,10 +25,10 @@ from lib_gmi.cli.main import main
 from lib_gmi.encoders import DEFAULT
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.library.catalogue import Library
-from lib_gmi.ranking import app
 from lib_gmi.search.query import Query
 from lib_gmi.standalone import desktop
 from lib_gmi.standalone.desktop import Desktop
+from lib_gmi.submitting.submit import build
 from lib_gmi.ui.bridge import Bridge
 
 CANDIDATES = ("alpha", "beta", "gamma <b>")
@@ -78,7 +78,7 @@ def test_a_folder_is_built_and_ranked(folder: Path, library: Library) -> None:
 
 def test_the_images_of_a_folder_are_shown(folder: Path, library: Library) -> None:
     """``gmi build`` keeps no copies of images that exist; the tab makes what it shows."""
-    app.build(host := FolderHost(folder), host.prompt_set, library, DEFAULT)
+    build(host := FolderHost(folder), host.prompt_set, library, DEFAULT)
     found = settled(desktop.of_folder(folder, library))
     rows = found.api.library()["checkpoints"]
     assert [len(row["previews"]) for row in rows] == [4, 4, 4]
@@ -112,7 +112,7 @@ def test_the_images_of_a_folder_are_searched(folder: Path, library: Library) -> 
 
 def test_what_gmi_build_began_is_gone_on_with(folder: Path, library: Library) -> None:
     host = FolderHost(folder)
-    app.build(host, host.prompt_set, library, DEFAULT, limit=4)
+    build(host, host.prompt_set, library, DEFAULT, limit=4)
     found = settled(desktop.of_folder(folder, library))
     assert {row["state"] for row in found.api.library()["checkpoints"]} == {"quick"}
     found.api.start_build({"names": ["alpha"]})
@@ -189,7 +189,7 @@ def test_an_empty_library_gives_way_to_the_models_that_ship(library: Library) ->
 def own(folder: Path, library: Library) -> Library:
     """A library that somebody has built, with a prompt set and an encoder of its own."""
     host = FolderHost(folder)
-    app.build(host, host.prompt_set, library, TINY)
+    build(host, host.prompt_set, library, TINY)
     return library
 
 
@@ -234,7 +234,6 @@ def test_what_there_is_no_program_for(own: Library) -> None:
     for ask in (
         lambda: found.load("alpha"),
         lambda: found.compare(["alpha"], "a cat", 1),
-        lambda: found.interrogate(image),
         lambda: found.make_preview("alpha"),
     ):
         with pytest.raises(HostError, match="no program"):

@@ -29,8 +29,9 @@ from lib_gmi.library.catalogue import Library
 from lib_gmi.metadata import prompt_of
 from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
 from lib_gmi.routes.api import Api
-from lib_gmi.service.builds import Builds, Job
-from lib_gmi.service.service import Service
+from lib_gmi.service.builds import Builds
+from lib_gmi.service.jobs import Job
+from lib_gmi.service.service import Service, ServiceOptions
 from lib_gmi.service.worker import WorkerQueue
 from lib_gmi.submitting.recorder import BASE_SEED
 from lib_gmi.ui.bridge import Abilities, Bridge, Preferences
@@ -185,7 +186,8 @@ class PhotoBridge:
     def prompt_of(self, image: Image.Image) -> str | None:
         return prompt_of(image)
 
-    def interrogate(self, image: Image.Image) -> str:
+    @staticmethod
+    def interrogate(image: Image.Image) -> str:
         return "a photograph, seen through a filter"
 
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
@@ -280,16 +282,15 @@ def start(folder: Path, delay: float = 0.0, loading: float = 0.0) -> Photos:
     library = Library(folder / "library")
     host = PhotoHost(folder / "models", library.folder, delay, loading)
     host.models.mkdir(parents=True, exist_ok=True)
-    service = Service(host, library, prompt_set())
-    service.advance_soon = Background(service.advance)
-    queue = WorkerQueue(stop=host.interrupt)
-    builds = Builds(service, queue, lambda state: None)
 
     def work(job: Job) -> None:
         host.begin()
         builds.run(job)
 
-    queue.work = work
+    options = ServiceOptions(interrogator=PhotoBridge.interrogate, background=Background)
+    service = Service(host, library, prompt_set(), options=options)
+    queue = WorkerQueue(work, stop=host.interrupt)
+    builds = Builds(service, queue)
     return Photos(host, queue, service, builds, PhotoBridge(Api(service, builds), host))
 
 

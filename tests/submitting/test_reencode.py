@@ -16,7 +16,7 @@ from lib_gmi.cli.main import main
 from lib_gmi.encoders import load
 from lib_gmi.library import samples
 from lib_gmi.library.catalogue import Library
-from lib_gmi.service import builds, service
+from lib_gmi.service import builds
 from lib_gmi.submitting import reencode
 
 ALPHA, BETA = "alpha.safetensors", "beta.safetensors"
@@ -25,7 +25,7 @@ ALPHA, BETA = "alpha.safetensors", "beta.safetensors"
 @pytest.fixture
 def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     """Two checkpoints with all their six samples, by one encoder."""
-    monkeypatch.setattr(service, "optional_text_encoder", words_encoder)
+    monkeypatch.setattr("lib_gmi.service.samples.optional_text_encoder", words_encoder)
     running = start(tmp_path / "models", library_folder)
     for style, name in enumerate((ALPHA, BETA)):
         running.install(name, style)
@@ -36,9 +36,8 @@ def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatc
 
 def with_other_encoder(running: Running) -> Running:
     """The same host after its user chose another encoder."""
-    again = start(running.host.models, running.library.folder)
-    again.service.encoder = OTHER.partition("@")[0]
-    return again
+    other = OTHER.partition("@")[0]
+    return start(running.host.models, running.library.folder, encoder=other)
 
 
 def of(library: Library, encoder_id: str) -> dict[str, np.ndarray]:

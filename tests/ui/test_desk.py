@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import SOURCE_ROOT, picture
 from PIL import Image, PngImagePlugin
-from standins.host import Running, drawn, start
+from standins.host import Running, StandInHost, drawn, start
 
 from lib_gmi.base.errors import HostError, LibraryError
 from lib_gmi.routes.api import Api
@@ -124,6 +124,7 @@ def tab(tmp_path: Path) -> Tab:
     for style, name in enumerate(("a", "b", "sub/c")):
         running.install(f"{name}.safetensors", style, "sdxl" if name == "b" else "sd1")
     bridge = StandInBridge(running.api)
+    running.host.interrogator = lambda image: bridge.interrogate(image)  # noqa: PLW0108
     return Tab(Desk(bridge), bridge, running)
 
 
@@ -244,8 +245,9 @@ def test_describe_goes_on_where_the_program_fails(
     monkeypatch.setattr(StandInBridge, "interrogate", broken)
     said = built.ask("describe", images=[sent(drawn(0, 1), KEY)])
     assert (said["source"], said["notes"]) == ("library", ["host: Its interrogator does not work."])
-    service = built.bridge.api.service
-    service.interrogators.order = lambda: ("host",)
+    host = built.bridge.api.service.host
+    assert isinstance(host, StandInHost)
+    host.order = lambda: ("host",)
     said = built.ask("describe", images=[sent(drawn(0, 1), KEY)])
     assert "does not work. Describe the image in your own words." in said["error"]
 

@@ -1,0 +1,190 @@
+"""What is known of a build: what faces show, what is left to do, and what a file keeps of it.
+
+None of these locks anything: a build asks them under its own lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.errors import LibraryError
+from ..base.files import read_regular, write_atomic
+from ..records.protocols import Exclusion
+from .candidates import RECIPE
+from .jobs import Job
+from .pace import Pace
+
+if TYPE_CHECKING:
+    from .states import CheckpointState
+
+IDLE, RUNNING, PAUSED = "idle", "running", "paused"
+UNDER_WAY = "A build was under way when the program was closed. Resume to go on."
+
+
+@dataclass
+class BuildState:
+    """What faces show of a build.
+
+    Attributes:
+        state: idle, running or paused.
+        done: samples of ``total`` that are stored.
+        total: samples that were missing when the build was asked for.
+        limit: prompts for each checkpoint; ``None`` for all.
+        name: of the checkpoint that is being worked on.
+        title: of it.
+        prompt: of its newest sample.
+        sample: folder and file of its newest sample.
+        pass_done: samples it has.
+        pass_of: samples it shall have after this job.
+        seconds_left: an estimate, or ``None``.
+        message: one sentence for people, or empty.
+        problems: checkpoints that failed, and why.
+        failed: whether it has ended, and every checkpoint failed.
+    """
+
+    state: str = IDLE
+    done: int = 0
+    total: int = 0
+    limit: int | None = None
+    name: str | None = None
+    title: str | None = None
+    prompt: str | None = None
+    sample: tuple[str, str] | None = None
+    pass_done: int = 0
+    pass_of: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+    problems: list[Exclusion] = field(default_factory=list)
+    failed: bool = False
+
+
+def outcome(state: BuildState) -> BuildState:
+    """What is left of a build that has ended."""
+    problems, done = state.problems, state.done
+    failed = bool(problems) and done == 0
+    message = "Done." if not problems else f"Done, but for {len(problems)}."
+    if failed:
+        count = "the checkpoint" if len(problems) == 1 else f"all {len(problems)} checkpoints"
+        message = f"Nothing was built: {count} failed."
+    return BuildState(done=done, total=done, message=message, problems=problems, failed=failed)
+
+
+def samples_missing(state: CheckpointState, prompts: int, limit: int | None) -> int:
+    """How many samples a checkpoint lacks of the first ``limit`` of so many prompts."""
+    if state.state in ("unsupported", "suspect"):
+        return 0
+    if state.candidate.identity.startswith(RECIPE):
+        return 0  # only its workflow can generate with it
+    entry = state.entry
+    wanted = prompts if limit is None else min(limit, prompts)
+    if entry is None:
+        return wanted
+    # a broken sample is made up for by the next prompt, as long as there is one
+    return max(min(wanted - entry.samples, prompts - entry.finished), 0)
+
+
+def passes_up_to(wanted: int, passes: Sequence[int]) -> list[int]:
+    """Ends of the passes up to so many prompts."""
+    return [*(size for size in passes if size < wanted), wanted]
+
+
+class Remaining:
+    """What a build lacks, and how long that takes.
+
+    Args:
+        pace: seconds per sample that were learned before.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self._lacking: dict[str, int] = {}
+        self._architectures: dict[str, str] = {}
+
+    @property
+    def samples(self) -> int:
+        """How many are lacking in all."""
+        return sum(self._lacking.values())
+
+    def count(self, lacking: Mapping[str, int], architectures: Mapping[str, str]) -> None:
+        """Begin anew.
+
+        Args:
+            lacking: samples, by a checkpoint's name.
+            architectures: of the checkpoints, by name.
+        """
+        self._lacking = {name: lacks for name, lacks in lacking.items() if lacks}
+        self._architectures = dict(architectures)
+
+    def set(self, name: str, lacks: int) -> None:
+        """A checkpoint got samples in some other way than by this build."""
+        self._lacking[name] = lacks
+
+    def sampled(self, name: str, architecture: str, seconds: float, first: bool) -> None:
+        """One sample more; see :meth:`.Pace.note`."""
+        self.pace.note(architecture, seconds, first)
+        self._lacking[name] = max(self._lacking.get(name, 0) - 1, 0)
+
+    def give_up(self, name: str) -> None:
+        """Nothing more is expected of a checkpoint."""
+        self._lacking.pop(name, None)
+
+    def seconds(self, jobs: Iterable[Job]) -> float | None:
+        """For what is lacking: its samples, and a load for each job that is to come."""
+        pace, of = self.pace, self._architectures
+        if pace.sample() is None:
+            return None
+        sampling = sum(n * (pace.sample(of.get(name)) or 0) for name, n in self._lacking.items())
+        return sampling + sum(pace.load(of.get(job.name)) for job in jobs)
+
+
+@dataclass(frozen=True)
+class StoredBuild:
+    """What a file keeps of a build, so that a host that is restarted can go on.
+
+    Attributes:
+        wanted: whether there is a build.
+        names: of its checkpoints; ``None`` for all.
+        limit: prompts for each checkpoint; ``None`` for all.
+        total: samples that were missing when it was asked for.
+        pace: of this machine, which outlives a build.
+    """
+
+    wanted: bool = False
+    names: list[str] | None = None
+    limit: int | None = None
+    total: int = 0
+    pace: Pace = field(default_factory=Pace)
+
+    def write(self, file: Path) -> None:
+        """Store it; a build that cannot note this shall still run."""
+        data = {
+            "wanted": self.wanted,
+            "names": self.names,
+            "limit": self.limit,
+            "total": self.total,
+            **self.pace.to_json(),
+        }
+        with contextlib.suppress(LibraryError):
+            write_atomic(file, json.dumps(data, indent=1).encode())
+
+    @classmethod
+    def read(cls, file: Path) -> StoredBuild:
+        """What is stored; no build where there is nothing that can be read."""
+        try:
+            data: dict[str, Any] = json.loads(read_regular(file))
+            return cls(
+                wanted=bool(data["wanted"]),
+                names=None if data["names"] is None else [str(name) for name in data["names"]],
+                limit=None if data["limit"] is None else int(data["limit"]),
+                total=max(int(data.get("total", 0)), 0),
+                pace=Pace.from_json(data),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
+            return cls()
+        except RecursionError:  # it is nested too deep
+            return cls()
