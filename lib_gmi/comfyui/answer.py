@@ -22,7 +22,7 @@ class Answer:
     """What a node knows after ranking.
 
     Attributes:
-        shown: what the front end shows, see :meth:`..api.Api.answer_json`.
+        shown: what the front end shows, see :meth:`..routes.api.Api.answer_json`.
         name: of the best checkpoint.
         probability: of it and of those that cannot be told from it; ``None`` if none is claimed,
             1 if it is locked.

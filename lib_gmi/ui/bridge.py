@@ -1,8 +1,8 @@
 """What a program lends to the tab.
 
-The tab ranks, shows and builds by itself, through :class:`..api.Api`. Everything that touches the
-program around it goes through here, so that the same tab runs in AUTOMATIC1111, in its forks, and
-alone.
+The tab ranks, shows and builds by itself, through :class:`..routes.api.Api`. Everything that
+touches the program around it goes through here, so that the same tab runs in AUTOMATIC1111, in its
+forks, and alone.
 """
 
 from __future__ import annotations
