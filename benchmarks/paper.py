@@ -7,9 +7,9 @@
     python -m benchmarks.paper readme docs/results.json README.md
 
 FOLDER holds images/<model>/<prompt id>.jpg and prompts.json (see lib_gmi/hosts/folder.py), or what
-``gmi bench create`` made, or GEMRec-18K as it is published. SECTION is one of table1 (with Fig. 3),
-table2, table4 to table7, fig2, fig6, fig7, candidates, specification_images, calibration and
-robustness.
+``python -m benchmarks.own_checkpoints create`` made, or GEMRec-18K as it is published. SECTION is
+one of table1 (with Fig. 3), table2, table4 to table7, fig2, fig6, fig7, candidates,
+specification_images, calibration and robustness.
 Features are kept in --cache; a run that was stopped goes on there. Without it they are kept in a
 temporary folder while it runs.
 """

@@ -12,8 +12,8 @@ from conftest import write_image_folder
 
 from benchmarks import search, text_image
 from benchmarks.text_image import Bench, Seen, read_looks
+from lib_gmi.base.vectors import unit
 from lib_gmi.encoders import labels
-from lib_gmi.search.embeddings import unit
 
 
 @pytest.fixture(scope="module")

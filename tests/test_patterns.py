@@ -30,8 +30,7 @@ NOTICEABLE = 0.005
 #: Patterns that are put together while the program runs: examples of each, from where it is done.
 MADE: dict[str, Callable[[], list[re.Pattern[Any]]]] = {
     "lib_gmi.metadata.names _any": lambda: [],  # for constants of the module, which are found
-    "lib_gmi.metadata.conditioning _onward": lambda: [re.compile("positive$")],
-    "lib_gmi.search.shelves literal": lambda: [
+    "lib_gmi.search.library_samples literal": lambda: [
         re.compile(r"(?<!\w)a\s+a\s+b(?!\w)", re.IGNORECASE)
     ],
     "lib_gmi.search.prompt_words _pattern": lambda: [

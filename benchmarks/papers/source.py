@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from lib_gmi.base.errors import HostError
 from lib_gmi.base.images import IMAGE_SUFFIXES
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.submitting.bench import read_task
 
 from ..dataset import Split, five_folds
+from ..own_task import read_task
 from .gemrec import GEMRecFolder, metadata_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PackError
 from ..library.catalogue import Library
-from .parts import EXIT_OK, EXIT_PARTLY, Bar, print_json, say
+from .output import Output, partly
+from .parts import fitted
 
 if TYPE_CHECKING:
     from ..library.packs import PackedSpecification
@@ -30,11 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check(arguments: argparse.Namespace) -> int:
+def check(arguments: argparse.Namespace) -> Output:
     """Say what to generate, or judge what was generated."""
     from ..base.images import open_image
     from ..library.packs import Packs, visible
-    from ..ranking.fitted import Extra, open_fitted
+    from ..ranking.fitted import Extra
     from ..ranking.identify import Identifier
     from ..ranking.trust import IMAGES, columns_to_check, spot_check
 
@@ -47,22 +48,18 @@ def check(arguments: argparse.Namespace) -> int:
             f"{arguments.checkpoint}: you have a specification of your own, and that one counts."
         )
     extra = Extra(tuple(row.specification for row in shown), packs.fingerprint())
-    with Bar("Fitting", quiet=arguments.json) as bar:
-        fitted = open_fitted(library, packed.specification.encoder_id, progress=bar, extra=extra)
-    row = _row_of(fitted, packed)
-    columns = columns_to_check(fitted.stack, row)
+    fit = fitted(arguments, library, encoder=packed.specification.encoder_id, extra=extra)
+    row = _row_of(fit, packed)
+    columns = columns_to_check(fit.stack, row)
     if arguments.images is None:
-        ids = [fitted.stack.prompt_id(row, column) for column in columns]
-        return _print_task(packed, ids, arguments.json)
+        ids = [fit.stack.prompt_id(row, column) for column in columns]
+        return _task(packed, ids)
     if len(arguments.images) != IMAGES:
         raise PackError(f"Give {IMAGES} images, one of each prompt, in their order.")
-    features = Identifier(fitted).encoder.features([open_image(path) for path in arguments.images])
-    found = spot_check(fitted.stack, row, columns, features, fitted.prior)
-    if arguments.json:
-        print_json({**vars(found), "doubtful": found.doubtful})
-    else:
-        say(found.sentence)
-    return EXIT_PARTLY if found.doubtful else EXIT_OK
+    features = Identifier(fit).encoder.features([open_image(path) for path in arguments.images])
+    found = spot_check(fit.stack, row, columns, features, fit.prior)
+    data = {**vars(found), "doubtful": found.doubtful}
+    return Output(data, [found.sentence], code=partly(found.doubtful))
 
 
 def _entry(packs: Any, pack: str, title: str) -> PackedSpecification:
@@ -86,20 +83,18 @@ def _row_of(fitted: FittedLibrary, packed: PackedSpecification) -> int:
     )
 
 
-def _print_task(packed: PackedSpecification, ids: list[str], as_json: bool) -> int:
+def _task(packed: PackedSpecification, ids: list[str]) -> Output:
     specification = packed.specification
     texts = prompt_texts(ids)
     seeds = dict(zip(specification.prompt_ids, specification.seeds, strict=True))
     tasks = [{"prompt": texts[i], "seed": seeds[i]} for i in ids]
-    if as_json:
-        print_json({"settings": specification.settings.to_json(), "images": tasks})
-        return EXIT_OK
     settings = _described(specification.settings)
-    say(f"Generate these with {specification.candidate.title} as you have it ({settings}):")
-    for number, task in enumerate(tasks, 1):
-        say(f"  {number}. seed {task['seed']}: {task['prompt']}")
-    say("Then run this again with --images and the three files, in this order.")
-    return EXIT_OK
+    text = [
+        f"Generate these with {specification.candidate.title} as you have it ({settings}):",
+        *(f"  {n}. seed {task['seed']}: {task['prompt']}" for n, task in enumerate(tasks, 1)),
+        "Then run this again with --images and the three files, in this order.",
+    ]
+    return Output({"settings": specification.settings.to_json(), "images": tasks}, text)
 
 
 def prompt_texts(ids: list[str]) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .parts import EXIT_OK, EXIT_USAGE, print_json, say
-from .tables import table
+from .output import EXIT_OK, EXIT_USAGE, Column, Output, Table
+from .parts import add_json_option
 
 
 def add_parser(commands: Any) -> None:
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="download the weights of an encoder from open_clip's list",
     )
-    encoders.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(encoders)
     encoders.set_defaults(run=_run)
 
 
@@ -57,70 +57,59 @@ def download(name: str) -> None:
             openclip.fetch(part, allow_download=True)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> Output:
     from ..encoders import registry
 
     if arguments.openclip is not None:
-        return _openclip(arguments)
+        return _openclip(arguments.openclip)
     if arguments.download is not None:
         download(arguments.download)
     if arguments.remember is not None or arguments.download is not None:
         info = registry.info(arguments.remember or arguments.download)
-        if arguments.json:
-            print_json({"name": info.name, "id": info.id, "dim": info.dim})
-        else:
-            say(f"{info.name}: {info.dim} numbers; in files it is called {info.id}")
-        return EXIT_OK
-    return _list(arguments)
+        text = f"{info.name}: {info.dim} numbers; in files it is called {info.id}"
+        return Output({"name": info.name, "id": info.id, "dim": info.dim}, [text])
+    return _list()
 
 
-def _openclip(arguments: argparse.Namespace) -> int:
+def _openclip(pattern: str) -> Output:
     from ..encoders import openclip
 
-    rows = openclip.known(arguments.openclip)
-    names = [f"{openclip.PREFIX}{model}/{tag}" for model, tag in rows]
-    if arguments.json:
-        print_json(names)
-    elif names:
-        for name in names:
-            say(name)
-    else:
-        say(f"open_clip knows no model or weights whose name holds '{arguments.openclip}'.")
-    return EXIT_OK if names else EXIT_USAGE
+    names = [f"{openclip.PREFIX}{model}/{tag}" for model, tag in openclip.known(pattern)]
+    nothing = f"open_clip knows no model or weights whose name holds '{pattern}'."
+    return Output(names, names or [nothing], code=EXIT_OK if names else EXIT_USAGE)
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _list() -> Output:
     from ..encoders import AUTO, choose, registry
     from ..ranking.methods import METHODS
 
     chosen, reason = choose()
-    if arguments.json:
-        print_json(
-            {
-                "auto": {"name": chosen, "reason": reason},
-                "encoders": [
-                    {"name": i.name, "id": i.id, "dim": i.dim, "summary": i.summary}
-                    for i in registry.images()
-                ],
-                "families": [
-                    {"prefix": f.prefix, "summary": f.summary} for f in registry.families()
-                ],
-                "text_encoders": [
-                    {"id": i.id, "dim": i.text_dim, "extra": i.extra, "summary": i.summary}
-                    for i in registry.texts()
-                ],
-                "methods": [{"name": m.name, "summary": m.summary} for m in METHODS.values()],
-            }
-        )
-        return EXIT_OK
-    rows = [[AUTO, "", reason]]
-    rows += [[i.name, str(i.dim), i.summary] for i in registry.images()]
-    rows += [[i.id, str(i.text_dim), i.summary] for i in registry.texts()]
-    print(table(["encoder", "numbers", ""], rows, shrink=[2]))
-    print()
-    for family in registry.families():
-        say(f"{family.prefix}…: {family.summary}")
-    say("Join encoders with +, for instance style/efficientnet-lite0+pixels/32x32.")
-    print()
-    print(table(["method", ""], [[m.name, m.summary] for m in METHODS.values()], shrink=[1]))
-    return EXIT_OK
+    images, texts, families = registry.images(), registry.texts(), registry.families()
+    methods = METHODS.values()
+    data = {
+        "auto": {"name": chosen, "reason": reason},
+        "encoders": [_fields(i, "name", "id", "dim", "summary") for i in images],
+        "families": [_fields(f, "prefix", "summary") for f in families],
+        "text_encoders": [
+            {"id": i.id, "dim": i.text_dim, "extra": i.extra, "summary": i.summary} for i in texts
+        ],
+        "methods": [_fields(m, "name", "summary") for m in methods],
+    }
+    rows: list[list[object]] = [
+        [AUTO, "", reason],
+        *([i.name, i.dim, i.summary] for i in images),
+        *([i.id, i.text_dim, i.summary] for i in texts),
+    ]
+    text: list[str | Table] = [
+        Table([Column("encoder"), Column("numbers"), Column("", cut=1)], rows),
+        "",
+        *(f"{family.prefix}…: {family.summary}" for family in families),
+        "Join encoders with +, for instance style/efficientnet-lite0+pixels/32x32.",
+        "",
+        Table([Column("method"), Column("", cut=1)], [[m.name, m.summary] for m in methods]),
+    ]
+    return Output(data, text)
+
+
+def _fields(record: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}

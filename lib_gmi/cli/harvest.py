@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import HostError
 from ..checkpoints.header import checkpoint_files
-from .parts import EXIT_OK, Bar, add_common, positive, print_json, say
-from .tables import table
+from ..library.catalogue import Library
+from .output import Column, Output, Table
+from .parts import Bar, add_command, add_encoder_option, positive
 
 if TYPE_CHECKING:
     from ..records.protocols import Candidate
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    harvest = commands.add_parser(
+    """Add the command."""
+    harvest = add_command(
+        commands,
         "harvest",
-        help="build specifications from images that you already have",
-        description="Reads how images were made (by AUTOMATIC1111, ComfyUI and others) and builds "
-        "a specification of every checkpoint in --checkpoints that has enough of them. Stop it "
+        _harvest,
+        "build specifications from images that you already have",
+        "Reads how images were made (by AUTOMATIC1111, ComfyUI and others) and builds a "
+        "specification of every checkpoint in --checkpoints that has enough of them. Stop it "
         "whenever you like: it goes on where it stopped.",
     )
     harvest.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="with images")
@@ -51,14 +53,11 @@ def add_parser(commands: Any) -> None:
         "--networks", type=float, default=0.5, metavar="SUM", help="of the weights of LoRAs"
     )
     harvest.add_argument("--look", action="store_true", help="only say what there is")
-    harvest.add_argument("--encoder", default=None, help="see gmi encoders (default: auto)")
-    add_common(harvest)
-    harvest.set_defaults(run=_harvest)
+    add_encoder_option(harvest)
 
 
-def _harvest(arguments: argparse.Namespace) -> int:
+def _harvest(arguments: argparse.Namespace) -> Output:
     from ..encoders import AUTO, load, optional_text_encoder
-    from ..library.catalogue import Library
     from ..metadata.mentions import Installed
     from ..submitting.harvest import Harvester
     from ..submitting.survey import Rules, survey
@@ -86,11 +85,8 @@ def _harvest(arguments: argparse.Namespace) -> int:
                 left_out += reasons
                 if stored is not None:
                     built[crop.candidate.title] = len(stored)
-    if arguments.json:
-        print_json(_as_json(found, built, left_out))
-    else:
-        _print(found, built, left_out, rules)
-    return EXIT_OK
+    text = _said(found, built, left_out, rules)
+    return Output(_as_json(found, built, left_out), text)
 
 
 def checkpoints(folder: Path, hashed: bool, progress: Any) -> list[Candidate]:
@@ -113,39 +109,37 @@ def checkpoints(folder: Path, hashed: bool, progress: Any) -> list[Candidate]:
     return found
 
 
-def _print(found: Survey, built: dict[str, int], left_out: Counter[str], rules: Rules) -> None:
-    say(f"{found.files} images looked at; {found.silent} do not say which checkpoint made them.")
+def _said(
+    found: Survey, built: dict[str, int], left_out: Counter[str], rules: Rules
+) -> list[str | Table]:
+    text: list[str | Table] = [
+        f"{found.files} images looked at; {found.silent} do not say which checkpoint made them."
+    ]
     rows = []
     for crop in found.crops:
         title = crop.candidate.title
         done = f"{built[title]} samples" if title in built else ""
         lacking = f"{crop.missing} more are needed" if crop.missing else done
-        rows.append([title, str(len(crop.finds)), lacking])
+        rows.append([title, len(crop.finds), lacking])
     if rows:
-        print()
-        print(table(["checkpoint", "images", ""], rows, shrink=[0]))
-        print()
+        columns = [Column("checkpoint", cut=1), Column("images"), Column("")]
+        text += ["", Table(columns, rows), ""]
     for title, counted in (
         ("Not used", found.left_out + left_out),
         ("Of checkpoints that are not in the folder", found.foreign),
         ("Ambiguous: several checkpoints in the folder have this name", found.ambiguous),
     ):
-        _lines(title, counted)
+        text += [f"{title}:"] if counted else []
+        text += [f"  {number} {what}" for what, number in counted.most_common(8)]
     if not found.enough:
-        say(f"No checkpoint has {rules.least} images that can be used.")
+        text.append(f"No checkpoint has {rules.least} images that can be used.")
     if found.cut_short:
-        say("There are more images; the newest ones were looked at.")
-
-
-def _lines(title: str, counted: Counter[str]) -> None:
-    if counted:
-        say(f"{title}:")
-    for what, number in counted.most_common(8):
-        say(f"  {number} {what}")
+        text.append("There are more images; the newest ones were looked at.")
+    return text
 
 
 def _as_json(found: Survey, built: dict[str, int], left_out: Counter[str]) -> dict[str, Any]:
-    crops: Sequence[dict[str, Any]] = [
+    crops = [
         {
             "title": crop.candidate.title,
             "name": crop.candidate.name,
@@ -160,8 +154,8 @@ def _as_json(found: Survey, built: dict[str, int], left_out: Counter[str]) -> di
         "files": found.files,
         "silent": found.silent,
         "checkpoints": crops,
-        "left_out": dict(found.left_out + left_out),
-        "not_installed": dict(found.foreign),
-        "ambiguous": dict(found.ambiguous),
+        "left_out": found.left_out + left_out,
+        "not_installed": found.foreign,
+        "ambiguous": found.ambiguous,
         "cut_short": found.cut_short,
     }

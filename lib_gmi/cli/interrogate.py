@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError
 from ..library.catalogue import Library
-from .parts import EXIT_OK, EXIT_PARTLY, Bar, add_common, print_json, say
+from .output import Output, Outputs, partly
+from .parts import Bar, add_command, fitted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "interrogate",
-        help="describe images in words",
-        description="Describe images by the first interrogator that has something to say. Nothing "
-        "is downloaded. See docs/interrogators.md.",
+        _run,
+        "describe images in words",
+        "Describe images by the first interrogator that has something to say. Nothing is "
+        "downloaded. See docs/interrogators.md.",
     )
     command.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
     command.add_argument(
         "--with", dest="order", default="", metavar="NAMES", help="in order, e.g. metadata,labels"
     )
     command.add_argument("--list", action="store_true", help="list the interrogators")
-    add_common(command)
-    command.set_defaults(run=_run)
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -65,34 +65,36 @@ def pseudo_prompt(
     return _describe(image, order, arguments, library)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> Outputs:
     from ..interrogators import parse_order, rows
 
     if arguments.list or not arguments.images:
-        if arguments.json:
-            print_json([{"name": row.name, "summary": row.summary} for row in rows()])
-        else:
-            for row in rows():
-                say(f"{row.name:26s} {row.summary}")
-        return EXIT_OK
+        text = [f"{row.name:26s} {row.summary}" for row in rows()]
+        return Output([{"name": row.name, "summary": row.summary} for row in rows()], text)
     order = parse_order(arguments.order)
-    library = _fitted(arguments) if "library" in order and arguments.order else None
-    answers, failed = [], 0
+    wanted = "library" in order and arguments.order
+    library = fitted(arguments, Library(arguments.library)) if wanted else None
+    return _each(arguments, order, library)
+
+
+def _each(
+    arguments: argparse.Namespace, order: Sequence[str], library: FittedLibrary | None
+) -> Iterator[Output]:
     for image in arguments.images:
-        answer: dict[str, Any] = {"image": str(image)}
         try:
             described = _describe(image, order, arguments, library)
-            prompt = None if described.prompt is None else asdict(described.prompt)
-            answer |= {"prompt": prompt, "notes": list(described.notes)}
         except GMIError as error:
-            answer["error"] = str(error)
-        failed += not answer.get("prompt")
-        answers.append(answer)
-        if not arguments.json:
-            _print(answer)
-    if arguments.json:
-        print_json(answers)
-    return EXIT_PARTLY if failed else EXIT_OK
+            answer = {"image": image, "error": str(error)}
+            yield Output(answer, [f"{image}: {error}"], code=partly(True))
+        else:
+            prompt = described.prompt
+            said = "nothing to say"
+            if prompt is not None:
+                sure = "" if prompt.confidence is None else f", {prompt.confidence:.0%}"
+                said = f"{prompt.text} ({prompt.source}{sure})"
+            data = {"image": image, "prompt": prompt, "notes": described.notes}
+            notes = [f"  {note}" for note in described.notes]
+            yield Output(data, [f"{image}: {said}", *notes], code=partly(prompt is None))
 
 
 def _describe(
@@ -125,21 +127,3 @@ def _describe(
             return interrogators.describe(query, False, order, progress)
 
     return described([image], ask)
-
-
-def _fitted(arguments: argparse.Namespace) -> FittedLibrary:
-    from ..ranking.fitted import open_fitted
-
-    return open_fitted(Library(arguments.library))
-
-
-def _print(answer: dict[str, Any]) -> None:
-    prompt = answer.get("prompt")
-    if prompt is None:
-        said = answer.get("error") or "nothing to say"
-    else:
-        sure = "" if prompt["confidence"] is None else f", {prompt['confidence']:.0%}"
-        said = f"{prompt['text']} ({prompt['source']}{sure})"
-    say(f"{answer['image']}: {said}")
-    for note in answer.get("notes", ()):
-        say(f"  {note}")

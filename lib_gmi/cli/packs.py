@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import PackError, RankingError
-from ..base.text import one_line
+from ..base.errors import PackError
 from ..library.catalogue import Library
 from . import check
-from .parts import EXIT_OK, EXIT_PARTLY, Bar, add_common, print_json, say
-from .tables import table
+from .output import Column, Output, Table, partly, reasons
+from .parts import Bar, add_command, entries_named
 
 if TYPE_CHECKING:
-    from ..library.packs import Pack, PackCheck, PackInfo, Packs, Sharing
+    from ..library.packs import ImportReport, Pack, PackInfo, Packs, Sharing
     from ..library.packs.writing import Thumbnails
     from ..records.protocols import Exclusion
     from ..records.specification import Specification
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+    """Add the command."""
     pack = commands.add_parser("pack", help="share specifications as one file, and take over such")
     actions = pack.add_subparsers(required=True, metavar="ACTION")
-
-    def action(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
-        parser = actions.add_parser(name, help=text, description=text)
-        add_common(parser)
-        parser.set_defaults(run=run)
-        return parser
-
-    _export_options(action("export", _export, "write specifications into one file"))
-    taken = action("import", _import, "add packs; your own specifications always count first")
+    _export_options(add_command(actions, "export", _export, "write specifications into one file"))
+    text = "add packs; your own specifications always count first"
+    taken = add_command(actions, "import", _import, text)
     taken.add_argument("files", nargs="+", type=Path, metavar="FILE", help="packs")
-    verify = action("verify", _verify, "read packs as a whole; without a name, those installed")
+    text = "read packs as a whole; without a name, those installed"
+    verify = add_command(actions, "verify", _verify, text)
     verify.add_argument("names", nargs="*", metavar="FILE-OR-PACK", help="file, title or id")
-    listed = action("list", _list, "which packs are installed")
+    listed = add_command(actions, "list", _list, "which packs are installed")
     listed.add_argument("--pages", action="store_true", help="each checkpoint and its page")
     listed.add_argument(
         "--checkpoints",
@@ -47,10 +40,10 @@ def add_parser(commands: Any) -> None:
         metavar="DIR",
         help="see which of them are in this folder; files of the right size are read whole",
     )
-    check.add_options(
-        action("check", check.check, "compare a pack's entry with your installed checkpoint")
-    )
-    remove = action("remove", _remove, "move packs to the library's folder removed/")
+    text = "compare a pack's entry with your installed checkpoint"
+    check.add_options(add_command(actions, "check", check.check, text))
+    text = "move packs to the library's folder removed/"
+    remove = add_command(actions, "remove", _remove, text)
     remove.add_argument("names", nargs="+", metavar="PACK", help="title or id")
 
 
@@ -92,7 +85,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the file if it exists")
 
 
-def _export(arguments: argparse.Namespace) -> int:
+def _export(arguments: argparse.Namespace) -> Output:
     from ..library.packs import SUFFIX, PackAbout, Sharing, shareable, write_pack
 
     path: Path = arguments.file
@@ -110,8 +103,8 @@ def _export(arguments: argparse.Namespace) -> int:
     good, excluded = shareable(found, sharing)
     excluded = [*problems, *excluded]
     if not good:
-        reasons = "; ".join(f"{e.title} {e.reason}" for e in excluded[:3])
-        raise PackError(f"There is nothing to export. {reasons}".strip())
+        why = "; ".join(f"{e.title} {e.reason}" for e in excluded[:3])
+        raise PackError(f"There is nothing to export. {why}".strip())
     about = PackAbout(
         arguments.title or f"{len({s.candidate.identity for s in good})} checkpoints",
         arguments.author,
@@ -119,19 +112,15 @@ def _export(arguments: argparse.Namespace) -> int:
         arguments.link,
     )
     pack = write_pack(path, good, about, pictures, sharing)
-    if arguments.json:
-        print_json(
-            {
-                "file": str(path),
-                "id": pack.id,
-                "specifications": len(pack.specifications),
-                "thumbnails": sum(map(len, pack.thumbnails.values())),
-                "excluded": [vars(e) for e in excluded],
-            }
-        )
-    else:
-        _print_export(path, pack, excluded, sharing)
-    return EXIT_PARTLY if excluded else EXIT_OK
+    data = {
+        "file": path,
+        "id": pack.id,
+        "specifications": len(pack.specifications),
+        "thumbnails": sum(map(len, pack.thumbnails.values())),
+        "excluded": excluded,
+    }
+    text = [*_exported(path, pack, sharing), *reasons("left out", excluded)]
+    return Output(data, text, code=partly(excluded))
 
 
 def _chosen(
@@ -145,12 +134,7 @@ def _chosen(
     snapshot = library.snapshot()
     found, problems = list(snapshot.specifications), list(snapshot.excluded)
     if arguments.names:
-        wanted = set()
-        for name in arguments.names:
-            entries = library.find(name)
-            if not entries:
-                raise RankingError(f"'{name}' is not in the library. See gmi library list.")
-            wanted |= {entry.identity for entry in entries}
+        wanted = {entry.identity for entry in entries_named(library, arguments.names)}
         found = [s for s in found if s.candidate.identity in wanted]
         problems = []
     pictures: Thumbnails = thumbnails_of(library, found) if arguments.thumbnails else {}
@@ -163,103 +147,96 @@ def _chosen(
     return found, pictures, problems
 
 
-def _print_export(path: Path, pack: Pack, excluded: list[Exclusion], sharing: Sharing) -> None:
+def _exported(path: Path, pack: Pack, sharing: Sharing) -> list[str]:
     from ..records.prompts import default_prompt_set
 
     shared = default_prompt_set().hash
     size = path.stat().st_size / 1e6
     checkpoints = len({s.candidate.identity for s in pack.specifications})
     specifications = _count(len(pack.specifications), "specification")
-    say(f"{path}: {specifications} of {_count(checkpoints, 'checkpoint')}, {size:.1f} MB")
-    say("It tells which checkpoints these are (hash and name) and how samples were generated.")
-    own = sum(s.prompt_set.hash != shared for s in pack.specifications)
-    if own:
+    text = [
+        f"{path}: {specifications} of {_count(checkpoints, 'checkpoint')}, {size:.1f} MB",
+        "It tells which checkpoints these are (hash and name) and how samples were generated.",
+    ]
+    if any(s.prompt_set.hash != shared for s in pack.specifications):
         embeddings = " and embeddings" if sharing.prompt_embeddings else ""
-        say(f"Prompts that are not this program's own: it tells their ids{embeddings}.")
+        text.append(f"Prompts that are not this program's own: it tells their ids{embeddings}.")
     pictures = sum(map(len, pack.thumbnails.values()))
     if pictures:
-        say(f"It shows {_count(pictures, 'sample')} as small pictures.")
-    for exclusion in excluded:
-        say(f"left out: {exclusion.title}: {exclusion.reason}")
+        text.append(f"It shows {_count(pictures, 'sample')} as small pictures.")
+    return text
 
 
 # -- import, remove -------------------------------------------------------------------------------
 
 
-def _import(arguments: argparse.Namespace) -> int:
+def _import(arguments: argparse.Namespace) -> Iterator[Output]:
     from ..library.packs import Packs
 
     library = Library(arguments.library)
     packs = Packs(library)
     own = {entry.identity for entry in library.entries()}
-    rows: list[dict[str, Any]] = []
-    failed = False
     for path in arguments.files:
         try:
             report = packs.import_file(path)
         except PackError as error:
             if len(arguments.files) == 1:
                 raise
-            failed = True
-            rows.append({"file": str(path), "error": str(error)})
-            print(f"gmi: {one_line(str(error))}", file=sys.stderr)
-            continue
-        rows.append({"file": str(path), "new": report.new, **report.pack.to_json(own)})
-        if not arguments.json:
-            _print_import(report.pack, report.new, report.repaired, own)
-    if arguments.json:
-        print_json(rows)
-    return EXIT_PARTLY if failed else EXIT_OK
+            told = {"file": path, "error": str(error)}
+            yield Output(told, problems=[str(error)], code=partly(True))
+        else:
+            data = {"file": path, "new": report.new, **report.pack.to_json(own)}
+            yield Output(data, _imported(report, own))
 
 
-def _print_import(info: PackInfo, new: bool, repaired: bool, own: set[str]) -> None:
-    if not new:
-        say(f"{_name(info)} is installed already; nothing was changed.")
-        return
-    done = "replaced the damaged copy of" if repaired else "imported"
-    say(f"{done} {_name(info)}: {_count(len(info.entries), 'specification')}")
-    say(f"  licence: {info.about.licence or 'not stated'}")
+def _imported(report: ImportReport, own: set[str]) -> list[str]:
+    info = report.pack
+    if not report.new:
+        return [f"{_name(info)} is installed already; nothing was changed."]
+    done = "replaced the damaged copy of" if report.repaired else "imported"
+    text = [
+        f"{done} {_name(info)}: {_count(len(info.entries), 'specification')}",
+        f"  licence: {info.about.licence or 'not stated'}",
+    ]
     if info.about.link:
-        say(f"  more: {info.about.link}")
+        text.append(f"  more: {info.about.link}")
     mine = info.installed(own)
     if mine:
-        say(f"  {mine} of its checkpoints are in your library; what you built counts first.")
-    say(f"  to undo: gmi pack remove {info.id[:8]}")
+        text.append(
+            f"  {mine} of its checkpoints are in your library; what you built counts first."
+        )
+    return [*text, f"  to undo: gmi pack remove {info.id[:8]}"]
 
 
-def _remove(arguments: argparse.Namespace) -> int:
+def _remove(arguments: argparse.Namespace) -> Output:
     from ..library.packs import Packs
 
     packs = Packs(Library(arguments.library))
     found = {info.id: info for info in map(packs.find, arguments.names)}
     moved = {info.id: packs.remove(info.id) for info in found.values()}
-    if arguments.json:
-        print_json([str(path) for path in moved.values()])
-    else:
-        for info in found.values():
-            path = moved[info.id]
-            say(f"{_name(info)} → {path}")
-            say(f'  to undo: gmi pack import "{path}"')
-    return EXIT_OK
+    text = []
+    for id_, path in moved.items():
+        text += [f"{_name(found[id_])} → {path}", f'  to undo: gmi pack import "{path}"']
+    return Output(list(moved.values()), text)
 
 
 # -- verify, list ---------------------------------------------------------------------------------
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def _verify(arguments: argparse.Namespace) -> Output:
     from ..library.packs import Packs
 
     packs = Packs(Library(arguments.library))
     targets = [_target(packs, name) for name in arguments.names] or packs.installed()
     checks = [packs.verify(target) for target in targets]
-    if arguments.json:
-        print_json([vars(check) for check in checks])
-    else:
-        for check in checks:
-            _print_check(check)
-        if not checks:
-            say("No pack is installed.")
-    return EXIT_PARTLY if any(check.problem for check in checks) else EXIT_OK
+    text = [
+        f"good: {check.name}: {_count(check.specifications, 'specification')}"
+        if check.problem is None
+        else f"damaged: {check.name}: {check.problem}"
+        for check in checks
+    ]
+    problem = any(check.problem for check in checks)
+    return Output(checks, text or ["No pack is installed."], code=partly(problem))
 
 
 def _target(packs: Packs, name: str) -> Path | PackInfo:
@@ -272,14 +249,7 @@ def _target(packs: Packs, name: str) -> Path | PackInfo:
         raise PackError(f"{error} There is no file of that name either.") from None
 
 
-def _print_check(check: PackCheck) -> None:
-    if check.problem is None:
-        say(f"good: {check.name}: {_count(check.specifications, 'specification')}")
-    else:
-        say(f"damaged: {check.name}: {check.problem}")
-
-
-def _list(arguments: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> Output:
     from ..library.packs import Packs, present
 
     library = Library(arguments.library)
@@ -289,51 +259,52 @@ def _list(arguments: argparse.Namespace) -> int:
         with Bar("Hashing", quiet=arguments.json) as progress:
             installed = present(infos, arguments.checkpoints, progress)
         where = "installed"
-    if arguments.json:
-        print_json([info.to_json(installed) for info in infos])
-        return EXIT_PARTLY if any(info.problem for info in infos) else EXIT_OK
     good = [info for info in infos if info.problem is None]
-    for info in infos:
-        if info.problem is not None:
-            print(f"gmi: {one_line(info.id)}: {one_line(info.problem)}", file=sys.stderr)
+    text: list[str | Table] = [_table(good, installed, where)] if good else []
     if not infos:
-        say("No pack is installed. Import one with: gmi pack import FILE")
-    elif good:
-        _print_packs(good, installed, where)
-    if arguments.pages:
-        _print_pages(good, installed, where)
-    return EXIT_PARTLY if len(good) < len(infos) else EXIT_OK
+        text = ["No pack is installed. Import one with: gmi pack import FILE"]
+    if arguments.pages and any(info.entries for info in good):
+        text += ["", _pages(good, installed, where)]
+    return Output(
+        [info.to_json(installed) for info in infos],
+        text,
+        problems=[f"{info.id}: {info.problem}" for info in infos if info.problem is not None],
+        code=partly(len(good) < len(infos)),
+    )
 
 
-def _print_packs(infos: Sequence[PackInfo], installed: set[str], where: str) -> None:
+def _table(infos: Sequence[PackInfo], installed: set[str], where: str) -> Table:
+    columns = [
+        Column("pack", cut=1),
+        Column("author", cut=3),
+        Column("licence", cut=2),
+        *map(Column, ("of", "specifications", where, "id")),
+    ]
     rows = [
         [
             info.about.title,
-            info.about.author or "–",
+            info.about.author or None,
             info.about.licence or "not stated",
             datetime.date.fromtimestamp(info.about.created).isoformat(),
-            str(len(info.entries)),
+            len(info.entries),
             f"{info.installed(installed)}/{len(info.identities)}",
             info.id[:8],
         ]
         for info in infos
     ]
-    headers = ["pack", "author", "licence", "of", "specifications", where, "id"]
-    print(table(headers, rows, shrink=[0, 2, 1]))
+    return Table(columns, rows)
 
 
-def _print_pages(infos: Sequence[PackInfo], installed: set[str], where: str) -> None:
+def _pages(infos: Sequence[PackInfo], installed: set[str], where: str) -> Table:
     from ..library.packs import page_link
 
     rows = {}
-    for info in infos:
-        for entry in info.entries:
-            here = where if entry.identity in installed else f"not {where}"
-            page = page_link(entry.identity) or "no file known"
-            rows[entry.identity] = [entry.title, f"{entry.samples}/{entry.of_samples}", here, page]
-    if rows:
-        print()
-        print(table(["checkpoint", "samples", "", "page"], list(rows.values()), shrink=[0]))
+    for entry in (entry for info in infos for entry in info.entries):
+        here = where if entry.identity in installed else f"not {where}"
+        page = page_link(entry.identity) or "no file known"
+        rows[entry.identity] = [entry.title, f"{entry.samples}/{entry.of_samples}", here, page]
+    columns = [Column("checkpoint", cut=1), *map(Column, ("samples", "", "page"))]
+    return Table(columns, list(rows.values()))
 
 
 # -- shared ---------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError, RankingError
 from ..base.text import last_part, readable
-from ..routes.api import MAX_PROMPT
-from ..service.filters import ANY, Filter
+from ..routes.fields import MAX_PROMPT
+from .inputs import wanted
 from .runtime import runtime
 from .sources import makings
 
@@ -70,12 +70,12 @@ def find(image: Any, **inputs: Any) -> Answer:
     prompt = str(inputs.get("prompt", ""))[:MAX_PROMPT]
     if inputs.get("lock_answer") and locked:
         return _locked(locked, image, prompt)
-    wanted = Filter(str(inputs.get("architecture", ANY)), str(inputs.get("pattern", "")))
+    allowed = wanted(inputs)
     api = runtime().api
     method = str(inputs.get("method", "auto"))
     said = makings(inputs.get("graph"), inputs.get("node_id"))
-    found = api.service.answer(pictures(image), prompt or None, method, wanted, said)
-    shown = api.answer_json(found, len(found.ranking.candidates), wanted)
+    found = api.service.answer(pictures(image), prompt or None, method, allowed, said)
+    shown = api.answer_json(found, len(found.ranking.candidates), allowed)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
     if chosen is None:
@@ -110,8 +110,8 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
     Nothing is ranked, but the image is described: what hangs on that shall not change.
     """
     names = [candidate.name for candidate in runtime().host.list_checkpoints()]
-    wanted = locked.replace("\\", "/")
-    same = [name for name in names if name.replace("\\", "/") == wanted]
+    path = locked.replace("\\", "/")
+    same = [name for name in names if name.replace("\\", "/") == path]
     elsewhere = not same
     same = same or [name for name in names if last_part(name) == last_part(locked)]
     if len(same) != 1:

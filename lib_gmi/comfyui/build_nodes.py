@@ -9,7 +9,8 @@ from ..records.prompts import default_prompt_set
 from ..service import recipes
 from ..service.jobs import Job
 from .answer import pictures
-from .query_nodes import CATEGORY
+from .graphs import behind
+from .inputs import CATEGORY, HIDDEN, entry
 from .queue import check_title
 from .runtime import runtime
 
@@ -34,21 +35,17 @@ class BuildSpecifications:
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         return {
             "required": {
-                "pattern": (
+                "pattern": entry(
                     "STRING",
-                    {
-                        "default": "*",
-                        "tooltip": "Only checkpoints with such names are built. Wildcards work, "
-                        "and commas separate.",
-                    },
+                    "Only checkpoints with such names are built. Wildcards work, and commas "
+                    "separate.",
+                    default="*",
                 ),
-                "prompts": (
+                "prompts": entry(
                     list(PASSES),
-                    {
-                        "default": PASSES[0],
-                        "tooltip": "How many images of each checkpoint to generate. Four are "
-                        "enough to begin with, sixteen are good.",
-                    },
+                    "How many images of each checkpoint to generate. Four are enough to begin "
+                    "with, sixteen are good.",
+                    default=PASSES[0],
                 ),
             }
         }
@@ -57,13 +54,12 @@ class BuildSpecifications:
         return {"ui": {"text": ["Nothing was started: press Build now on the node."]}}
 
 
-class BuildPass:
-    """One job of a build. Only ever queued by a build itself."""
+class _Job:
+    """What the nodes have in common that only we queue."""
 
     CATEGORY = f"{CATEGORY}/internal"
-    DESCRIPTION = "One job of a build. The sidebar queues these; it is of no use in a workflow."
-    # Front ends hide both kinds from their menus, which is where this one must not be; older ones
-    # know only the second.
+    # Front ends hide both kinds from their menus, where such a node must not be; older ones know
+    # only the second.
     DEV_ONLY = True
     DEPRECATED = True
     RETURN_TYPES = ()
@@ -71,20 +67,23 @@ class BuildPass:
     OUTPUT_NODE = True
 
     @classmethod
+    def IS_CHANGED(cls, **inputs: Any) -> float:  # noqa: N802
+        return float("nan")
+
+
+class BuildPass(_Job):
+    """One job of a build. Only ever queued by a build itself."""
+
+    DESCRIPTION = "One job of a build. The sidebar queues these; it is of no use in a workflow."
+
+    @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         return {
             "required": {
-                "checkpoint": ("STRING", {"tooltip": "The name of the checkpoint to build."}),
-                "samples": (
-                    "INT",
-                    {"default": 4, "min": 1, "tooltip": "How many samples it shall have."},
-                ),
+                "checkpoint": entry("STRING", "The name of the checkpoint to build."),
+                "samples": entry("INT", "How many samples it shall have.", default=4, min=1),
             }
         }
-
-    @classmethod
-    def IS_CHANGED(cls, **inputs: Any) -> float:  # noqa: N802
-        return float("nan")
 
     def run(self, checkpoint: str, samples: int) -> dict[str, Any]:
         import comfy.model_management as memory
@@ -109,31 +108,17 @@ class BuildPass:
         )
 
 
-class SpotCheck:
+class SpotCheck(_Job):
     """The images of one spot check. Only ever queued by the sidebar."""
 
-    CATEGORY = f"{CATEGORY}/internal"
     DESCRIPTION = (
         "Generates three images of a checkpoint and compares them with what a pack says of it. "
         "The sidebar queues these; it is of no use in a workflow."
     )
-    DEV_ONLY = True
-    DEPRECATED = True
-    RETURN_TYPES = ()
-    FUNCTION = "run"
-    OUTPUT_NODE = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {
-            "required": {
-                "checkpoint": ("STRING", {"tooltip": "The name of the checkpoint to check."}),
-            }
-        }
-
-    @classmethod
-    def IS_CHANGED(cls, **inputs: Any) -> float:  # noqa: N802
-        return float("nan")
+        return {"required": {"checkpoint": entry("STRING", "The name of the checkpoint to check.")}}
 
     def run(self, checkpoint: str) -> dict[str, Any]:
         runtime().queue.tidy()
@@ -167,27 +152,21 @@ class SpecificationPrompt:
         prompt_set = default_prompt_set()
         return {
             "required": {
-                "recipe": (
+                "recipe": entry(
                     "STRING",
-                    {
-                        "default": "my workflow",
-                        "tooltip": "The name under which this workflow appears in rankings.",
-                    },
+                    "The name under which this workflow appears in rankings.",
+                    default="my workflow",
                 ),
-                "dialect": (
+                "dialect": entry(
                     list(prompt_set.dialects),
-                    {
-                        "tooltip": "How the checkpoint expects to be spoken to: sentences, booru "
-                        "tags, or Pony's tags with scores."
-                    },
+                    "How the checkpoint expects to be spoken to: sentences, booru tags, or Pony's "
+                    "tags with scores.",
                 ),
-                "prompt": (
+                "prompt": entry(
                     [NEXT_MISSING, *prompt_set.ids],
-                    {
-                        "default": NEXT_MISSING,
-                        "tooltip": "Which prompt to generate; 'next missing' goes on with the "
-                        "first that the recipe lacks.",
-                    },
+                    "Which prompt to generate; 'next missing' goes on with the first that the "
+                    "recipe lacks.",
+                    default=NEXT_MISSING,
                 ),
             }
         }
@@ -203,7 +182,8 @@ class SpecificationPrompt:
         return "" if entry is None else " ".join(sorted(entry.done))
 
     def choose(self, recipe: str, dialect: str, prompt: str) -> tuple[str, str, int, Any]:
-        wanted = _next(recipe, dialect, prompt)
+        chosen = None if prompt == NEXT_MISSING else prompt
+        wanted = recipes.next_prompt(runtime().service, recipe, dialect, chosen)
         return wanted.text, wanted.negative, wanted.seed, wanted
 
 
@@ -225,24 +205,20 @@ class AddToSpecification:
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         return {
             "required": {
-                "image": (
-                    "IMAGE",
-                    {"tooltip": "What your workflow made of the prompt; of a batch, the first."},
+                "image": entry(
+                    "IMAGE", "What your workflow made of the prompt; of a batch, the first."
                 ),
-                "specification_prompt": (
-                    "GMI_PROMPT",
-                    {"tooltip": "The output of the same name of Specification Prompt."},
+                "specification_prompt": entry(
+                    "GMI_PROMPT", "The output of the same name of Specification Prompt."
                 ),
-                "start_over": (
+                "start_over": entry(
                     "BOOLEAN",
-                    {
-                        "default": False,
-                        "tooltip": "If the recipe was built by another workflow before, put that "
-                        "specification aside and begin a new one.",
-                    },
+                    "If the recipe was built by another workflow before, put that specification "
+                    "aside and begin a new one.",
+                    default=False,
                 ),
             },
-            "hidden": {"graph": "PROMPT", "node_id": "UNIQUE_ID"},
+            "hidden": dict(HIDDEN),
         }
 
     def add(
@@ -253,8 +229,6 @@ class AddToSpecification:
         graph: dict[str, Any] | None = None,
         node_id: str = "",
     ) -> dict[str, Any]:
-        from .graphs import behind
-
         service = runtime().service
         workflow = behind(graph or {}, node_id, "image", "GMI_SpecificationPrompt")
         picture = pictures(image)[0]
@@ -274,8 +248,3 @@ class AddToSpecification:
 def _told(title: str, sentence: str) -> dict[str, Any]:
     """What a job leaves behind: queue panels call it by the name of what it made."""
     return {"ui": {"text": [{"filename": title, "content": sentence}]}}
-
-
-def _next(recipe: str, dialect: str, prompt: str) -> recipes.SpecificationPrompt:
-    wanted = None if prompt == NEXT_MISSING else prompt
-    return recipes.next_prompt(runtime().service, recipe, dialect, wanted)

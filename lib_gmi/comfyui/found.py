@@ -12,7 +12,7 @@ from ..base.errors import ImageError, SearchError
 from ..base.images import open_image
 from ..metadata import CheckpointMention
 from ..metadata.mentions import Installed
-from ..search.hits import LIBRARY, origins
+from ..search.hits import LIBRARY
 from ..service.candidates import RECIPE
 from .reading import output_folder
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..records.protocols import Candidate
-    from ..search.checkpoints import Answer, Query, RankedContent
-    from ..search.find import Finding
-    from ..search.hits import Hit
+    from ..search.hits import CheckpointAnswer, FoundCheckpoint, Hit, SampleAnswer
+    from ..search.query import Query
     from ..service.searches import Searches
 
 #: Standard deviations from the mean, and what people call that.
@@ -39,7 +38,7 @@ class Samples:
     """What Search Samples answers.
 
     Attributes:
-        finding: its hits have pictures, and there is at least one.
+        answer: its hits have pictures, and there is at least one.
         pictures: of the hits, in their order.
         chosen: the best hit of an installed checkpoint, or else the best hit.
         checkpoint: the name of the chosen one's checkpoint, or ``None`` if no hit's is installed.
@@ -47,7 +46,7 @@ class Samples:
         installed: whether each hit's checkpoint, or workflow, is still there.
     """
 
-    finding: Finding
+    answer: SampleAnswer
     pictures: Sequence[Image.Image]
     chosen: Hit
     checkpoint: str | None
@@ -56,28 +55,28 @@ class Samples:
 
     def to_json(self) -> dict[str, Any]:
         """What was found, for other programs, with ``installed`` of each hit."""
-        found = self.finding.to_json()
+        found = self.answer.to_json()
         rows = zip(found["hits"], self.installed, strict=True)
         return {**found, "hits": [{**row, "installed": there} for row, there in rows]}
 
 
 def samples(
-    finding: Finding, candidates: Sequence[Candidate], recipes: Sequence[Candidate] = ()
+    answer: SampleAnswer, candidates: Sequence[Candidate], recipes: Sequence[Candidate] = ()
 ) -> Samples:
     """Pictures of hits, and which one to go on with.
 
     Args:
-        finding: of :meth:`..searches.Searches.samples`.
+        answer: of :meth:`..searches.Searches.samples`.
         candidates: the checkpoints that are installed.
         recipes: workflows of the user's own that are in the library.
 
     Raises:
         SearchError: nothing was found, or no picture of it can be read.
     """
-    if not finding.hits:
-        raise SearchError(" ".join(finding.notes))
-    hits, pictures, notes = [], [], list(finding.notes)
-    for hit in finding.hits:
+    if not answer.hits:
+        raise SearchError(" ".join(answer.notes))
+    hits, pictures, notes = [], [], list(answer.notes)
+    for hit in answer.hits:
         try:
             pictures.append(open_image(hit.file))
             hits.append(hit)
@@ -107,7 +106,7 @@ def samples(
         notes.append(f"Not installed (any more): {', '.join(named)}.")
     if hits[number].seed is None:
         notes.append(f"The seed of hit {number + 1} is not known; the output says 0.")
-    kept = replace(finding, hits=tuple(hits), origins=tuple(origins(hits)), notes=tuple(notes))
+    answer = replace(answer, hits=tuple(hits), notes=tuple(notes))
     rows = [
         {
             "rank": rank,
@@ -121,8 +120,8 @@ def samples(
         }
         for rank, (hit, is_there) in enumerate(zip(hits, there, strict=True), 1)
     ]
-    shown = {"verdict": _found(kept), "hits": rows, "notes": notes}
-    return Samples(kept, pictures, hits[number], names[number], shown, tuple(there))
+    shown = {"verdict": _found(answer), "hits": rows, "notes": notes}
+    return Samples(answer, pictures, hits[number], names[number], shown, tuple(there))
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ class Similar:
 
 
 def similar(
-    searches: Searches, answer: Answer, query: Query, like: Candidate | None, top: int
+    searches: Searches, answer: CheckpointAnswer, query: Query, like: Candidate | None, top: int
 ) -> Similar:
     """A ranking by content, and its best checkpoint.
 
@@ -171,7 +170,7 @@ def similar(
             f"{best.title} comes first. It is a workflow of yours, so the answer is the best "
             f"checkpoint, {chosen.title}.",
         )
-    prompts = _prompts(searches)
+    prompts = searches.searcher().read().prompt_by_file
     rows: list[dict[str, Any]] = [
         {
             "rank": row.rank,
@@ -204,11 +203,11 @@ def in_words(score: float) -> str:
     return "far below average"
 
 
-def _found(finding: Finding) -> str:
+def _found(answer: SampleAnswer) -> str:
     """One sentence about hits."""
-    count, first = len(finding.hits), finding.origins[0]
+    count, first = len(answer.hits), answer.origins[0]
     what = "The best hit" if count == 1 else f"The best {count}"
-    text = f"{what} of {finding.searched} images"
+    text = f"{what} of {answer.searched} images"
     if not first.checkpoint:
         return text + "."
     if first.hits == count:
@@ -217,7 +216,7 @@ def _found(finding: Finding) -> str:
     return f"{text}; {first.hits} of them by {first.checkpoint}."
 
 
-def _ranked(rows: Sequence[RankedContent], query: Query, like: Candidate | None) -> str:
+def _ranked(rows: Sequence[FoundCheckpoint], query: Query, like: Candidate | None) -> str:
     """One sentence about a ranking."""
     title = rows[0].title
     if len(rows) == 1:
@@ -253,12 +252,6 @@ def _address(hit: Hit) -> str | None:
 
 
 def _sample(file: str) -> str:
-    from ..routes.api import sample_url
+    from ..routes.rows import sample_url
 
     return sample_url(Path(file))
-
-
-def _prompts(searches: Searches) -> dict[str, str]:
-    """Of every kept sample, by file."""
-    shelf = searches.searcher().shelf()
-    return dict(zip(shelf.files, shelf.prompts, strict=True))

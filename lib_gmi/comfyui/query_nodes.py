@@ -6,76 +6,56 @@ import hashlib
 from typing import Any
 
 from ..base.errors import RankingError
-from ..base.text import natural
-from ..checkpoints.presets import table
 from ..service.answers import RANKERS
-from ..service.filters import ANY
 from .answer import Answer, find, pictures
+from .inputs import (
+    CATEGORY,
+    CHECKPOINT,
+    HIDDEN,
+    checkpoint_or,
+    entry,
+    filters,
+)
 from .runtime import runtime
 
-CATEGORY = "Find Best Model"
 STOP = "(none: stop with an error)"
-
-_QUERY_TOOLTIPS = {
-    "image": "The image you like. Several in a batch count as examples of the same wish, which "
-    "makes the answer much surer.",
-    "prompt": "A description of the image, if you have one. It can stay empty.",
-    "top_k": "How many checkpoints the ranking lists.",
-    "method": "How checkpoints are scored. Auto takes the method that works best on your own "
-    "library.",
-    "architecture": "Only checkpoints of this architecture are ranked.",
-    "pattern": "Only checkpoints with such names are ranked. Wildcards work, commas separate, "
-    "folders end in a slash, and an exclamation mark in front excludes.",
-    "lock_answer": "Keep the answer of the next run in the workflow, so that everybody who opens "
-    "it gets the same result.",
-    "locked_answer": "The answer that was kept. While it is set and the answer is locked, nothing "
-    "is ranked.",
-}
-
-
-class CheckpointName(str):
-    """A type that can be wired into any list of names.
-
-    ComfyUI compares types with ``!=``. A plain COMBO is refused by its back end where the input is
-    a list of files, and a literal list breaks as soon as a file is added.
-    """
-
-    __slots__ = ()
-    __hash__ = str.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return str.__eq__(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-
-CHECKPOINT = CheckpointName("COMBO")
-#: ComfyUI fills them in by itself; they lead to the file of an image, and decide nothing.
-_HIDDEN = {"graph": "PROMPT", "node_id": "UNIQUE_ID"}
 
 
 def _query_inputs() -> dict[str, Any]:
     """The inputs that Find Best Model and its kin share, in the order they are shown."""
-    tips = _QUERY_TOOLTIPS
-    architectures = [ANY, *table()["architectures"]]
     return {
-        "image": ("IMAGE", {"tooltip": tips["image"]}),
-        "prompt": ("STRING", {"default": "", "multiline": True, "tooltip": tips["prompt"]}),
-        "top_k": ("INT", {"default": 5, "min": 1, "max": 100, "tooltip": tips["top_k"]}),
-        "method": (list(RANKERS), {"default": "auto", "tooltip": tips["method"]}),
-        "architecture": (architectures, {"default": ANY, "tooltip": tips["architecture"]}),
-        "pattern": ("STRING", {"default": "", "tooltip": tips["pattern"]}),
-        "lock_answer": ("BOOLEAN", {"default": False, "tooltip": tips["lock_answer"]}),
-        "locked_answer": ("STRING", {"default": "", "tooltip": tips["locked_answer"]}),
+        "image": entry(
+            "IMAGE",
+            "The image you like. Several in a batch count as examples of the same wish, which "
+            "makes the answer much surer.",
+        ),
+        "prompt": entry(
+            "STRING",
+            "A description of the image, if you have one. It can stay empty.",
+            default="",
+            multiline=True,
+        ),
+        "top_k": entry("INT", "How many checkpoints the ranking lists.", default=5, min=1, max=100),
+        "method": entry(
+            list(RANKERS),
+            "How checkpoints are scored. Auto takes the method that works best on your own "
+            "library.",
+            default="auto",
+        ),
+        **filters("are ranked"),
+        "lock_answer": entry(
+            "BOOLEAN",
+            "Keep the answer of the next run in the workflow, so that everybody who opens it gets "
+            "the same result.",
+            default=False,
+        ),
+        "locked_answer": entry(
+            "STRING",
+            "The answer that was kept. While it is set and the answer is locked, nothing is "
+            "ranked.",
+            default="",
+        ),
     }
-
-
-def checkpoint_names() -> list[str]:
-    """Of ComfyUI's checkpoint files, in natural order."""
-    import folder_paths
-
-    return sorted(folder_paths.get_filename_list("checkpoints"), key=natural)
 
 
 class RankingNode:
@@ -123,7 +103,7 @@ class FindBestModel(RankingNode):
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {"required": _query_inputs(), "hidden": dict(_HIDDEN)}
+        return {"required": _query_inputs(), "hidden": dict(HIDDEN)}
 
     def find(self, image: Any, **inputs: Any) -> dict[str, Any]:
         answer = find(image, **inputs)
@@ -154,25 +134,19 @@ class LoadBestModel(RankingNode):
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         inputs = _query_inputs()
-        inputs["min_probability"] = (
+        inputs["min_probability"] = entry(
             "FLOAT",
-            {
-                "default": 0.0,
-                "min": 0.0,
-                "max": 1.0,
-                "step": 0.05,
-                "tooltip": "Below this probability, or when nothing installed is close, the "
-                "fallback is loaded. At 0 the best checkpoint is always taken.",
-            },
+            "Below this probability, or when nothing installed is close, the fallback is loaded. "
+            "At 0 the best checkpoint is always taken.",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
         )
-        inputs["fallback"] = (
-            [STOP, *checkpoint_names()],
-            {
-                "default": STOP,
-                "tooltip": "The checkpoint to load when the best one is not likely enough.",
-            },
+        inputs["fallback"] = checkpoint_or(
+            STOP, "The checkpoint to load when the best one is not likely enough."
         )
-        return {"required": inputs, "hidden": dict(_HIDDEN)}
+        return {"required": inputs, "hidden": dict(HIDDEN)}
 
     def load(
         self, image: Any, min_probability: float, fallback: str, **inputs: Any
@@ -236,20 +210,11 @@ class CompareTopK(RankingNode):
         inputs = _query_inputs()
         for key in ("lock_answer", "locked_answer", "top_k"):
             del inputs[key]
-        inputs["k"] = (
-            "INT",
-            {"default": 3, "min": 1, "max": 12, "tooltip": "How many checkpoints to compare."},
+        inputs["k"] = entry("INT", "How many checkpoints to compare.", default=3, min=1, max=12)
+        inputs["seed"] = entry(
+            "INT", "The seed that all of them use.", default=0, min=0, max=0xFFFFFFFFFFFFFFFF
         )
-        inputs["seed"] = (
-            "INT",
-            {
-                "default": 0,
-                "min": 0,
-                "max": 0xFFFFFFFFFFFFFFFF,
-                "tooltip": "The seed that all of them use.",
-            },
-        )
-        return {"required": inputs, "hidden": dict(_HIDDEN)}
+        return {"required": inputs, "hidden": dict(HIDDEN)}
 
     def compare(self, image: Any, k: int, seed: int, **inputs: Any) -> dict[str, Any]:
         from ..base.grids import side_by_side

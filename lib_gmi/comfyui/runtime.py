@@ -12,8 +12,9 @@ from ..hosts.comfyui import ComfyHost, library_folder
 from ..interrogators import order_from_environment
 from ..library.catalogue import Library
 from ..library.samples import limit_from_environment
-from ..routes.api import Api, build_json
-from ..service.build_state import RUNNING, BuildState
+from ..routes.api import Api
+from ..routes.rows import build_json
+from ..service.build_state import BuildState
 from ..service.builds import Builds
 from ..service.checks import Checks
 from ..service.politeness import Politeness
@@ -127,7 +128,7 @@ def _apart(work: Callable[[], None]) -> None:
 
 
 def _tell(state: BuildState, waiting: str | None) -> None:
-    _send("gmi.build", build_json(state, waiting if state.state == RUNNING else None))
+    _send("gmi.build", build_json(state, waiting))
 
 
 def _send(event: str, data: dict[str, Any]) -> None:

@@ -7,14 +7,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import SearchError
-from ..checkpoints.presets import table
-from ..routes.api import MAX_PROMPT
-from ..search.checkpoints import Query
-from ..search.query_text import weights, words
-from ..service.filters import ANY, Filter
+from ..routes.fields import MAX_PROMPT
+from ..search.query import Query, weights, words
+from ..service.filters import Filter
 from .answer import pictures
 from .found import samples, similar
-from .query_nodes import CHECKPOINT, RankingNode, checkpoint_names
+from .inputs import CHECKPOINT, checkpoint_or, entry, filters, wanted
+from .query_nodes import RankingNode
 from .reading import output_state, read
 from .runtime import runtime
 
@@ -28,52 +27,54 @@ NOT_INSTALLED = (
     "something else, or name the checkpoint yourself."
 )
 
-_TOOLTIPS = {
-    "text": "What to look for, in words. It needs the optional text encoder; everything else works "
-    "without.",
-    "image": "An example of what to look for. Several in a batch count as examples of the same "
-    "wish.",
-    "sketch": "A drawing of what to look for, dark on light or light on dark. The first one has "
-    "all samples drawn and read, which takes a while.",
-    "tags": "Words, separated by commas. They are looked for in the prompts of samples and, with "
-    "the text encoder, in the samples themselves.",
-    "all_tags": "On: all tags are wanted. Off: any of them.",
-    "weights": "How much each part counts, for instance text=2,image=1; 0 leaves a part out. The "
-    "parts are text, image, sketch, tags, like and style, which is how an image looks.",
-    "architecture": "Only checkpoints of this architecture take part.",
-    "pattern": "Only checkpoints with such names take part. Wildcards work, commas separate, "
-    "folders end in a slash, and an exclamation mark in front excludes.",
-}
-
 
 def _content_inputs() -> dict[str, Any]:
     """What to look for, in the order it is shown."""
-    tips = _TOOLTIPS
     return {
-        "text": ("STRING", {"default": "", "multiline": True, "tooltip": tips["text"]}),
-        "tags": ("STRING", {"default": "", "tooltip": tips["tags"]}),
-        "all_tags": ("BOOLEAN", {"default": False, "tooltip": tips["all_tags"]}),
+        "text": entry(
+            "STRING",
+            "What to look for, in words. It needs the optional text encoder; everything else works "
+            "without.",
+            default="",
+            multiline=True,
+        ),
+        "tags": entry(
+            "STRING",
+            "Words, separated by commas. They are looked for in the prompts of samples and, with "
+            "the text encoder, in the samples themselves.",
+            default="",
+        ),
+        "all_tags": entry("BOOLEAN", "On: all tags are wanted. Off: any of them.", default=False),
     }
 
 
 def _other_inputs(top_k: str, default: int) -> dict[str, Any]:
     """How it counts, and what takes part."""
-    tips, architectures = _TOOLTIPS, [ANY, *table()["architectures"]]
     return {
-        "weights": ("STRING", {"default": "", "tooltip": tips["weights"]}),
-        "top_k": ("INT", {"default": default, "min": 1, "max": 100, "tooltip": top_k}),
-        "architecture": (architectures, {"default": ANY, "tooltip": tips["architecture"]}),
-        "pattern": ("STRING", {"default": "", "tooltip": tips["pattern"]}),
+        "weights": entry(
+            "STRING",
+            "How much each part counts, for instance text=2,image=1; 0 leaves a part out. The "
+            "parts are text, image, sketch, tags, like and style, which is how an image looks.",
+            default="",
+        ),
+        "top_k": entry("INT", top_k, default=default, min=1, max=100),
+        **filters("take part"),
     }
 
 
-def _checkpoints(tooltip: str) -> tuple[list[str], dict[str, Any]]:
-    names = [NOBODY, *checkpoint_names()]
-    return names, {"default": NOBODY, "tooltip": tooltip}
-
-
 def _images() -> dict[str, Any]:
-    return {name: ("IMAGE", {"tooltip": _TOOLTIPS[name]}) for name in ("image", "sketch")}
+    return {
+        "image": entry(
+            "IMAGE",
+            "An example of what to look for. Several in a batch count as examples of the same "
+            "wish.",
+        ),
+        "sketch": entry(
+            "IMAGE",
+            "A drawing of what to look for, dark on light or light on dark. The first one has all "
+            "samples drawn and read, which takes a while.",
+        ),
+    }
 
 
 class SearchSamples(RankingNode):
@@ -101,18 +102,15 @@ class SearchSamples(RankingNode):
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         required = _content_inputs()
-        required["like"] = _checkpoints(
-            "Find samples of other checkpoints that show what this one's samples show."
+        required["like"] = checkpoint_or(
+            NOBODY, "Find samples of other checkpoints that show what this one's samples show."
         )
         required |= _other_inputs("How many images to find, at most.", 9)
-        required["also_output"] = (
+        required["also_output"] = entry(
             "BOOLEAN",
-            {
-                "default": False,
-                "tooltip": "Search your output folder as well. Images that are new there are read "
-                "first, about four a second; interrupt it whenever you like, what was read is "
-                "kept.",
-            },
+            "Search your output folder as well. Images that are new there are read first, about "
+            "four a second; interrupt it whenever you like, what was read is kept.",
+            default=False,
         )
         return {"required": required, "optional": _images()}
 
@@ -134,7 +132,7 @@ class SearchSamples(RankingNode):
         searches = runtime().api.searches
         read(searches, query, also_output)
         found = samples(
-            searches.samples(query, int(inputs["top_k"]), _filter(inputs), folders=also_output),
+            searches.samples(query, int(inputs["top_k"]), wanted(inputs).unless_all(), also_output),
             runtime().host.list_checkpoints(),
             runtime().service.recipes(),
         )
@@ -169,9 +167,10 @@ class SimilarModels(RankingNode):
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         required: dict[str, Any] = {
-            "checkpoint": _checkpoints(
+            "checkpoint": checkpoint_or(
+                NOBODY,
                 "Find other checkpoints that are like this one. The answer of Find Best Model can "
-                "be wired into it."
+                "be wired into it.",
             )
         }
         required |= _content_inputs()
@@ -183,8 +182,7 @@ class SimilarModels(RankingNode):
         query = _query(like, inputs)
         searches = runtime().api.searches
         read(searches, query)
-        wanted = _filter(inputs) or Filter()
-        answer = searches.checkpoints(query, wanted)
+        answer = searches.checkpoints(query, wanted(inputs).unless_all() or Filter())
         found = similar(searches, answer, query, like, int(inputs["top_k"]))
         result = (found.name, found.text, list(found.scores))
         return {"ui": {"gmi_similar": [found.shown]}, "result": result}
@@ -225,11 +223,6 @@ def _known(name: str) -> Candidate | None:
             "Build it in the sidebar first."
         )
     return candidate
-
-
-def _filter(inputs: dict[str, Any]) -> Filter | None:
-    """``None`` where everything takes part, also what is not installed any more."""
-    return Filter(str(inputs["architecture"]), str(inputs["pattern"])).unless_all()
 
 
 def _blocked() -> Any:

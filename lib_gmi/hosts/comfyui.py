@@ -17,12 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import HostError
-from ..checkpoints.file_index import FileIndex
 from ..checkpoints.full_hashes import FullHashes
-from ..checkpoints.overrides import Overrides, apply
-from ..checkpoints.presets import Preset, find
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
-from .installed import distinct, file_candidate, unusable
+from .installed import FileHost, distinct, file_candidate, unusable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +42,7 @@ def library_folder() -> Path:
     return Path(folder_paths.get_user_directory()) / "gmi"
 
 
-class ComfyHost:
+class ComfyHost(FileHost):
     """The running ComfyUI.
 
     Args:
@@ -55,8 +52,7 @@ class ComfyHost:
     name = "comfyui"
 
     def __init__(self, folder: Path) -> None:
-        self.files = FileIndex(folder / "files.json")
-        self.overrides = Overrides(folder / "settings.json")
+        super().__init__(folder)
         self.full_hashes = FullHashes(folder / "hashes.json")
         #: Of the models that others had loaded when we needed the memory.
         self._others: list[weakref.ref[Any]] = []
@@ -73,16 +69,6 @@ class ComfyHost:
         ]
         self.files.save()
         return distinct(candidates)
-
-    def preset(self, candidate: Candidate) -> Preset:
-        """What suits this checkpoint, without the user's changes.
-
-        Raises:
-            HostError: it is not a file of this host.
-        """
-        if candidate.path is None:
-            raise HostError(f"{candidate.title}: is not installed.")
-        return find(self.files.facts(candidate.path), candidate.path)
 
     def choices(self) -> dict[str, list[str]]:
         """ComfyUI's samplers and schedulers, those of other extensions included."""
@@ -105,15 +91,6 @@ class ComfyHost:
     def hashed(self) -> dict[str, str]:
         """Of the files that :attr:`full_hashes` has read; ComfyUI itself hashes none."""
         return self.full_hashes.known()
-
-    def default_settings(self, candidate: Candidate) -> GenerationSettings:
-        """The preset with the user's changes.
-
-        Raises:
-            HostError: it is not a file of this host.
-        """
-        changes = self.overrides.get(candidate.identity)
-        return apply(self.preset(candidate).settings, changes)
 
     @contextmanager
     def session(self, candidate: Candidate) -> Iterator[ComfySession]:

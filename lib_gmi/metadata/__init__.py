@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..base.files import open_regular
-from ..base.text import last_part
 from .making import CheckpointMention, Making, MakingSettings, Network
 from .text import MAX_PROMPT, plain_prompt, prompt_text
-from .values import loads
+from .values import file_stem, loads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,7 +61,7 @@ def making_of(image: Image.Image) -> Making | None:
 
 
 def read_making(path: Path) -> Making | None:
-    """The same of a file, whose pixels are not decoded unless it has an alpha channel.
+    """What an image file says about its making; its pixels are decoded only for an alpha channel.
 
     Returns:
         The making, or ``None`` if nothing is said or the file is no image; pipes and devices are
@@ -76,7 +75,7 @@ def read_making(path: Path) -> Making | None:
 
 
 def making_in(content: bytes) -> Making | None:
-    """The same of a file's content. Never raises because of it."""
+    """What a file's content says about its making. Never raises because of it."""
     try:
         return _read(io.BytesIO(content))
     except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
@@ -218,17 +217,12 @@ def _filled(graph: Making, written: Making | None) -> Making:
 
 def _same(one: CheckpointMention, other: CheckpointMention) -> bool:
     """Whether two names are one file's: folders and suffixes are written or not."""
-    names = [last_part(mention.name or "") for mention in (one, other)]
-    stems = [
-        Path(name).stem.lower() if name.lower().endswith(_SUFFIXES) else name.lower()
-        for name in names
-    ]
-    return bool(stems[0]) and stems[0] == stems[1]
+    stem = file_stem(one.name or "")
+    return bool(stem) and stem == file_stem(other.name or "")
 
 
 #: A graph that is too large to be read is still no prompt.
 _GRAPH = re.compile(r'\{\s{0,9}"[^"]{1,20}": ?\{\s{0,9}"(?:inputs|class_type)')
-_SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 
 
 def _hidden(image: Image.Image, colours: bool = False) -> Making | None:

@@ -7,15 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .making import (
-    CheckpointMention,
-    Making,
-    Network,
-    distinct,
-    making_settings,
-    mention,
-    network,
-)
+from .making import CheckpointMention, Making, Network, distinct, mention, network, settings_in
 from .text import networks_in, prompt_text
 from .values import digest, first, items, mapping, real, whole, word
 
@@ -116,18 +108,15 @@ def site_making(meta: Mapping[str, Any]) -> Making | None:
         negative=prompt_text(meta.get("negativePrompt")),
         checkpoint=checkpoint,
         networks=distinct(networks),
-        settings=making_settings(
-            seed=meta.get("seed"),
-            steps=meta.get("steps"),
-            cfg=meta.get("cfgScale"),
-            sampler=meta.get("sampler"),
-            scheduler=first(meta.get("scheduler"), meta.get("Schedule type")),
-            size=meta.get("Size"),
-            width=meta.get("width"),
-            height=meta.get("height"),
-            clip_skip=first(meta.get("clipSkip"), meta.get("Clip skip")),
-            vae=meta.get("VAE"),
-            denoise=denoise,
+        settings=settings_in(
+            meta,
+            "seed steps sampler width height",
+            cfg="cfgScale",
+            scheduler=("scheduler", "Schedule type"),
+            size="Size",
+            clip_skip=("clipSkip", "Clip skip"),
+            vae="VAE",
+            denoise=("denoise", "Denoising strength"),
         ),
         processes=frozenset(processes),
     )

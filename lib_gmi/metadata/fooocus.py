@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .making import Making, Network, distinct, making_settings, mention, network
+from .making import Making, Network, distinct, mention, network, settings_in
 from .reading import Texts
 from .text import networks_in, prompt_text
 from .values import first, items, loads
@@ -55,16 +55,11 @@ def _read(facts: dict[str, Any]) -> Making:
             facts.get("base_model_hash"),
         ),
         networks=_networks(facts, prompt),
-        settings=making_settings(
-            seed=facts.get("seed"),
-            steps=facts.get("steps"),
-            cfg=first(facts.get("guidance_scale"), facts.get("cfg")),
-            sampler=first(facts.get("sampler"), facts.get("sampler_name")),
-            scheduler=facts.get("scheduler"),
-            width=size[1] if size else facts.get("width"),
-            height=size[2] if size else facts.get("height"),
-            clip_skip=facts.get("clip_skip"),
-            vae=facts.get("vae"),
+        settings=settings_in(
+            {**facts, **({"width": size[1], "height": size[2]} if size else {})},
+            "seed steps scheduler width height clip_skip vae",
+            cfg=("guidance_scale", "cfg"),
+            sampler=("sampler", "sampler_name"),
         ),
         processes=frozenset(processes),
         refiner=refiner,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import names
@@ -86,6 +86,26 @@ class Graph:
             return None
         links = (self.link(value) for value in found)
         return list(dict.fromkeys(link for link in links if link is not None))
+
+    def onward(
+        self, node: Node, wanted: Sequence[Callable[[str], object]], never: Callable[[str], object]
+    ) -> list[Link]:
+        """The links of a node that lead to one kind of thing, such as its model.
+
+        Args:
+            node: a switch leads where it may pass on, whatever its inputs are called.
+            wanted: patterns of names in lower case; the first that any input has decides.
+            never: the pattern of names that do not lead there, where none of ``wanted`` is had.
+        """
+        ways = self.ways(node)
+        if ways is not None:
+            return ways
+        links = [(name.lower(), link) for name, link in self.links(node)]
+        for pattern in wanted:
+            found = [link for name, link in links if pattern(name)]
+            if found:
+                return found
+        return [link for name, link in links if not never(name)]
 
     def number(self, value: Any, strict: bool = False) -> Any:
         """A number (or a boolean) that stands here or that links lead to; else ``None``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -140,6 +140,21 @@ def distinct(networks: Iterable[Network | None]) -> tuple[Network, ...]:
             weight, sha = first(known.weight, one.weight), first(known.hash, one.hash)
             found[key] = replace(known, weight=weight, hash=sha)
     return tuple(found.values())
+
+
+def settings_in(
+    facts: Mapping[str, Any], same: str, **others: str | tuple[str, ...]
+) -> MakingSettings:
+    """The settings that an object of a program holds.
+
+    Args:
+        facts: the object.
+        same: settings that the program calls as :func:`making_settings` does, between spaces.
+        others: those that it calls otherwise; of several names the first that is there.
+    """
+    names = {**{name: name for name in same.split()}, **others}
+    told = {ours: (n,) if isinstance(n, str) else n for ours, n in names.items()}
+    return making_settings(**{ours: first(*map(facts.get, n)) for ours, n in told.items()})
 
 
 def making_settings(**raw: Any) -> MakingSettings:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from ..base.text import last_part
+from .values import file_stem, plain_name, without_suffix
 
 if TYPE_CHECKING:
     from ..records.protocols import Candidate
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 #: of a part of the file, and is the same for many.
 _DIGITS = 10
 _SHA256 = "sha256:"
-_SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 #: Processes that begin with another picture.
 _EDITED = {"edit", "img2img", "inpaint"}
 
@@ -46,7 +45,7 @@ class Installed:
                 self._hashed.append((identity.removeprefix(_SHA256), candidate))
             for name in _names(candidate.name):
                 self._by_name.setdefault(name, []).append(candidate)
-            self._by_stem.setdefault(_stem(candidate.name), []).append(candidate)
+            self._by_stem.setdefault(file_stem(candidate.name), []).append(candidate)
         self._sha = {id(candidate): sha for sha, candidate in self._hashed}
 
     def find(self, mention: CheckpointMention | None) -> Candidate | None:
@@ -76,13 +75,13 @@ class Installed:
 
     def _named(self, name: str) -> list[Candidate]:
         """Those of this name; folders tell files of one name apart, but need not be the same."""
-        whole = _plain(name)
+        whole = plain_name(name)
         found = self._by_name.get(whole, [])
         if found or not whole:
             return found
-        found = self._by_stem.get(_stem(name), [])
-        tail = "/" + _without_suffix(whole)
-        under = [c for c in found if ("/" + _without_suffix(_plain(c.name))).endswith(tail)]
+        found = self._by_stem.get(file_stem(name), [])
+        tail = "/" + without_suffix(whole)
+        under = [c for c in found if ("/" + without_suffix(plain_name(c.name))).endswith(tail)]
         return under or found
 
     def _of_version(self, version: int) -> list[Candidate]:
@@ -189,19 +188,6 @@ def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def _names(name: str) -> set[str]:
     """What metadata may call a file: with folder and suffix, or without either."""
-    whole = _plain(name)
+    whole = plain_name(name)
     path = PurePath(whole)
     return {whole, path.name, path.stem, whole.removesuffix(path.suffix)}
-
-
-def _stem(name: str) -> str:
-    """A file's name without folder and suffix; dots that begin no suffix belong to it."""
-    return _without_suffix(last_part(_plain(name)))
-
-
-def _without_suffix(name: str) -> str:
-    return next((name.removesuffix(end) for end in _SUFFIXES if name.endswith(end)), name)
-
-
-def _plain(name: str) -> str:
-    return name.strip().replace("\\", "/").casefold()

@@ -89,15 +89,7 @@ def model_of(graph: Graph, node: Node) -> Model:
 
 def _onward(graph: Graph, node: Node) -> list[Link]:
     """The links towards the checkpoint."""
-    ways = graph.ways(node)
-    if ways is not None:
-        return ways
-    links = [(name.lower(), link) for name, link in graph.links(node)]
-    for pattern in (names.MODEL.match, names.PIPE.search):
-        found = [link for name, link in links if pattern(name)]
-        if found:
-            return found
-    return [link for name, link in links if not names.NO_MODEL.search(name)]
+    return graph.onward(node, (names.MODEL.match, names.PIPE.search), names.NO_MODEL.search)
 
 
 def _loaded(graph: Graph, node: Node) -> CheckpointMention | None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from . import searge
 from .conditioning import Conditioning
@@ -77,9 +76,9 @@ def making_of_graph(graph: Graph, size: tuple[int, int] | None) -> Making | None
 
 
 def contested(making: Making) -> Making:
-    """The same without a claim of a checkpoint."""
+    """A making without its claim of a checkpoint."""
     processes = making.processes | {"several"}
-    return Making(**{**vars(making), "checkpoint": None, "refiner": None, "processes": processes})
+    return replace(making, checkpoint=None, refiner=None, processes=processes)
 
 
 def agreed(makings: Sequence[Making]) -> Making:
@@ -149,7 +148,7 @@ def _outcome(graph: Graph, end: Node) -> Outcome | None:
     making = agreed(makings)
     if picture.mixed and not picture.one_of:
         # pictures that were laid into one another
-        making = Making(**{**vars(making), "processes": making.processes | {"extension"}})
+        making = replace(making, processes=making.processes | {"extension"})
     if len({one.checkpoint for one in makings}) > 1 or (
         picture.one_of and (picture.loaded or picture.lost)
     ):
@@ -187,7 +186,7 @@ def _drawn(
     if any(other.checkpoint != making.checkpoint for other in makings):
         making = contested(making)
     processes = making.processes.union(*(other.processes for other in makings))
-    return Making(**{**vars(making), "processes": processes})
+    return replace(making, processes=processes)
 
 
 def _exact_size(graph: Graph, chain: Chain, picture: Origin) -> tuple[int, int] | None:
@@ -231,15 +230,11 @@ def _put_together(graph: Graph, chain: Chain, picture: Origin) -> Making:
         networks=distinct(networks),
         settings=making_settings(
             **{**first_pass, "denoise": denoise},
-            width=_number(graph, chain, 0),
-            height=_number(graph, chain, 1),
+            width=graph.number(chain.origin.size[0]),
+            height=graph.number(chain.origin.size[1]),
             clip_skip=skip,
             vae=picture.vae,
         ),
         processes=frozenset(processes),
         refiner=refiner,
     )
-
-
-def _number(graph: Graph, chain: Chain, side: int) -> Any:
-    return graph.number(chain.origin.size[side])

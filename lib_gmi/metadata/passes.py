@@ -57,12 +57,7 @@ class Origin:
 
 def pictured(graph: Graph, node: Node) -> list[Link]:
     """The links towards the pixels of what a node passes on."""
-    ways = graph.ways(node)
-    if ways is not None:
-        return ways
-    links = [(name.lower(), link) for name, link in graph.links(node)]
-    direct = [link for name, link in links if names.PICTURE.match(name)]
-    return direct or [link for name, link in links if not names.NO_PICTURE.search(name)]
+    return graph.onward(node, (names.PICTURE.match,), names.NO_PICTURE.search)
 
 
 def origin_of(graph: Graph, start: list[Link]) -> Origin:

@@ -1,13 +1,13 @@
-"""How well the images of a checkpoint fit a query: four scores of a distribution of images.
+"""How well the images of a checkpoint fit a query: scores of a distribution of images.
 
 Lu et al., "Content-Based Search for Deep Generative Models" (arXiv 2210.03116), in a space of
 images and texts where all vectors have unit length. With the samples h_i of a checkpoint, their
 mean μ and covariance Σ, and a query s, the logarithms of
 
     Monte Carlo            1/N Σ_i exp(κ h_iᵀs)
-    first moment           exp(κ μᵀs)
-    two moments            exp(κ μᵀs + κ²/2 sᵀΣs)      (the expectation if h were normal)
     Gaussian density       N(s; μ, Σ)
+
+The two others of the paper measured worse: they are in ``benchmarks/search.py``.
 
 A few dozen samples say little about a covariance of hundreds of directions: Σ is drawn to a
 multiple of the identity (Chen et al. 2010, "oracle approximating shrinkage").
@@ -15,7 +15,7 @@ multiple of the identity (Chen et al. 2010, "oracle approximating shrinkage").
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..ranking.rkme import IntArray
     from ..records.protocols import FloatArray
 
-#: The scores by name, and what they are.
-SCORES = ("monte-carlo", "first-moment", "two-moments", "density")
+#: The scores by name.
+SCORES = ("monte-carlo", "density")
 #: Directions of a covariance that are kept; fewer samples have fewer.
 _MOST_DIRECTIONS = 64
 #: A variance smaller than this is a rounding error of unit vectors.
@@ -71,38 +71,6 @@ class Statistics:
             kept, floors[number] = _shrunk(rows - means[number], variance, most)
             factors[number, : len(kept)] = kept
         return cls(np.asarray(means, dtype=np.float32), factors, floors)
-
-    def to_tensors(self) -> dict[str, FloatArray]:
-        """For safetensors."""
-        return {"means": self.means, "factors": self.factors, "floors": self.floors}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, NDArray[np.float32]]) -> Statistics:
-        """What :meth:`to_tensors` gave.
-
-        Raises:
-            ValueError: the arrays do not fit together.
-        """
-        means, factors, floors = (tensors[name] for name in ("means", "factors", "floors"))
-        fit = (
-            means.ndim == 2
-            and factors.ndim == 3
-            and factors.shape[::2] == means.shape
-            and floors.shape == means.shape[:1]
-        )
-        finite = all(np.isfinite(each).all() for each in (means, factors, floors))
-        if not fit or not finite or (floors <= 0).any():
-            raise ValueError("statistics that do not fit together")
-        return cls(means, factors, floors)
-
-    def first_moment(self, query: FloatArray, kappa: float) -> FloatArray:
-        """κ μᵀs, ``[M]``, for a unit vector ``[d]``."""
-        return np.asarray(kappa * (self.means @ query), dtype=np.float32)
-
-    def two_moments(self, query: FloatArray, kappa: float) -> FloatArray:
-        """κ μᵀs + κ²/2 sᵀΣs, ``[M]``."""
-        spread = np.square(self.factors @ query).sum(axis=1) + self.floors * float(query @ query)
-        return np.asarray(kappa * (self.means @ query) + kappa**2 / 2 * spread, dtype=np.float32)
 
     def density(self, query: FloatArray) -> FloatArray:
         """log N(s; μ, Σ), ``[M]``, divided by the number of dimensions, which is common to all."""

@@ -3,7 +3,6 @@
     <library>/embeddings/<hash of the joint encoder's id>/
       <as the specification's file>.safetensors          vectors of its samples
       <as the specification's file>.lines.safetensors    vectors of the samples as line drawings
-      statistics….safetensors                            of the checkpoints, for one fingerprint
 
 Everything here can be computed again from the samples: a damaged file counts as absent.
 """
@@ -16,13 +15,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..base.errors import ImageError, LibraryError
 from ..base.files import read_regular, write_atomic
 from ..base.images import open_image
+from ..base.stamps import time_stamp
+from ..base.vectors import unit
 from ..encoders.sketches import edge_map
 from ..records.protocols import Progress, SilentProgress
 
@@ -33,26 +34,54 @@ if TYPE_CHECKING:
     from ..library.entries import Entry
     from ..records.protocols import FloatArray, JointEncoder
 
+#: Prompt id and seed, which are a sample's name in its specification.
+Pair = tuple[str, int]
 #: Samples that are encoded and stored at a time.
 _AT_ONCE = 32
 _VERSION = "1"
 
 
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """The vectors of one specification's samples.
-
-    Attributes:
-        entry: the specification.
-        rows: of it, that have a vector.
-        vectors: of unit length, float32 ``[len(rows), d]``.
-        paths: of the samples.
-    """
+class Sample(NamedTuple):
+    """A kept sample: its specification, its row there, and the file of its copy."""
 
     entry: Entry
-    rows: tuple[int, ...]
+    row: int
+    path: Path
+
+
+class _Stored(NamedTuple):
+    """The stamp of a sample when it was encoded; no vector if it could not be read."""
+
+    stamp: str
+    vector: NDArray[np.float16] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Samples of one specification, and their vectors of unit length, float32 ``[n, d]``."""
+
+    entry: Entry
+    samples: Sequence[Sample]
     vectors: FloatArray
-    paths: tuple[Path, ...]
+
+
+@dataclass(eq=False)
+class _Survey:
+    """Of one specification its kept samples, their stamps now, and what is stored of them."""
+
+    entry: Entry
+    samples: dict[Pair, Sample]
+    stamps: dict[Pair, str]
+    stored: dict[Pair, _Stored]
+
+    def current(self, pair: Pair) -> bool:
+        """Whether a sample has been encoded as it is now."""
+        return pair in self.stored and self.stored[pair].stamp == self.stamps[pair]
+
+    @property
+    def missing(self) -> list[Pair]:
+        """Samples that are new or have changed."""
+        return [pair for pair in self.samples if not self.current(pair)]
 
 
 class Embeddings:
@@ -65,21 +94,8 @@ class Embeddings:
 
     def __init__(self, library: Library, joint: JointEncoder) -> None:
         self.library, self.joint = library, joint
-        self.folder = library.folder / "embeddings" / folder_name(joint.id)
-
-    def entries(self) -> list[Entry]:
-        """One specification for each way of building: encoders may share their samples.
-
-        Raises:
-            LibraryError: the library cannot be listed.
-        """
-        chosen: dict[tuple[str, ...], tuple[int, Entry]] = {}
-        for entry in self.library.entries():
-            way = (entry.identity, entry.prompt_set_hash, repr(entry.settings.to_json()))
-            kept = len(self._samples(entry))
-            if kept and (way not in chosen or chosen[way][0] < kept):
-                chosen[way] = (kept, entry)
-        return [entry for _, entry in chosen.values()]
+        name = hashlib.sha256(joint.id.encode()).hexdigest()[:32]
+        self.folder = library.folder / "embeddings" / name
 
     def read(
         self,
@@ -99,26 +115,25 @@ class Embeddings:
             EncoderError: the encoder does not work.
             MissingExtraError: its weights are not installed.
         """
-        progress = progress or SilentProgress()
-        found, known, stamps, missing = self._survey(lines)
-        total, done, answer = sum(map(len, missing)), 0, []
-        for number, (entry, samples) in enumerate(found):
-            kept, todo = known[number], missing[number]
-            for start in range(0, len(todo), _AT_ONCE):
+        progress, surveys = progress or SilentProgress(), self._surveys(lines)
+        total, done, answer = sum(len(each.missing) for each in surveys), 0, []
+        for each in surveys:
+            missing = each.missing
+            for start in range(0, len(missing), _AT_ONCE):
                 if stop():
                     break
-                some = todo[start : start + _AT_ONCE]
-                kept |= self._encode(entry, samples, some, lines)
-                self._write(entry, kept, lines)
+                some = {pair: each.samples[pair] for pair in missing[start : start + _AT_ONCE]}
+                each.stored |= self._encode(some, lines)
+                self._write(each, lines)
                 done += len(some)
-                progress.update(done, total, entry.title)
-            good = [row for row in samples if _known(kept, entry, row) == stamps[number][row]]
-            good = [row for row in good if kept[_pair(entry, row)][1] is not None]
-            vectors = [kept[_pair(entry, row)][1] for row in good]
+                progress.update(done, total, each.entry.title)
+            current = {
+                pair: each.stored[pair].vector for pair in each.samples if each.current(pair)
+            }
+            good = {pair: vector for pair, vector in current.items() if vector is not None}
             if good:
-                paths = tuple(samples[row] for row in good)
-                stacked = np.stack([v for v in vectors if v is not None]).astype(np.float32)
-                answer.append(Embedded(entry, tuple(good), stacked, paths))
+                stacked = np.stack(list(good.values())).astype(np.float32)
+                answer.append(Embedded(each.entry, [each.samples[p] for p in good], stacked))
         return answer
 
     def missing(self, lines: bool = False) -> int:
@@ -127,52 +142,53 @@ class Embeddings:
         Raises:
             LibraryError: the library cannot be listed.
         """
-        return sum(map(len, self._survey(lines)[3]))
+        return sum(len(each.missing) for each in self._surveys(lines))
 
-    def _survey(
-        self, lines: bool
-    ) -> tuple[
-        list[tuple[Entry, dict[int, Path]]], list[_Known], list[dict[int, str]], list[list[int]]
-    ]:
-        """Of each specification its samples, what is known, their stamps, and rows to encode."""
-        found = [(entry, self._samples(entry)) for entry in self.entries()]
-        known = [self._read(entry, lines) for entry, _ in found]
-        stamps = [{row: _stamp(path) for row, path in samples.items()} for _, samples in found]
-        missing = [
-            [row for row in samples if _known(kept, entry, row) != stamp[row]]
-            for (entry, samples), kept, stamp in zip(found, known, stamps, strict=True)
+    def _surveys(self, lines: bool) -> list[_Survey]:
+        """One for each way of building: encoders may share their samples."""
+        chosen: dict[tuple[str, ...], tuple[Entry, dict[Pair, Sample]]] = {}
+        for entry in self.library.entries():
+            samples = self._samples(entry)
+            if samples and len(chosen.get(entry.way, (entry, {}))[1]) < len(samples):
+                chosen[entry.way] = entry, samples
+        return [
+            _Survey(
+                entry,
+                samples,
+                {pair: _stamp(sample.path) for pair, sample in samples.items()},
+                self._read(entry, lines),
+            )
+            for entry, samples in chosen.values()
         ]
-        return found, known, stamps, missing
 
-    def _samples(self, entry: Entry) -> dict[int, Path]:
-        """Kept copies by row of the specification."""
-        pairs = (_pair(entry, row) for row in range(entry.samples))
-        paths = [self.library.samples.find(entry.stem, *pair) for pair in pairs]
-        return {row: path for row, path in enumerate(paths) if path is not None}
+    def _samples(self, entry: Entry) -> dict[Pair, Sample]:
+        paths = {pair: self.library.samples.find(entry.stem, *pair) for pair in entry.pairs}
+        return {
+            pair: Sample(entry, row, path)
+            for row, (pair, path) in enumerate(paths.items())
+            if path is not None
+        }
 
-    def _encode(
-        self, entry: Entry, samples: Mapping[int, Path], rows: Sequence[int], lines: bool
-    ) -> _Known:
+    def _encode(self, samples: Mapping[Pair, Sample], lines: bool) -> dict[Pair, _Stored]:
         """A sample that cannot be read has no vector, and is not tried again."""
-        found: _Known = {}
+        found: dict[Pair, _Stored] = {}
         images, readable = [], []
-        for row in rows:
-            stamp = _stamp(samples[row])
-            found[_pair(entry, row)] = (stamp, None)
+        for pair, sample in samples.items():
+            found[pair] = _Stored(_stamp(sample.path), None)
             with contextlib.suppress(ImageError):
-                image = open_image(samples[row])
+                image = open_image(sample.path)
                 images.append(edge_map(image) if lines else image)
-                readable.append((row, stamp))
+                readable.append(pair)
         if images:
-            vectors = unit(self.joint.encode_images(images))
-            for (row, stamp), vector in zip(readable, vectors, strict=True):
-                found[_pair(entry, row)] = (stamp, vector.astype(np.float16))
+            vectors = unit(self.joint.encode_images(images)).astype(np.float16)
+            for pair, vector in zip(readable, vectors, strict=True):
+                found[pair] = found[pair]._replace(vector=vector)
         return found
 
     def _path(self, entry: Entry, lines: bool) -> Path:
         return self.folder / f"{entry.stem}{'.lines' if lines else ''}.safetensors"
 
-    def _read(self, entry: Entry, lines: bool) -> _Known:
+    def _read(self, entry: Entry, lines: bool) -> dict[Pair, _Stored]:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
@@ -185,60 +201,37 @@ class Embeddings:
             if vectors.shape != (len(rows), self.joint.dim) or not np.isfinite(vectors).all():
                 return {}
             return {
-                (str(prompt), int(seed)): (str(stamp), vector if there else None)
+                (str(prompt), int(seed)): _Stored(str(stamp), vector if there else None)
                 for (prompt, seed, stamp, there), vector in zip(rows, vectors, strict=True)
             }
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
-    def _write(self, entry: Entry, known: _Known, lines: bool) -> None:
+    def _write(self, survey: _Survey, lines: bool) -> None:
+        from safetensors.numpy import save
+
+        if self.library.read_only:
+            return
         empty = np.zeros(self.joint.dim, dtype=np.float16)
-        rows = [[*pair, stamp, vector is not None] for pair, (stamp, vector) in known.items()]
-        vectors = [empty if vector is None else vector for _, vector in known.values()]
-        data: dict[str, NDArray[Any]] = {
+        rows = [
+            [*pair, stamp, vector is not None] for pair, (stamp, vector) in survey.stored.items()
+        ]
+        vectors = [empty if vector is None else vector for _, vector in survey.stored.values()]
+        tensors: dict[str, NDArray[Any]] = {
             "encoder": _text(f"{_VERSION} {self.joint.id}"),
             "rows": _text(json.dumps(rows)),
             "vectors": np.stack(vectors),
         }
-        self._store(self._path(entry, lines), data)
-
-    def _store(self, path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-        from safetensors.numpy import save
-
-        if not self.library.read_only:
-            with contextlib.suppress(LibraryError):  # only a cache
-                write_atomic(path, save(dict(tensors)))
-
-    # -- statistics -------------------------------------------------------------------------------
-
-    def read_statistics(self, key: str, lines: bool) -> dict[str, NDArray[Any]] | None:
-        """What :meth:`write_statistics` stored for exactly this key, or ``None``."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        try:
-            tensors: dict[str, NDArray[Any]] = load(read_regular(self._statistics(lines)))
-            return tensors if bytes(tensors.pop("key")) == key.encode() else None
-        except (OSError, SafetensorError, ValueError, KeyError):
-            return None
-
-    def write_statistics(self, key: str, lines: bool, tensors: Mapping[str, NDArray[Any]]) -> None:
-        """Store statistics in place of older ones; a library that cannot be written is no error."""
-        self._store(self._statistics(lines), {**tensors, "key": _text(key)})
-
-    def _statistics(self, lines: bool) -> Path:
-        return self.folder / f"statistics{'-lines' if lines else ''}.safetensors"
+        with contextlib.suppress(LibraryError):  # only a cache
+            write_atomic(self._path(survey.entry, lines), save(tensors))
 
     def prune(self) -> int:
-        """Delete the vectors of specifications that are not in the library any more.
+        """Delete what is not of a specification in the library, such as of one that was removed.
 
         Returns:
             How many files were deleted.
         """
-        stems = {entry.stem for entry in self.library.entries()} | {
-            "statistics",
-            "statistics-lines",
-        }
+        stems = {entry.stem for entry in self.library.entries()}
         gone = [p for p in self.folder.glob("*.safetensors") if p.name.split(".")[0] not in stems]
         for path in gone:
             with contextlib.suppress(OSError):
@@ -246,38 +239,11 @@ class Embeddings:
         return len(gone)
 
 
-#: Stamp and vector of a sample by prompt id and seed; no vector where it cannot be read.
-_Known = dict[tuple[str, int], tuple[str, "NDArray[np.float16] | None"]]
-
-
-def folder_name(encoder_id: str) -> str:
-    """Of an encoder's vectors."""
-    return hashlib.sha256(encoder_id.encode()).hexdigest()[:32]
-
-
-def unit(vectors: FloatArray) -> FloatArray:
-    """Of length 1 along the last axis; a zero stays zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-
-def _pair(entry: Entry, row: int) -> tuple[str, int]:
-    described = entry.described
-    return str(described["prompt_ids"][row]), int(described["seeds"][row])
-
-
-def _known(known: _Known, entry: Entry, row: int) -> str | None:
-    found = known.get(_pair(entry, row))
-    return None if found is None else found[0]
-
-
 def _stamp(path: Path) -> str:
-    """Changes when a sample does; a hard link, or a copy with its time, is the same sample."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ""
-    return f"{status.st_size} {status.st_mtime_ns}"
+    """Empty if the file is gone."""
+    with contextlib.suppress(OSError):
+        return time_stamp(path)
+    return ""
 
 
 def _text(text: str) -> NDArray[np.uint8]:

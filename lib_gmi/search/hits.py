@@ -1,4 +1,4 @@
-"""Samples and images that a search finds, and what programs and people make of them."""
+"""What a search answers, for people and programs: samples and images, or checkpoints."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ COLUMNS = (
     "file",
     "source",
 )
+#: Beside an answer without hits.
+NOTHING = "Nothing was found. Try other words, fewer tags, or a wider filter."
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,68 @@ def origins(hits: Sequence[Hit]) -> list[Origin]:
     return sorted(rows, key=lambda row: (-row.hits, -row.best, row.checkpoint.casefold()))
 
 
+@dataclass(frozen=True)
+class SampleAnswer:
+    """What a search for samples answers.
+
+    Attributes:
+        hits: best first.
+        notes: whole sentences on how the answer came about.
+        searched: how many samples and images there were.
+    """
+
+    hits: tuple[Hit, ...]
+    notes: tuple[str, ...] = ()
+    searched: int = 0
+
+    @property
+    def origins(self) -> list[Origin]:
+        """Which checkpoints the hits come from."""
+        return origins(self.hits)
+
+    def to_json(self) -> dict[str, Any]:
+        """For other programs."""
+        return {
+            "hits": to_json(self.hits),
+            "checkpoints": [vars(row) for row in self.origins],
+            "searched": self.searched,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint in an answer.
+
+    Attributes:
+        rank: from 1.
+        title: as it is called today, if it is installed.
+        identity: of the candidate.
+        architecture: of it, if known.
+        score: weighted sum of standardised log scores; only comparable within one answer.
+        parts: standardised log score of each part of the query.
+        samples: how many it was judged by.
+        evidence: its samples that fit best, as files, best first.
+    """
+
+    rank: int
+    title: str
+    identity: str
+    architecture: str | None
+    score: float
+    parts: Mapping[str, float]
+    samples: int
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CheckpointAnswer:
+    """What a search for checkpoints answers: best first; notes as in :class:`SampleAnswer`."""
+
+    checkpoints: tuple[FoundCheckpoint, ...]
+    notes: tuple[str, ...] = ()
+
+
 def to_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     """Of each hit its fields and its rank, from 1."""
     return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, 1)]
@@ -95,17 +159,8 @@ def to_csv(hits: Sequence[Hit]) -> str:
     writer.writerow(COLUMNS)
     for rank, hit in enumerate(hits, 1):
         settings = json.dumps(dict(hit.settings), ensure_ascii=False, default=str)
-        writer.writerow(
-            [
-                rank,
-                f"{hit.score:.6g}",
-                neutral(hit.checkpoint),
-                neutral(hit.identity or ""),
-                neutral(hit.prompt),
-                "" if hit.seed is None else hit.seed,
-                neutral(settings) if hit.settings else "",
-                neutral(hit.file),
-                neutral(hit.source),
-            ]
-        )
+        made = [neutral(hit.checkpoint), neutral(hit.identity or ""), neutral(hit.prompt)]
+        seed = "" if hit.seed is None else hit.seed
+        about = [neutral(settings) if hit.settings else "", neutral(hit.file), neutral(hit.source)]
+        writer.writerow([rank, f"{hit.score:.6g}", *made, seed, *about])
     return text.getvalue()

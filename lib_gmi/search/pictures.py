@@ -13,7 +13,8 @@ from pathlib import Path
 from threading import Lock
 from urllib.parse import parse_qs, urlencode
 
-from .index import FolderIndex, indexed_folders, named_by_host
+from .folder_images import FolderImages
+from .index import FolderIndex, indexed_folders
 
 #: Pixels of the longer side.
 SIDE = 512
@@ -30,9 +31,9 @@ class FolderPictures:
     """
 
     def __init__(self, home: Path) -> None:
-        self._home = home
-        self._lock = Lock()
-        self._paths: dict[Path, tuple[object, frozenset[str]]] = {}
+        self._home, self._lock = home, Lock()
+        #: By place of an index: its stamp, and names of its images. No vectors: those are large.
+        self._names: dict[Path, tuple[object, frozenset[str]]] = {}
 
     def find(self, folder: str, file: str, folders: Sequence[Path]) -> Path | None:
         """The file of a picture, with all links followed; ``None`` for anything that is not shown.
@@ -46,30 +47,23 @@ class FolderPictures:
         if named is None or not _plain(file):
             return None
         path = named.absolute() / file
-        if not any(self._holds(index, path) for index in self._indexes(folders)):
+        indexes = indexed_folders(self._home, allowed=folders)
+        if not any(self._holds(index, path) for index in indexes):
             return None
         real, home = os.path.realpath(path), os.path.realpath(named)
         inside = os.path.commonpath([real, home]) == home if _same_drive(real, home) else False
         return Path(real) if inside and os.path.isfile(real) else None  # noqa: PTH113
-
-    def _indexes(self, folders: Sequence[Path]) -> list[FolderIndex]:
-        indexes = indexed_folders(self._home)
-        return [index for index in indexes if named_by_host(index.folder, folders)]
 
     def _holds(self, index: FolderIndex, path: Path) -> bool:
         if not path.is_relative_to(index.folder):
             return False
         name = path.relative_to(index.folder).as_posix()
         with self._lock:
-            stamp, known = self._paths.get(index.place, (None, frozenset()))
-            if name in known:
-                return True
-            now = index.stamp()
-            if now != stamp:
-                rows = index.open().descriptions()
-                known = frozenset(str(row.get("path")) for row in rows)
-                self._paths[index.place] = (now, known)
-            return name in known
+            stamp, names = self._names.get(index.place, (None, frozenset()))
+            if name not in names and (now := index.stamp()) != stamp:
+                names = frozenset(row["path"] for row in FolderImages(index).descriptions())
+                self._names[index.place] = (now, names)
+            return name in names
 
 
 def picture_query(file: str, folders: Sequence[Path]) -> str | None:

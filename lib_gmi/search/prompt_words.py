@@ -22,30 +22,12 @@ if TYPE_CHECKING:
 _AT_ONCE = 4096
 #: Words of a query that are looked for.
 _MOST_WORDS = 40
-#: What says nothing by itself.
-_EMPTY = frozenset(
-    {
-        *(
-            "a",
-            "an",
-            "and",
-            "are",
-            "as",
-            "at",
-            "by",
-            "for",
-            "from",
-            "in",
-            "into",
-            "is",
-            "it",
-            "its",
-        ),
-        *("its", "of", "on", "or", "over", "that", "the", "this", "to", "under", "was", "with"),
-        *("der", "die", "das", "den", "dem", "des", "ein", "eine", "einer", "eines", "und", "oder"),
-        *("mit", "von", "im", "am", "auf"),
-    }
+#: What says nothing by itself, in English and German.
+_FILLERS = (
+    "a an and are as at by for from in into is it its of on or over that the this to under was "
+    "with am auf das dem den der des die ein eine einer eines im mit oder und von"
 )
+_EMPTY = frozenset(_FILLERS.split())
 _WORD = re.compile(r"[^\W_]+")
 #: From here on, scripts set no spaces between words.
 _NO_SPACES = "\u2e80"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..base.vectors import unit
 from ..ranking.kernels import LearnedKernel
-from .embeddings import unit
 
 if TYPE_CHECKING:
     from PIL import Image

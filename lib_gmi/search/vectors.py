@@ -8,7 +8,7 @@ cells near a query. It pays from some hundred thousand vectors on.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,56 +16,13 @@ from ..base.errors import LibraryError, MissingExtraError
 from ..base.files import read_regular, write_atomic
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ..ranking.rkme import IntArray
     from ..records.protocols import FloatArray
 
-#: Rows that are brought to float32 at a time where they are stored in fewer bits: few enough for
-#: the processor's cache.
-_ROWS = 2048
 #: Cells that a query looks at, and vectors that a cell's centre is learned from.
 _PROBES, _PER_CELL = 16, 40
 #: Bytes of a stored index: some ten million vectors.
 _MOST = 32 << 30
-
-
-class Vectors(Protocol):
-    """What :func:`nearest` searches."""
-
-    def __len__(self) -> int: ...
-
-    def nearest(self, query: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
-        """Rows with the largest products, best first, and the products; at most ``count``."""
-
-
-class Exact:
-    """Searches every row.
-
-    Args:
-        matrix: ``[n, d]``, float32 or float16.
-    """
-
-    def __init__(self, matrix: NDArray[Any]) -> None:
-        self.matrix = matrix
-
-    def __len__(self) -> int:
-        return len(self.matrix)
-
-    def scores(self, query: FloatArray) -> FloatArray:
-        """⟨row, query⟩ for all rows, ``[d] → [n]``."""
-        if self.matrix.dtype == np.float32:
-            return np.asarray(self.matrix @ query, dtype=np.float32)
-        found = np.empty(len(self.matrix), dtype=np.float32)
-        for start in range(0, len(found), _ROWS):
-            part = self.matrix[start : start + _ROWS].astype(np.float32)
-            found[start : start + _ROWS] = part @ query
-        return found
-
-    def nearest(self, query: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
-        scores = self.scores(query)
-        rows = largest(scores, count)
-        return rows, scores[rows]
 
 
 def largest(scores: FloatArray, count: int) -> IntArray:
@@ -80,7 +37,7 @@ def largest(scores: FloatArray, count: int) -> IntArray:
 
 
 class Approximate:
-    """faiss's inverted file over all rows; see the module's docstring. Scores are exact."""
+    """faiss's inverted file over rows of vectors; see the module's docstring. Scores are exact."""
 
     def __init__(self, index: Any) -> None:
         self._index = index
@@ -89,18 +46,16 @@ class Approximate:
         return int(self._index.ntotal)
 
     @classmethod
-    def build(cls, matrix: NDArray[Any], cells: int | None = None) -> Approximate:
+    def build(cls, matrix: FloatArray) -> Approximate:
         """Index rows ``[n, d]``; takes about a minute for a million rows of 512 numbers.
 
         Raises:
             MissingExtraError: faiss is not installed.
         """
         faiss = load_faiss()
-        rows = len(matrix)
-        cells = cells or max(1, min(int(np.sqrt(rows)), rows // _PER_CELL))
-        index = faiss.IndexIVFFlat(
-            faiss.IndexFlatIP(matrix.shape[1]), matrix.shape[1], cells, faiss.METRIC_INNER_PRODUCT
-        )
+        rows, dim = matrix.shape
+        cells = max(1, min(int(np.sqrt(rows)), rows // _PER_CELL))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, cells, faiss.METRIC_INNER_PRODUCT)
         chosen = np.random.default_rng(0).permutation(rows)[: cells * _PER_CELL]
         index.train(np.ascontiguousarray(matrix[np.sort(chosen)], dtype=np.float32))
         for start in range(0, rows, 1 << 16):
@@ -109,6 +64,7 @@ class Approximate:
         return cls(index)
 
     def nearest(self, query: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
+        """Rows with the largest products with ``[d]``, best first, and these; at most ``count``."""
         scores, rows = self._index.search(np.asarray(query[None], dtype=np.float32), count)
         there = rows[0] >= 0
         return np.asarray(rows[0][there], dtype=np.int64), np.asarray(scores[0][there])
@@ -154,8 +110,3 @@ def load_faiss() -> Any:
             "search is exact."
         ) from None
     return faiss
-
-
-def nearest(vectors: Vectors, query: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
-    """The rows nearest to a query ``[d]``, best first, and their scores; exact or approximate."""
-    return vectors.nearest(query, count)

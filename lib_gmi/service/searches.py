@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError, SearchError
 from ..encoders import load_joint
-from ..search.checkpoints import Answer, Query, Searcher
-from ..search.find import Finder, Finding
-from ..search.index import FolderIndex, OpenIndex, OpenIndexes, indexed_folders, named_by_host
+from ..search.folder_images import FolderImages, OpenFolders
+from ..search.index import FolderIndex, indexed_folders
 from ..search.pictures import FolderPictures
+from ..search.searcher import Searcher
 from ..search.style import Style
 
 if TYPE_CHECKING:
     from ..records.protocols import Candidate, JointEncoder
+    from ..search.hits import CheckpointAnswer, SampleAnswer
+    from ..search.query import Query
     from .service import Service
 
 
@@ -40,7 +42,7 @@ class Searches:
         self.load: Callable[[], JointEncoder] = load_joint
         self._lock = threading.Lock()
         self._searcher: Searcher | None = None
-        self._opened = OpenIndexes()
+        self._opened = OpenFolders()
         self._thread: threading.Thread | None = None
         self._stop, self._samples_first = threading.Event(), threading.Event()
         self._waiting: list[Path] = []
@@ -127,13 +129,11 @@ class Searches:
             MissingExtraError: a text is given and the text encoder is not installed: said before
                 samples are read for an answer that cannot come.
         """
-        searcher = self.searcher()
+        searcher, lines = self.searcher(), "sketch" in query.parts
         if start and "text" in query.parts:
-            searcher.texts([query.text.strip()])
-        embeddings = searcher.embeddings
-        lines = "sketch" in query.parts
-        missing = self.service.uncopied() or embeddings.missing()
-        if not missing and (not lines or embeddings.missing(True) == 0):
+            searcher.joint.encode_texts([query.text.strip()])
+        missing = searcher.embeddings.missing
+        if not (self.service.uncopied() or missing() or (lines and missing(True))):
             return True
         if start:
             self.read(lines=lines)
@@ -145,11 +145,9 @@ class Searches:
 
     def checkpoints(
         self, query: Query, wanted: Callable[[Candidate], bool], having: Sequence[str] = ()
-    ) -> Answer:
+    ) -> CheckpointAnswer:
         """Installed checkpoints by content; see :meth:`.Searcher.checkpoints`."""
-        searcher = self.searcher()
-        searcher.style = self._style()
-        return searcher.checkpoints(query, self._installed(wanted), having)
+        return self.searcher().checkpoints(query, self._installed(wanted), having)
 
     def samples(
         self,
@@ -157,10 +155,11 @@ class Searches:
         top: int,
         wanted: Callable[[Candidate], bool] | None,
         folders: bool = True,
-    ) -> Finding:
-        """Samples and, with ``folders``, images of the host's; see :meth:`.Finder.find`."""
-        finder = Finder(self.searcher(), self._indexes() if folders else ())
-        return finder.find(query, top, None if wanted is None else self._installed(wanted))
+    ) -> SampleAnswer:
+        """Samples and, with ``folders``, images of the host's; see :meth:`.Searcher.samples`."""
+        passing = None if wanted is None else self._installed(wanted)
+        searcher = self.searcher()  # before the folders: its encoder says which indexes fit
+        return searcher.samples(query, top, passing, self._open_folders() if folders else ())
 
     def searcher(self) -> Searcher:
         """The searcher of this host's library, loaded on first use.
@@ -171,8 +170,10 @@ class Searches:
         """
         with self._lock:
             if self._searcher is None:
-                self._searcher = Searcher(self.service.library, self.load())
-                self._searcher.installed = self.service.candidates
+                service = self.service
+                self._searcher = Searcher(
+                    service.library, self.load(), self._style, service.candidates
+                )
             return self._searcher
 
     def _style(self) -> Style | None:
@@ -187,17 +188,16 @@ class Searches:
         return lambda candidate: candidate.identity in passing
 
     def _folders(self) -> list[dict[str, Any]]:
-        sizes = {opened.index.folder: len(opened) for opened in self._indexes()}
+        sizes = {images.index.folder: len(images) for images in self._open_folders()}
         folders = self.service.host.image_folders()
         return [{"folder": str(f), "images": sizes.get(f.absolute(), 0)} for f in folders]
 
-    def _indexes(self) -> list[OpenIndex]:
-        """Of what the host's configuration names now."""
-        searcher, home = self._searcher, self.service.home
-        allowed = self.service.host.image_folders()
+    def _open_folders(self) -> list[FolderImages]:
+        """What can be searched of the folders that the host's configuration names now."""
+        searcher, allowed = self._searcher, self.service.host.image_folders()
         # by whichever encoder, as long as it is not loaded which of them searches here
-        known = indexed_folders(home, None if searcher is None else searcher.joint.id)
-        return self._opened.open([i for i in known if named_by_host(i.folder, allowed)])
+        encoder_id = None if searcher is None else searcher.joint.id
+        return self._opened.open(indexed_folders(self.service.home, encoder_id, allowed))
 
     def _work(self) -> None:
         try:

@@ -36,7 +36,25 @@ _FIRST = 4
 _SHOWN = 12
 
 
-class ImageFolder(FolderHost):
+class NoProgram:
+    """What a service asks of a host about its program, where there is none: nothing is there."""
+
+    def choices(self) -> dict[str, list[str]]:
+        return {"samplers": [], "schedulers": []}
+
+    def image_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.image_folders`."""
+        return []
+
+    def preview_folders(self) -> list[Path]:
+        """See :meth:`.service.InstalledHost.preview_folders`."""
+        return []
+
+    def hashed(self) -> dict[str, str]:
+        return {}
+
+
+class ImageFolder(NoProgram, FolderHost):
     """A folder of images, with what a tab asks of a host besides.
 
     Args:
@@ -56,20 +74,6 @@ class ImageFolder(FolderHost):
         """Nothing is known of how the images were made."""
         architecture = candidate.architecture or "unknown"
         return Preset(architecture, None, None, self.default_settings(candidate))
-
-    def choices(self) -> dict[str, list[str]]:
-        return {"samplers": [], "schedulers": []}
-
-    def image_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.image_folders`."""
-        return []
-
-    def preview_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.preview_folders`."""
-        return []
-
-    def hashed(self) -> dict[str, str]:
-        return {}
 
 
 class FolderSamples(Samples):
@@ -157,7 +161,7 @@ class StoredPromptSet(PromptSet):
         return self.stored_hash
 
 
-class ListedLibrary:
+class ListedLibrary(NoProgram):
     """A library as a host: it lists what it has, and cannot generate.
 
     Args:
@@ -213,20 +217,6 @@ class ListedLibrary:
 
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         return self.preset(candidate).settings
-
-    def choices(self) -> dict[str, list[str]]:
-        return {"samplers": [], "schedulers": []}
-
-    def image_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.image_folders`."""
-        return []
-
-    def preview_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.preview_folders`."""
-        return []
-
-    def hashed(self) -> dict[str, str]:
-        return {}
 
     def session(self, candidate: Candidate) -> AbstractContextManager[Session]:
         raise HostError(CANNOT_BUILD)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import GMIError, InterrogatorError, RequestError
 from ..base.recent import Recent
-from ..routes.api import MAX_PROMPT
+from ..routes.fields import MAX_PROMPT
 from ..search.pictures import ROUTE, names_in
 from ..service.answers import RANKERS
 from ..service.filters import Filter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..routes.api import MAX_PROMPT
+from ..routes.fields import MAX_PROMPT
 from ..routes.guard import TOKEN
 from .bridge import Abilities
 from .image_field import image_field

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import RequestError, SearchError
 from ..base.recent import Recent
-from ..routes.api import MAX_PROMPT
-from ..routes.api_search import address, name_of, sample_address
-from ..search.checkpoints import EMPTY_LIBRARY, EMPTY_QUERY, Query
-from ..search.find import NOTHING
-from ..search.hits import LIBRARY, to_csv, to_json
+from ..routes.fields import MAX_PROMPT
+from ..routes.rows import sample_url
+from ..routes.searching import address, name_of
+from ..search.hits import LIBRARY, NOTHING, to_csv, to_json
+from ..search.query import EMPTY_QUERY, Query
+from ..search.searcher import EMPTY_LIBRARY
 from ..service.candidates import RECIPE
 from ..service.filters import Filter
 from . import cards
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..records.protocols import Candidate
-    from ..search.checkpoints import Answer
-    from ..search.find import Finding as Found
-    from ..search.hits import Hit
+    from ..search.hits import CheckpointAnswer, Hit, SampleAnswer
     from .bridge import Bridge
     from .finding import Finding
 
@@ -168,9 +167,8 @@ class Searching:
     def _installed(self) -> dict[str, Candidate]:
         return {c.identity: c for c in self.bridge.api.service.candidates()}
 
-    def _checkpoints(self, answer: Answer, query: Query, key: str, top: int) -> str:
-        shelf = self.bridge.api.searches.searcher().shelf()
-        prompts = dict(zip(shelf.files, shelf.prompts, strict=True))
+    def _checkpoints(self, answer: CheckpointAnswer, query: Query, key: str, top: int) -> str:
+        prompts = self.bridge.api.searches.searcher().read().prompt_by_file
         installed = self._installed()
         known = [row for row in answer.checkpoints if row.identity in installed]
         scores = [row.score for row in known]
@@ -187,7 +185,7 @@ class Searching:
                 "parts": row.parts,
                 "samples": row.samples,
                 "evidence": [
-                    {"image": sample_address(file), "prompt": prompts.get(file, "")}
+                    {"image": sample_url(file), "prompt": prompts.get(file, "")}
                     for file in row.evidence
                 ],
             }
@@ -198,7 +196,7 @@ class Searching:
         more, notes = len(known) - len(rows), [note.replace(*_WEIGH) for note in answer.notes]
         return found_checkpoints(rows, notes, self._shown(key, query), more)
 
-    def _gallery(self, found: Found, key: str, top: int) -> str:
+    def _gallery(self, found: SampleAnswer, key: str, top: int) -> str:
         folders, installed = self.bridge.api.service.host.image_folders(), self._installed()
         hits = []
         for hit in to_json(found.hits):

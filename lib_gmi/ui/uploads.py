@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import ImageError, RequestError
 from ..base.recent import Recent
 from ..metadata import making_in
-from ..routes.api import MAX_IMAGES, MAX_UPLOAD
+from ..routes.fields import MAX_IMAGES, MAX_UPLOAD
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lib_gmi.comfyui.inputs import CHECKPOINT
 from lib_gmi.comfyui.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-from lib_gmi.comfyui.query_nodes import CHECKPOINT
 
 if TYPE_CHECKING:
     from standins.comfyui.harness import Comfy

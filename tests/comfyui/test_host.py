@@ -19,7 +19,7 @@ from headers import FLUX_DEV, FLUX_REST, SD1, SDXL, VAE, unet
 from lib_gmi.base.errors import HostError
 from lib_gmi.base.paths import LIBRARY_VARIABLE
 from lib_gmi.checkpoints.overrides import PresetError
-from lib_gmi.comfyui.query_nodes import checkpoint_names
+from lib_gmi.comfyui.inputs import checkpoint_names
 from lib_gmi.hosts.comfyui import image_to_tensor, library_folder, tensor_to_images
 from lib_gmi.records.protocols import GenerationRequest, GenerationSettings
 

@@ -19,8 +19,9 @@ from lib_gmi.base.errors import HostError, LibraryError, RankingError
 from lib_gmi.base.grids import side_by_side
 from lib_gmi.base.images import through_codec
 from lib_gmi.checkpoints.presets import CODEC
+from lib_gmi.comfyui.inputs import CHECKPOINT
 from lib_gmi.comfyui.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-from lib_gmi.comfyui.query_nodes import CHECKPOINT, STOP
+from lib_gmi.comfyui.query_nodes import STOP
 from lib_gmi.records.prompts import Dialect, Prompt, PromptSet
 
 if TYPE_CHECKING:
@@ -997,7 +998,7 @@ def test_what_does_not_make_the_image_is_no_part_of_the_recipe(comfy: Comfy) -> 
     graph["7"] = {"class_type": "SaveImage", "inputs": {"images": ["5", 0]}}
     graph["1"]["inputs"]["prompt"] = "p01"
     run_workflow(comfy, graph)
-    kept = comfy.runtime.api.recipe("recipe:ink")["graph"]
+    kept = comfy.runtime.api.recipe({"name": "recipe:ink"})["graph"]
     assert kept.keys() == {"1", "2", "3", "4", "5"}
     assert kept["3"] == workflow()["3"]
 

@@ -23,9 +23,10 @@ from yarl import URL
 from lib_gmi.comfyui import start
 from lib_gmi.library.packs import PackAbout, with_full_hashes, write_pack
 from lib_gmi.ranking import trust
-from lib_gmi.routes.api import MAX_UPLOAD
-from lib_gmi.routes.contract import LOOKS, MAX_BODY, UPLOADS
+from lib_gmi.routes.api import ROUTES
+from lib_gmi.routes.fields import MAX_UPLOAD
 from lib_gmi.routes.origin import HOSTS_VARIABLE
+from lib_gmi.routes.route import MAX_BODY
 from lib_gmi.search.index import FolderIndex
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "settings": {"name": "alpha.safetensors", "settings": {"steps": 9}},
     "remove": {"names": ["alpha.safetensors"]},
 }
+LOOKS = [row.path for row in ROUTES if row.method == "GET" and not row.missing]
+UPLOADS = ("rank", "describe", "search", "packs/import")
 EVERY_CHANGE = pytest.mark.parametrize("path", CHANGES)
 #: Whether a text is that of a Python error.
 TRACES = ("Traceback", 'File "', "Error:", ".py")

@@ -25,9 +25,9 @@ from lib_gmi.comfyui.reading import read
 from lib_gmi.comfyui.search_nodes import NOBODY, NOT_INSTALLED
 from lib_gmi.hosts.comfyui import image_to_tensor
 from lib_gmi.records.protocols import Candidate
-from lib_gmi.search.checkpoints import EMPTY_LIBRARY, EMPTY_QUERY, Answer, Query, RankedContent
-from lib_gmi.search.find import NOTHING, Finding
-from lib_gmi.search.query_text import weights, words
+from lib_gmi.search.hits import NOTHING, CheckpointAnswer, FoundCheckpoint, SampleAnswer
+from lib_gmi.search.query import EMPTY_QUERY, Query, weights, words
+from lib_gmi.search.searcher import EMPTY_LIBRARY
 
 if TYPE_CHECKING:
     from standins.comfyui.harness import Comfy
@@ -84,7 +84,9 @@ def empty(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> Comfy:
     monkeypatch.setattr("lib_gmi.service.searches.load_joint", ColourSpace)
     known = prompt_set(6)  # the harness builds with it
     texts = {prompt.id: prompt.text for prompt in known.prompts}
-    monkeypatch.setattr("lib_gmi.search.shelves._default_texts", lambda: (known.hash, texts))
+    monkeypatch.setattr(
+        "lib_gmi.search.library_samples._default_texts", lambda: (known.hash, texts)
+    )
     # a plain colour is what a broken checkpoint makes
     monkeypatch.setattr("lib_gmi.submitting.recorder.broken_reason", lambda image: None)
     comfy.seen.draw = colours
@@ -243,7 +245,7 @@ def test_a_workflow_of_ones_own_is_there_although_no_file_is_installed(built: Co
     recipe = Candidate("mine", "recipe:mine", "mine", architecture="workflow")
     read(searches, Query(text="red"))
     hit = searches.samples(Query(text="red"), 1, None, folders=False).hits[0]
-    finding = Finding((replace(hit, identity=recipe.identity, checkpoint="mine"),), (), (), 1)
+    finding = SampleAnswer((replace(hit, identity=recipe.identity, checkpoint="mine"),), (), 1)
     known = samples(finding, searches.service.host.list_checkpoints(), [recipe])
     assert (known.installed, known.checkpoint) == ((True,), None)
     assert not any("Not installed" in note for note in known.shown["notes"])
@@ -382,13 +384,13 @@ def test_what_is_not_installed_is_not_ranked(built: Comfy) -> None:
     assert answer["result"][0] in (RED, "green.safetensors")
 
 
-def answer_of(*identities: str) -> Answer:
+def answer_of(*identities: str) -> CheckpointAnswer:
     """A ranking of candidates in this order."""
     rows = [
-        RankedContent(rank, name.split(":")[-1], name, None, 1.0 / rank, {"text": 0.5}, 3, ())
+        FoundCheckpoint(rank, name.split(":")[-1], name, None, 1.0 / rank, {"text": 0.5}, 3, ())
         for rank, name in enumerate(identities, 1)
     ]
-    return Answer(tuple(rows), ("A note.",))
+    return CheckpointAnswer(tuple(rows), ("A note.",))
 
 
 def test_a_workflow_of_ones_own_may_be_best_and_is_no_answer(built: Comfy) -> None:

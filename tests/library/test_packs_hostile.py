@@ -16,14 +16,25 @@ import pytest
 from conftest import make_specification, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pack_files import ABOUT, Change, Tensors, forged, good_pack, parts, read, shared, with_header
+from pack_files import (
+    ABOUT,
+    Change,
+    Tensors,
+    forged,
+    good_pack,
+    parts,
+    read,
+    shared,
+    tensor,
+    with_header,
+)
 from PIL import Image
 
 from lib_gmi.base.errors import PackError
 from lib_gmi.library.packs import container as container_module
 from lib_gmi.library.packs import pack as pack_module
 from lib_gmi.library.packs import read_pack, write_pack
-from lib_gmi.library.packs.container import Tensor, encode
+from lib_gmi.library.packs.container import encode
 from lib_gmi.library.packs.texts import check_link, page_link, strict_json
 from lib_gmi.library.packs.thumbnails import check_thumbnail, small_copy
 from lib_gmi.records.specification_file import to_bytes
@@ -72,7 +83,7 @@ def test_other_files_are_called_what_they_are(data: bytes, what: str) -> None:
 
 
 def test_a_checkpoint_and_a_single_specification_are_no_packs() -> None:
-    checkpoint = encode({"format": "pt"}, {"a": Tensor("F16", (1, 1), b"ab")})
+    checkpoint = encode({"format": "pt"}, {"a": tensor("F16", (1, 1), b"ab")})
     with pytest.raises(PackError, match="safetensors file, but not a pack"):
         read(checkpoint)
     with pytest.raises(PackError, match="single specification, not a pack"):
@@ -206,8 +217,7 @@ def top(**changes: Any) -> Change:
 def features(array: Any) -> Change:
     """Other features for the first entry."""
     data = np.asarray(array, "<f2")
-    tensor = Tensor("F16", data.shape, data.tobytes())
-    return lambda _, tensors: tensors.update({"0/features": tensor})
+    return lambda _, tensors: tensors.update({"0/features": data})
 
 
 def nested(depth: int) -> Any:
@@ -276,11 +286,11 @@ def nested(depth: int) -> Any:
         (features(np.ones(120)), "expected F16"),
         (lambda _, t: t.pop("0/features"), "has no features"),
         (
-            lambda _, t: t.update({"0/features": Tensor("U8", (4, 30), bytes(120))}),
+            lambda _, t: t.update({"0/features": tensor("U8", (4, 30), bytes(120))}),
             r"is U8 \[4, 30\], expected F16",
         ),
         (
-            lambda _, t: t.update({"0/prompt_embeddings": Tensor("F16", (4, 9), bytes(72))}),
+            lambda _, t: t.update({"0/prompt_embeddings": tensor("F16", (4, 9), bytes(72))}),
             "has 9 numbers where test/words makes 8",
         ),
         (
@@ -354,7 +364,7 @@ def test_what_a_newer_minor_version_wrote_is_kept(good: Path) -> None:
     def change(manifest: dict[str, Any], tensors: Tensors) -> None:
         manifest["subtitle"] = "new"
         manifest["entries"][0]["rating"] = 5
-        tensors["0/depths"] = Tensor("U8", (4, 2), bytes(8))
+        tensors["0/depths"] = tensor("U8", (4, 2), bytes(8))
 
     pack = read(forged(good, change, schema="1.7"))
     assert pack.manifest["subtitle"] == "new"
@@ -436,23 +446,23 @@ def test_thumbnails_that_are_no_small_plain_webp(data: bytes, what: str, good: P
     with pytest.raises(PackError, match=what):
         check_thumbnail(data, "thumbnail")
     if data:
-        row = Tensor("U8", (len(data),), data)
+        row = tensor("U8", (len(data),), data)
         with pytest.raises(PackError, match=what):
             read(forged(good, lambda _, t: t.update({"0/thumbnails/1": row})))
 
 
 @pytest.mark.parametrize(
-    ("key", "tensor", "what"),
+    ("key", "array", "what"),
     [
-        ("0/thumbnails/4", Tensor("U8", (1,), b"x"), "a sample that it does not have"),
-        ("0/thumbnails/0", Tensor("F16", (1,), b"xx"), "not a row of bytes"),
-        ("0/thumbnails/0", Tensor("U8", (1, 1), b"x"), "not a row of bytes"),
-        ("0/thumbnails/x", Tensor("U8", (1,), b"x"), "belongs to none"),
+        ("0/thumbnails/4", tensor("U8", (1,), b"x"), "a sample that it does not have"),
+        ("0/thumbnails/0", tensor("F16", (1,), b"xx"), "not a row of bytes"),
+        ("0/thumbnails/0", tensor("U8", (1, 1), b"x"), "not a row of bytes"),
+        ("0/thumbnails/x", tensor("U8", (1,), b"x"), "belongs to none"),
     ],
 )
-def test_thumbnails_of_nothing(good: Path, key: str, tensor: Tensor, what: str) -> None:
+def test_thumbnails_of_nothing(good: Path, key: str, array: np.ndarray, what: str) -> None:
     with pytest.raises(PackError, match=what):
-        read(forged(good, lambda _, t: t.update({key: tensor})))
+        read(forged(good, lambda _, t: t.update({key: array})))
 
 
 def test_a_thumbnail_is_drawn_anew_without_metadata() -> None:

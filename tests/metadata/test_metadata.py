@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from lib_gmi.metadata import MAX_PROMPT, prompt_in, prompt_of
-from lib_gmi.routes import api
+from lib_gmi.routes import fields
 
 PROMPT = "a lighthouse at dusk, <lora:detail:0.8> volumetric light"
 WORDS = "a lighthouse at dusk, volumetric light"
@@ -107,4 +107,4 @@ def test_endless_texts_are_cut_before_they_cost_anything() -> None:
     for hostile in ("a, " * 2_000_000, "Steps: " * 1_000_000, '"' * 3_000_000, "<lora:" * 900_000):
         prompt = prompt_in(hostile)
         assert prompt is not None
-        assert len(prompt) <= MAX_PROMPT == api.MAX_PROMPT
+        assert len(prompt) <= MAX_PROMPT == fields.MAX_PROMPT

@@ -15,13 +15,15 @@ from conftest import picture, words_encoder
 from PIL import Image
 from standins.host import BLACK, Running, drawn, start
 
-from lib_gmi.base.errors import GMIError, ImageError, InterrogatorError, RankingError
+from lib_gmi.base.errors import GMIError, ImageError, InterrogatorError, RankingError, RequestError
 from lib_gmi.checkpoints.overrides import PresetError
-from lib_gmi.routes import api as api_module
-from lib_gmi.routes.api import MAX_IMAGES, MAX_PROMPT, PREFIX, RequestError
-from lib_gmi.service import filters, recipes, samples
+from lib_gmi.routes import fields
+from lib_gmi.routes.fields import MAX_IMAGES, MAX_PROMPT
+from lib_gmi.routes.route import PREFIX
+from lib_gmi.service import recipes, samples
 from lib_gmi.service.answers import RANKERS
 from lib_gmi.service.candidates import RECIPE
+from lib_gmi.service.filters import Filter
 from lib_gmi.service.recipes import Workflow
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"
@@ -342,7 +344,7 @@ def test_images_that_are_missing_are_asked_for(quick: Running) -> None:
 def test_images_that_are_too_large_together_are_refused_before_they_are_decoded(
     quick: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_module, "MAX_UPLOAD", 3000)
+    monkeypatch.setattr(fields, "MAX_UPLOAD", 3000)
     assert len("A" * 4000) == 3000 * 4 // 3
     with pytest.raises(ImageError, match="image 1"):
         rank(quick, images=["A" * 4000])
@@ -413,7 +415,7 @@ def test_a_prompt_as_long_as_allowed_is_used(quick: Running) -> None:
 
 @pytest.mark.parametrize("pattern", ["[", "[!", "[]", "**", "!" * 500, "(" * 500, "*" * 500, "\\"])
 def test_odd_patterns_are_patterns_and_take_no_time(quick: Running, pattern: str) -> None:
-    wanted = filters.Filter(pattern=pattern)
+    wanted = Filter(pattern=pattern)
     passing = [c.name for c in quick.service.candidates() if wanted(c)]
     if passing:
         assert len(rank(quick, pattern=pattern)["candidates"]) == len(passing)
@@ -537,8 +539,8 @@ def test_a_name_that_the_host_does_not_list_is_refused_everywhere(
         lambda: quick.api.set_settings({"name": name, "settings": {"steps": 5}}),
         lambda: quick.api.set_settings({"name": name, "settings": None}),
         lambda: quick.api.remove({"names": [ALPHA, name]}),
-        lambda: quick.api.recipe(name),
-        lambda: quick.api.recipe(RECIPE + name),
+        lambda: quick.api.recipe({"name": name}),
+        lambda: quick.api.recipe({"name": RECIPE + name}),
     ]
     for request in requests:
         with pytest.raises(GMIError):
@@ -776,7 +778,7 @@ def test_a_recipe_is_listed_ranked_and_its_workflow_handed_out(
     assert (row["settings"], row["architecture"], len(row["previews"])) == (None, "workflow", 4)
     best = rank(running, images=[data_url(drawn(3, 7))])["candidates"][0]
     assert (best["name"], best["kind"]) == (recipe, "recipe")
-    assert strict(running.api.recipe(recipe)) == {"graph": GRAPH}
+    assert strict(running.api.recipe({"name": recipe})) == {"graph": GRAPH}
     assert strict(running.api.remove({"names": [recipe]})) == {"removed": 1}
     assert recipe not in running.states()
 
@@ -793,7 +795,7 @@ def test_a_recipe_has_no_settings_and_cannot_be_built(running: Running, recipe: 
 )
 def test_a_recipe_that_is_not_there_is_refused(running: Running, recipe: str, name: str) -> None:
     with pytest.raises(RequestError, match="no workflow"):
-        running.api.recipe(name)
+        running.api.recipe({"name": name})
 
 
 # -- threads --------------------------------------------------------------------------------------

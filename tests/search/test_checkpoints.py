@@ -23,10 +23,10 @@ from lib_gmi.cli.main import main
 from lib_gmi.library.catalogue import Library
 from lib_gmi.records.protocols import GenerationSettings
 from lib_gmi.records.specification import OWN_PROMPTS, CandidateRef, PromptSetRef
-from lib_gmi.search.checkpoints import EMPTY_LIBRARY, Query, Searcher
 from lib_gmi.search.content import SCORES
-from lib_gmi.search.find import NOTHING, Finder
-from lib_gmi.search.hits import to_csv
+from lib_gmi.search.hits import NOTHING, to_csv
+from lib_gmi.search.query import Query
+from lib_gmi.search.searcher import EMPTY_LIBRARY, Searcher
 from lib_gmi.search.style import Style
 from lib_gmi.service.filters import Filter
 
@@ -90,7 +90,6 @@ def first(searcher: Searcher, query: Query) -> str:
 def test_each_score_finds_the_checkpoint_of_a_picture(
     searcher: Searcher, colour: str, score: str | None
 ) -> None:
-    # two moments take the samples for normal: one that makes all colours seems to make more
     query, one_colour = Query(images=[plain(colour, 1)], score=score), Filter(pattern="!mixed")
     assert searcher.checkpoints(query, one_colour).checkpoints[0].title == colour.title()
 
@@ -137,7 +136,7 @@ def test_a_sketch_is_compared_with_drawings(library_folder: Path) -> None:
     # only the darkness of a drawing is seen by the stand-in
     assert first(searcher, Query(sketches=[dense])) == "Stripes"
     assert first(searcher, Query(sketches=[Image.new("L", (64, 64), 255)])) == "Blank"
-    hits = Finder(searcher).find(Query(sketches=[Image.new("L", (64, 64), 255)]), 3).hits
+    hits = searcher.samples(Query(sketches=[Image.new("L", (64, 64), 255)]), 3).hits
     assert {hit.checkpoint for hit in hits} == {"Blank"}
     assert len(list(library_folder.glob("embeddings/*/*.lines.safetensors"))) == 2
 
@@ -146,7 +145,7 @@ def test_a_sketch_is_compared_with_drawings(library_folder: Path) -> None:
 
 
 def test_samples_come_with_all_that_is_known(searcher: Searcher, library: Library) -> None:
-    finding = Finder(searcher).find(Query(images=[plain("green", 3)]), 3)
+    finding = searcher.samples(Query(images=[plain("green", 3)]), 3)
     best = finding.hits[0]
     assert best.seed is not None
     assert best.checkpoint == "Green"
@@ -158,37 +157,37 @@ def test_samples_come_with_all_that_is_known(searcher: Searcher, library: Librar
 
 
 def test_tags_any_and_all(searcher: Searcher) -> None:
-    any_of = Finder(searcher).find(Query(tags=["red", "car"]), 8).hits
+    any_of = searcher.samples(Query(tags=["red", "car"]), 8).hits
     assert {hit.checkpoint for hit in any_of} == {"Red", "Mixed"}
-    both = Finder(searcher).find(Query(tags=["red", "car"], all_tags=True), 1).hits
+    both = searcher.samples(Query(tags=["red", "car"], all_tags=True), 1).hits
     assert both[0].prompt == "one red car"
 
 
 def test_image_and_text_together(searcher: Searcher) -> None:
     query = Query(text="blue", images=[plain("red")])
-    scores = {h.prompt: h.score for h in Finder(searcher).find(query, 18).hits}
+    scores = {h.prompt: h.score for h in searcher.samples(query, 18).hits}
     assert "green" in min(scores, key=lambda prompt: scores[prompt])
 
 
 def test_like_leaves_its_own_samples_out(searcher: Searcher) -> None:
-    hits = Finder(searcher).find(Query(like="Red"), 1).hits
+    hits = searcher.samples(Query(like="Red"), 1).hits
     assert hits[0].prompt == "one red car"
 
 
 def test_samples_pass_the_filter(searcher: Searcher) -> None:
-    hits = Finder(searcher).find(Query(text="red"), 20, Filter("sdxl")).hits
+    hits = searcher.samples(Query(text="red"), 20, Filter("sdxl")).hits
     assert {hit.checkpoint for hit in hits} == {"Blue"}
 
 
 def test_nothing_found_is_said(library: Library) -> None:
-    finding = Finder(Searcher(library, ColourSpace(speechless=True))).find(Query(tags=["zebra"]))
+    finding = Searcher(library, ColourSpace(speechless=True)).samples(Query(tags=["zebra"]))
     assert not finding.hits
     assert finding.notes[-1] == NOTHING
 
 
 def test_without_a_text_encoder_tags_are_looked_for_in_prompts(library: Library) -> None:
     searcher = Searcher(library, ColourSpace(speechless=True))
-    finding = Finder(searcher).find(Query(tags=["CAR"]), 20)
+    finding = searcher.samples(Query(tags=["CAR"]), 20)
     assert len(finding.hits) == 3
     assert "prompts only" in finding.notes[0]
     assert first(searcher, Query(tags=["car"])) == "Mixed"
@@ -199,7 +198,7 @@ def test_without_a_text_encoder_tags_are_looked_for_in_prompts(library: Library)
 def test_cells_are_no_formulas(library_folder: Path) -> None:
     library = Library(library_folder)
     add(library, "=Evil", {"=cmd|' /C calc'!A0": plain("red")})
-    hits = Finder(Searcher(library, ColourSpace())).find(Query(text="red")).hits
+    hits = Searcher(library, ColourSpace()).samples(Query(text="red")).hits
     row = next(csv.DictReader(io.StringIO(to_csv(hits))))
     assert row["checkpoint"] == "'=Evil"
     assert row["prompt"].startswith("'=cmd")
@@ -230,7 +229,7 @@ def test_an_empty_library_says_what_to_do(library_folder: Path) -> None:
         searcher.checkpoints(Query(text="red"))
     assert str(told.value) == EMPTY_LIBRARY
     with pytest.raises(SearchError, match="no samples"):
-        Finder(searcher).find(Query(text="red"))
+        searcher.samples(Query(text="red"))
 
 
 def test_an_unknown_checkpoint_is_named(searcher: Searcher) -> None:
@@ -245,10 +244,10 @@ def test_samples_are_encoded_once(library: Library, searcher: Searcher) -> None:
     searcher.checkpoints(Query(images=[plain("red")]))
     joint = ColourSpace()
     again = Searcher(library, joint)
-    again.shelf()
+    again.read()
     assert joint.encoded == 0
     add(library, "New", {"one": plain("red", 9)})
-    assert len(again.shelf()) == 19
+    assert len(again.read()) == 19
     assert joint.encoded == 1
 
 
@@ -256,7 +255,7 @@ def test_samples_are_encoded_once(library: Library, searcher: Searcher) -> None:
 def test_damaged_vectors_are_computed_again(library: Library, damage: bytes | None) -> None:
     Searcher(library, ColourSpace()).checkpoints(Query(images=[plain("red")]))
     files = sorted(library.folder.glob("embeddings/*/*.safetensors"))
-    assert len(files) == 5  # four checkpoints and the statistics
+    assert len(files) == 4  # one for each checkpoint
     for path in files:
         path.write_bytes(path.read_bytes()[:-7] if damage is None else damage)
     joint = ColourSpace()
@@ -266,34 +265,34 @@ def test_damaged_vectors_are_computed_again(library: Library, damage: bytes | No
 
 def test_a_sample_that_was_made_anew_is_encoded_anew(library: Library) -> None:
     joint = ColourSpace()
-    Searcher(library, joint).shelf()
+    Searcher(library, joint).read()
     changed = next(library.samples.folder.glob("*/*.webp"))
     changed.write_bytes(stored_copy(plain("blue", 7, 40), CODEC))
-    Searcher(library, joint).shelf()
+    Searcher(library, joint).read()
     assert joint.encoded == 18 + 1
 
 
 def test_a_broken_sample_is_passed_over(library: Library) -> None:
     next(library.samples.folder.glob("*/*.webp")).write_bytes(b"RIFF")
     joint = ColourSpace()
-    assert len(Searcher(library, joint).shelf()) == 17
-    assert len(Searcher(library, joint).shelf()) == 17
+    assert len(Searcher(library, joint).read()) == 17
+    assert len(Searcher(library, joint).read()) == 17
     assert joint.encoded == 17
 
 
 def test_a_stop_keeps_what_is_finished(library: Library) -> None:
     joint, asked = ColourSpace(), iter([False, True, True, True, True, True])
-    assert 0 < len(Searcher(library, joint).shelf(stop=lambda: next(asked, True))) < 18
-    Searcher(library, joint).shelf()
+    assert 0 < len(Searcher(library, joint).read(stop=lambda: next(asked, True))) < 18
+    Searcher(library, joint).read()
     assert joint.encoded == 18
 
 
 def test_vectors_of_what_is_gone_are_pruned(library: Library, searcher: Searcher) -> None:
-    searcher.shelf()
+    searcher.read()
     library.remove(library.find("Red"))
     assert searcher.embeddings.prune() == 1
     library.remove(library.find("Blue"))
-    searcher.shelf()
+    searcher.read()
     assert searcher.embeddings.prune() == 0
 
 
@@ -320,7 +319,7 @@ class SaysGreen(Style):
 
 
 def test_the_look_of_an_image_counts_beside_its_content(library: Library) -> None:
-    searcher = Searcher(library, ColourSpace(), SaysGreen())
+    searcher = Searcher(library, ColourSpace(), SaysGreen)
     query = {"images": [plain("red")]}
     assert first(searcher, Query(**query, weights={"style": 9.0})) == "Green"
     assert first(searcher, Query(**query, weights={"style": 0.0})) == "Red"
@@ -331,7 +330,7 @@ def test_where_all_made_the_same_prompts_the_look_decides(library_folder: Path) 
     library = Library(library_folder)
     for colour in COLOURS:
         add(library, colour.title(), {"wall": plain(colour)}, prompts="hash-1")
-    searcher, images = Searcher(library, ColourSpace(), SaysGreen()), [plain("red")]
+    searcher, images = Searcher(library, ColourSpace(), SaysGreen), [plain("red")]
     assert list(searcher.checkpoints(Query(images=images)).checkpoints[0].parts) == ["style"]
     assert first(searcher, Query(images=images)) == "Green"
     both = searcher.checkpoints(Query(images=images, weights={"image": 1.0}))
@@ -340,7 +339,7 @@ def test_where_all_made_the_same_prompts_the_look_decides(library_folder: Path) 
 
 
 def test_a_checkpoint_is_compared_by_look_where_the_library_knows_it(library: Library) -> None:
-    searcher = Searcher(library, ColourSpace(), SaysGreen())
+    searcher = Searcher(library, ColourSpace(), SaysGreen)
     answer = searcher.checkpoints(Query(like="Red"))
     assert answer.checkpoints[0].title == "Green"
     assert answer.notes == ("Compared with Red by how its images look.",)
@@ -421,6 +420,6 @@ def test_the_real_space_finds_a_photograph_by_its_name(library_folder: Path) -> 
     searcher = Searcher(library, encoders.load_joint())
     assert first(searcher, Query(text="a cat")) == "First"
     assert first(searcher, Query(text="a cup of coffee")) == "Second"
-    assert Finder(searcher).find(Query(text="a kitten"), 1).origins[0].checkpoint == "First"
-    assert searcher.shelf().vectors.dtype == np.float32
+    assert searcher.samples(Query(text="a kitten"), 1).origins[0].checkpoint == "First"
+    assert searcher.read().vectors.dtype == np.float32
     assert searcher.joint.dim != TinyEncoder.DIM

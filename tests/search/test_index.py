@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +19,16 @@ from standins.colours import COLOURS, ColourSpace, plain
 from lib_gmi import encoders
 from lib_gmi.base import images
 from lib_gmi.base.errors import ImageError
+from lib_gmi.base.vectors import unit
 from lib_gmi.cli.main import main
 from lib_gmi.library.catalogue import Library
-from lib_gmi.search import index
-from lib_gmi.search.checkpoints import Query, Searcher
-from lib_gmi.search.find import Finder
-from lib_gmi.search.index import FolderIndex, OpenIndexes, indexed_folders, named_by_host
+from lib_gmi.search import chunks, index
+from lib_gmi.search.folder_images import FolderImages, OpenFolders
+from lib_gmi.search.hits import SampleAnswer
+from lib_gmi.search.index import FolderIndex, indexed_folders, named_by_host
 from lib_gmi.search.pictures import FolderPictures
+from lib_gmi.search.query import Query
+from lib_gmi.search.searcher import Searcher
 from lib_gmi.service.filters import Filter
 
 INFOTEXT = (
@@ -51,13 +55,13 @@ def of(folder: Path, home: Path) -> FolderIndex:
     return FolderIndex(home, folder, ColourSpace.id, ColourSpace.dim)
 
 
-def finder(home: Path) -> Finder:
-    indexes = [i.open() for i in indexed_folders(home, ColourSpace.id)]
-    return Finder(Searcher(Library(home), ColourSpace()), indexes)
+def found_in(home: Path, query: Query, top: int, wanted: Any = None) -> SampleAnswer:
+    folders = [FolderImages(i) for i in indexed_folders(home, ColourSpace.id)]
+    return Searcher(Library(home), ColourSpace()).samples(query, top, wanted, folders)
 
 
 def test_indexes_stay_open_until_they_change(folder: Path, library_folder: Path) -> None:
-    kept, mine = OpenIndexes(), of(folder, library_folder)
+    kept, mine = OpenFolders(), of(folder, library_folder)
     mine.update(ColourSpace())
     first = kept.open([mine])
     assert len(first[0]) == 9
@@ -75,16 +79,16 @@ def test_only_the_files_that_changed_are_read_again(
 ) -> None:
     monkeypatch.setattr(index, "_PER_CHUNK", 3)
     monkeypatch.setattr(index, "_AT_ONCE", 3)
-    kept, mine = OpenIndexes(), of(folder, library_folder)
+    kept, mine = OpenFolders(), of(folder, library_folder)
     mine.update(ColourSpace())
     read: list[str] = []
-    plain_read = FolderIndex._chunk
+    plain_read = chunks.read_chunk
 
-    def counted(self: FolderIndex, path: Path) -> index.Chunk:
+    def counted(path: Path, dim: int) -> chunks.Chunk:
         read.append(path.name)
-        return plain_read(self, path)
+        return plain_read(path, dim)
 
-    monkeypatch.setattr(FolderIndex, "_chunk", counted)
+    monkeypatch.setattr(chunks, "read_chunk", counted)
     kept.open([mine])
     names = sorted(path.name for path in mine.place.glob("*.safetensors"))
     assert (read, len(names)) == (names, 3)
@@ -105,12 +109,12 @@ def test_only_the_files_that_changed_are_read_again(
 def test_images_are_found_with_what_they_say(folder: Path, library_folder: Path) -> None:
     done = of(folder, library_folder).update(ColourSpace())
     assert (done.new, done.kept, done.gone) == (9, 0, 0)
-    hit = finder(library_folder).find(Query(images=[plain("red", 2)]), 1).hits[0]
+    hit = found_in(library_folder, Query(images=[plain("red", 2)]), 1).hits[0]
     assert hit.file == str(folder / "old" / "red-2.png")
     assert (hit.checkpoint, hit.prompt, hit.seed) == ("red-model", "a red wall", 42)
     assert hit.settings["sampler"] == "Euler a"
     assert hit.source == str(folder)
-    tagged = finder(library_folder).find(Query(tags=["green wall"]), 3)
+    tagged = found_in(library_folder, Query(tags=["green wall"]), 3)
     assert {h.checkpoint for h in tagged.hits} == {"green-model"}
 
 
@@ -123,11 +127,11 @@ def test_only_what_is_new_or_changed_is_read(folder: Path, library_folder: Path)
     done = of(folder, library_folder).update(joint)
     assert (done.new, done.changed, done.gone, done.kept) == (2, 1, 1, 7)
     assert joint.encoded == 11
-    opened = of(folder, library_folder).open()
+    opened = FolderImages(of(folder, library_folder))
     paths = sorted(str(row["path"]) for row in opened.descriptions())
     assert len(paths) == len(set(paths)) == len(opened) == 9
     assert "red-0.png" not in paths
-    hit = finder(library_folder).find(Query(images=[plain("blue", 9)]), 1).hits[0]
+    hit = found_in(library_folder, Query(images=[plain("blue", 9)]), 1).hits[0]
     assert Path(hit.file).name == "green-0.png"
     again = of(folder, library_folder).update(joint)
     assert (again.new, again.kept) == (0, 9)
@@ -141,12 +145,12 @@ def test_a_stopped_update_goes_on(
     joint, asked = ColourSpace(), iter([False, False, True])
     done = of(folder, library_folder).update(joint, stop=lambda: next(asked))
     assert (done.new, done.stopped) == (4, True)
-    assert len(of(folder, library_folder).open()) == 4
+    assert len(FolderImages(of(folder, library_folder))) == 4
     done = of(folder, library_folder).update(joint)
     assert (done.new, done.kept, done.stopped) == (5, 4, False)
     assert joint.encoded == 9
-    opened = of(folder, library_folder).open()
-    assert [Path(opened.describe(row)["path"]).is_file() for row in range(9)] == [True] * 9
+    opened = FolderImages(of(folder, library_folder))
+    assert [Path(opened.hit(row, 0).file).is_file() for row in range(9)] == [True] * 9
 
 
 def test_what_cannot_be_read_is_counted(
@@ -217,7 +221,7 @@ def test_linked_folders_are_read_once_and_pipes_never(
     os.mkfifo(folder / "pipe.png")
     done = of(folder, library_folder).update(ColourSpace())
     assert (done.new, dict(done.skipped)) == (10, {})
-    paths = [row["path"] for row in of(folder, library_folder).open().descriptions()]
+    paths = [row["path"] for row in FolderImages(of(folder, library_folder)).descriptions()]
     assert "disk/far.png" in paths
 
 
@@ -235,7 +239,7 @@ def test_few_pictures_are_held_at_once(
 
     of(folder, library_folder).update(Watching())
     assert seen == [2, 2, 2, 2, 1]
-    hit = finder(library_folder).find(Query(images=[plain("red", 2)]), 1).hits[0]
+    hit = found_in(library_folder, Query(images=[plain("red", 2)]), 1).hits[0]
     assert hit.file == str(folder / "old" / "red-2.png")
 
 
@@ -280,7 +284,7 @@ def test_a_damaged_part_is_read_again(folder: Path, library_folder: Path) -> Non
     own.update(joint)
     part = next(own.place.glob("0*.safetensors"))
     part.write_bytes(part.read_bytes()[:-9])
-    assert len(own.open()) == 0
+    assert len(FolderImages(own)) == 0
     assert own.update(joint).new == 9
 
 
@@ -294,10 +298,10 @@ def test_damage_anywhere_in_a_part_leaves_it_out(folder: Path, library_folder: P
         for _ in range(chance.randint(1, 4)):
             bad[chance.randrange(len(bad))] = chance.randrange(256)
         chunk.write_bytes(bad)
-        opened = mine.open()
+        opened = FolderImages(mine)
         whole += len(opened) > 0 and bad != good
         for row in range(len(opened)):
-            assert opened.describe(row)["prompt"].endswith("wall")
+            assert opened.hit(row, 0).prompt.endswith("wall")
         assert FolderPictures(library_folder).find(str(folder), "no.png", [folder]) is None
     assert whole == 0
 
@@ -326,12 +330,12 @@ def test_a_part_of_an_older_version_is_read_unless_it_is_malformed(
     tensors = numpy.load(chunk.read_bytes())
     del tensors["checksum"]
     chunk.write_bytes(numpy.save(tensors))
-    assert len(mine.open()) == 9
+    assert len(FolderImages(mine)) == 9
     rows = json.loads(bytes(tensors["rows"]))
     rows[4] |= change
     tensors["rows"] = np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8)
     chunk.write_bytes(numpy.save(tensors))
-    assert len(mine.open()) == 0
+    assert len(FolderImages(mine)) == 0
     assert mine.update(ColourSpace()).new == 9
 
 
@@ -349,32 +353,32 @@ def test_a_text_finds_the_files_whose_own_prompts_hold_it_first(
         about.add_text("parameters", INFOTEXT.format(f"red {subject}"))
         plain("blue", number + 4).save(folder / f"{number}.png", pnginfo=about)
     of(folder, library_folder).update(ColourSpace())
-    found = finder(library_folder)
     for text in ("a red tram", "red trams", "RED_TRAM"):
-        hits = found.find(Query(text=text), 5).hits
+        hits = found_in(library_folder, Query(text=text), 5).hits
         assert ["tram" in hit.prompt for hit in hits] == [True] * 2 + [False] * 3
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     # of those whose prompts say as much, the pictures decide; and without words only they count
-    hits = found.find(Query(text="red wall"), 3).hits
+    hits = found_in(library_folder, Query(text="red wall"), 3).hits
     assert [Path(hit.file).name[:3] for hit in hits] == ["red"] * 3
-    joined = found.find(Query(text="glacier", images=[plain("blue", 5)]), 1).hits
+    joined = found_in(library_folder, Query(text="glacier", images=[plain("blue", 5)]), 1).hits
     assert "glacier" in joined[0].prompt
 
 
 def test_nearest_and_all_scores_agree(folder: Path, library_folder: Path) -> None:
     of(folder, library_folder).update(ColourSpace())
-    found = finder(library_folder)
     for text in ("green", "a green wall", "green tram", "something blue"):
-        quick = found.find(Query(text=text), 4).hits
-        slow = found.find(Query(text=text), 4, lambda candidate: True).hits
+        quick = found_in(library_folder, Query(text=text), 4).hits
+        slow = found_in(library_folder, Query(text=text), 4, lambda candidate: True).hits
         assert not slow, "no file here is of a candidate of the library"
-        whole = found._scores(Query(text=text), found._folders, [])
+        (images,) = (FolderImages(i) for i in indexed_folders(library_folder))
+        (vector,) = unit(ColourSpace().encode_texts([text]))
+        whole = images.vectors @ vector + images.words.scores(text)
         assert [hit.score for hit in quick] == pytest.approx(sorted(whole, reverse=True)[:4])
 
 
 def test_a_filter_knows_the_checkpoints_of_the_library(folder: Path, library_folder: Path) -> None:
     of(folder, library_folder).update(ColourSpace())
-    found = finder(library_folder).find(Query(text="red"), 9, Filter(pattern="red"))
+    found = found_in(library_folder, Query(text="red"), 9, Filter(pattern="red"))
     assert not found.hits  # none of these checkpoints is in the library
 
 
@@ -384,8 +388,8 @@ def test_an_approximate_index_is_used_until_something_changes(
     pytest.importorskip("faiss")
     own = of(folder, library_folder)
     own.update(ColourSpace())
-    own.open().approximate()
-    hit = finder(library_folder).find(Query(images=[plain("green", 1)]), 1).hits[0]
+    FolderImages(own).approximate()
+    hit = found_in(library_folder, Query(images=[plain("green", 1)]), 1).hits[0]
     assert Path(hit.file).name == "green-1.png"
     assert (own.place / "approximate.faiss").is_file()
     plain("red", 5).save(folder / "new.png")

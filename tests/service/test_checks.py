@@ -9,10 +9,9 @@ import pytest
 from pack_files import sha256
 from standins.host import Running, start
 
-from lib_gmi.base.errors import HostError, RankingError
+from lib_gmi.base.errors import HostError, RankingError, RequestError
 from lib_gmi.library.packs import PackAbout, write_pack
 from lib_gmi.ranking import trust
-from lib_gmi.routes.api import RequestError
 
 NAMES = ("alpha.safetensors", "beta.safetensors", "gamma.safetensors")
 

@@ -25,7 +25,7 @@ from lib_gmi.cli.main import main
 from lib_gmi.encoders import DEFAULT
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.library.catalogue import Library
-from lib_gmi.search.checkpoints import Query
+from lib_gmi.search.query import Query
 from lib_gmi.standalone import desktop
 from lib_gmi.standalone.desktop import Desktop
 from lib_gmi.submitting.submit import build

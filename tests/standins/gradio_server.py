@@ -20,8 +20,8 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from lib_gmi.routes.api import PREFIX
 from lib_gmi.routes.guard import Guard
+from lib_gmi.routes.route import PREFIX
 from lib_gmi.routes.web import register
 from lib_gmi.search.index import FolderIndex
 from standins.colours import ColourSpace, plain

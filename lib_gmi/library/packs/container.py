@@ -4,7 +4,7 @@
     header    JSON: ``__metadata__`` (texts), and for each tensor its dtype, shape and place
     tensors   one after the other, without gap, overlap or rest
 
-Nothing here maps a file into memory, evaluates anything or makes arrays.
+Nothing here maps a file into memory or evaluates anything; arrays are views of the file's bytes.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ...base.errors import PackError
 from .texts import check_texts, strict_json
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 MAX_BYTES = 1 << 30
 MAX_HEADER = 32 << 20
-#: Bytes of a number, by the two types that packs hold.
-WIDTHS = {"F16": 2, "U8": 1}
+#: The two types of numbers that packs hold: what the header calls them, and numpy's.
+_TYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _MAX_SIDE = 1 << 30
 _METADATA = "__metadata__"
 _NAME = re.compile(r"[a-z0-9_]{1,40}(?:/[a-z0-9_]{1,40}){0,3}")
@@ -44,41 +48,37 @@ _BEGINNINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """Raw numbers with their type (a key of :data:`WIDTHS`) and shape."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    data: bytes | memoryview
+#: Arrays of float16 or bytes, by name.
+Tensors = Mapping[str, "NDArray[Any]"]
 
 
-def encode(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> bytes:
+def kind(array: NDArray[Any]) -> str:
+    """What a header calls the type of an array that packs can hold."""
+    return "U8" if array.dtype == np.uint8 else "F16"
+
+
+def encode(metadata: Mapping[str, str], tensors: Tensors) -> bytes:
     """The bytes of a container. Equal content gives equal bytes.
 
     Args:
         metadata: texts.
-        tensors: by name; those of two-byte numbers come first, so that all are aligned.
+        tensors: those of two-byte numbers come first, so that all are aligned.
     """
     header: dict[str, Any] = {_METADATA: dict(metadata)}
-    ordered = sorted(tensors, key=lambda name: (tensors[name].dtype == "U8", name))
+    ordered = sorted(tensors, key=lambda name: (kind(tensors[name]), name))
     place = 0
     for name in ordered:
-        tensor = tensors[name]
-        end = place + len(tensor.data)
-        header[name] = {
-            "dtype": tensor.dtype,
-            "shape": list(tensor.shape),
-            "data_offsets": [place, end],
-        }
-        place = end
+        array = tensors[name]
+        offsets = [place, place + array.nbytes]
+        header[name] = {"dtype": kind(array), "shape": [*array.shape], "data_offsets": offsets}
+        place += array.nbytes
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     padded = text.ljust(-(-len(text) // 8) * 8)
-    body = b"".join(tensors[name].data for name in ordered)
+    body = b"".join(tensors[name].tobytes() for name in ordered)
     return len(padded).to_bytes(8, "little") + padded + body
 
 
-def decode(data: bytes, name: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+def decode(data: bytes, name: str) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Metadata and tensors of a container.
 
     Args:
@@ -103,24 +103,25 @@ def decode(data: bytes, name: str) -> tuple[dict[str, str], dict[str, Tensor]]:
     return metadata, _tensors(header, data, 8 + length, name)
 
 
-def _tensors(header: Mapping[str, Any], data: bytes, start: int, name: str) -> dict[str, Tensor]:
+def _tensors(
+    header: Mapping[str, Any], data: bytes, start: int, name: str
+) -> dict[str, NDArray[Any]]:
     places: dict[str, tuple[int, int]] = {}
-    found: dict[str, Tensor] = {}
-    view = memoryview(data)  # a copy of each would let a small header ask for much memory
+    shapes: dict[str, tuple[np.dtype[Any], list[int]]] = {}
     for key, row in header.items():
         if not _NAME.fullmatch(key):
             raise PackError(f"{name}: holds a tensor of an impossible name.")
         if not isinstance(row, dict) or set(row) != {"dtype", "shape", "data_offsets"}:
             raise PackError(f"{name}: its header does not describe '{key}'.")
         dtype, shape, places[key] = row["dtype"], row["shape"], _place(row, key, name)
-        if not isinstance(dtype, str) or dtype not in WIDTHS:
+        if not isinstance(dtype, str) or dtype not in _TYPES:
             raise PackError(f"{name}: '{key}' is {str(dtype)[:20]}; packs hold F16 and U8 only.")
         if not isinstance(shape, list) or len(shape) > 2 or not all(_is_size(s) for s in shape):
             raise PackError(f"{name}: '{key}' has an impossible shape.")
         begin, end = places[key]
-        if prod(shape) * WIDTHS[dtype] != end - begin:
+        if prod(shape) * _TYPES[dtype].itemsize != end - begin:
             raise PackError(f"{name}: '{key}' is not as long as its shape says.")
-        found[key] = Tensor(dtype, tuple(shape), view[start + begin : start + end])
+        shapes[key] = _TYPES[dtype], shape
     expected = 0
     for key, (begin, end) in sorted(places.items(), key=lambda item: item[1]):
         if begin != expected:
@@ -130,7 +131,11 @@ def _tensors(header: Mapping[str, Any], data: bytes, start: int, name: str) -> d
     if start + expected != len(data):
         reason = "is cut short" if start + expected > len(data) else "goes on after its end"
         raise PackError(f"{name}: {reason}. Get the pack anew from its author.")
-    return found
+    # views: a copy of each would let a small header ask for much memory
+    return {
+        key: np.frombuffer(data, dtype, prod(shape), start + places[key][0]).reshape(shape)
+        for key, (dtype, shape) in shapes.items()
+    }
 
 
 def _place(row: Mapping[str, Any], key: str, name: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,12 @@ from ...base.errors import EncoderError, PackError, SchemaVersionError, Specific
 from ...encoders import registry
 from ...records.specification import Specification
 from ...records.specification_file import from_bytes
-from .container import Tensor
+from .container import Tensors, kind
 from .texts import one_name, page_link
 from .thumbnails import check_thumbnail
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: Tensors that an entry may have.
 ARRAYS = ("features", "prompt_embeddings")
@@ -44,7 +47,7 @@ _SHARED: dict[str, tuple[str, ...]] = {
 }
 
 
-def read_entry(entry: Any, tensors: Mapping[str, Tensor], schema: Any, label: str) -> Specification:
+def read_entry(entry: Any, tensors: Tensors, schema: Any, label: str) -> Specification:
     """The specification that an entry of a manifest describes.
 
     Args:
@@ -63,32 +66,35 @@ def read_entry(entry: Any, tensors: Mapping[str, Tensor], schema: Any, label: st
     for key in ARRAYS:
         _check_array(tensors.get(key), key, label)
     metadata = {"gmi.schema": schema, "gmi.specification": json.dumps(_shared(entry))}
-    data = save({key: _array(tensor) for key, tensor in tensors.items()}, metadata)
-    try:
-        specification = from_bytes(data, label)
-    except SchemaVersionError as error:
-        raise PackError(str(error).replace(", or build it again", "")) from None
-    except SpecificationError as error:
-        raise PackError(str(error).replace(" Build it again.", "")) from None
+    specification = parse_specification(save(dict(tensors), metadata), label)
     _check_description(specification, label)
     return specification
 
 
-def _check_array(tensor: Tensor | None, key: str, label: str) -> None:
-    if tensor is None:
+def parse_specification(data: bytes, label: str) -> Specification:
+    """The specification in a file's bytes, which somebody else has built.
+
+    Raises:
+        PackError: it is malformed, or of a newer version.
+    """
+    try:
+        return from_bytes(data, label)
+    except SchemaVersionError as error:
+        raise PackError(str(error).replace(", or build it again", "")) from None
+    except SpecificationError as error:
+        raise PackError(str(error).replace(" Build it again.", "")) from None
+
+
+def _check_array(array: NDArray[Any] | None, key: str, label: str) -> None:
+    if array is None:
         if key == "features":
             raise PackError(f"{label}: has no features.")
         return
-    rows, width = tensor.shape if len(tensor.shape) == 2 else (0, 0)
-    if tensor.dtype != "F16" or not 1 <= rows <= _MAX_SAMPLES or not 1 <= width <= _MAX_NUMBERS:
-        raise PackError(
-            f"{label}: '{key}' is {tensor.dtype} {list(tensor.shape)}, expected F16 [n, d]."
-        )
-
-
-def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
-    kind = "<f2" if tensor.dtype == "F16" else "u1"
-    return np.frombuffer(tensor.data, dtype=kind).reshape(tensor.shape)
+    rows, width = array.shape if array.ndim == 2 else (0, 0)
+    small = 1 <= rows <= _MAX_SAMPLES and 1 <= width <= _MAX_NUMBERS
+    if kind(array) != "F16" or not small:
+        shape = list(array.shape)
+        raise PackError(f"{label}: '{key}' is {kind(array)} {shape}, expected F16 [n, d].")
 
 
 def _check_description(specification: Specification, label: str) -> None:
@@ -136,7 +142,7 @@ def _check_widths(specification: Specification, label: str) -> None:
 
 
 def read_thumbnails(
-    specification: Specification, pictures: Mapping[int, Tensor], label: str
+    specification: Specification, pictures: Mapping[int, NDArray[Any]], label: str
 ) -> dict[tuple[str, int], bytes]:
     """WebP files by prompt id and seed, out of tensors by the sample's row.
 
@@ -144,12 +150,12 @@ def read_thumbnails(
         PackError: one is not a small, plain WebP picture, or of no sample.
     """
     found = {}
-    for row, tensor in pictures.items():
+    for row, picture in pictures.items():
         if row >= len(specification):
             raise PackError(f"{label}: has a thumbnail of a sample that it does not have.")
-        if tensor.dtype != "U8" or len(tensor.shape) != 1:
+        if kind(picture) != "U8" or picture.ndim != 1:
             raise PackError(f"{label}: thumbnail {row} is not a row of bytes.")
-        data = bytes(tensor.data)
+        data = picture.tobytes()
         check_thumbnail(data, f"{label}: thumbnail {row}")
         found[specification.prompt_ids[row], specification.seeds[row]] = data
     return found
@@ -178,7 +184,7 @@ def _picked(value: Any, parts: tuple[str, ...]) -> Any:
 
 def tensors_of(
     number: int, specification: Specification, pictures: Mapping[tuple[str, int], bytes]
-) -> dict[str, Tensor]:
+) -> dict[str, NDArray[Any]]:
     """A specification's tensors in a pack.
 
     Args:
@@ -186,19 +192,13 @@ def tensors_of(
         specification: what to write.
         pictures: WebP files by prompt id and seed.
     """
-    arrays: dict[str, np.ndarray[Any, Any]] = {"features": specification.features}
+    found = {f"{number}/features": specification.features.astype("<f2", order="C")}
     if specification.prompt_embeddings is not None:
-        arrays["prompt_embeddings"] = specification.prompt_embeddings
-    found = {}
-    for key, array in arrays.items():
-        shape = (int(array.shape[0]), int(array.shape[1]))
-        found[f"{number}/{key}"] = Tensor("F16", shape, array.astype("<f2").tobytes())
-    for key, extra in specification.extra_tensors.items():
-        dtype = "F16" if extra.dtype == np.float16 else "U8"
-        found[f"{number}/{key}"] = Tensor(dtype, extra.shape, extra.tobytes())
-    pairs = zip(specification.prompt_ids, specification.seeds, strict=True)
-    for row, pair in enumerate(pairs):
+        found[f"{number}/prompt_embeddings"] = specification.prompt_embeddings.astype(
+            "<f2", order="C"
+        )
+    for row, pair in enumerate(zip(specification.prompt_ids, specification.seeds, strict=True)):
         if pair in pictures:
-            data = pictures[pair]
-            found[f"{number}/thumbnails/{row}"] = Tensor("U8", (len(data),), data)
+            picture = np.frombuffer(pictures[pair], dtype=np.uint8)
+            found[f"{number}/thumbnails/{row}"] = picture
     return found

@@ -1,4 +1,4 @@
-"""A pack as a folder, the way that it lies in a library: written, read back, looked at."""
+"""A pack as a folder, the way that it lies in a library: written, checked, looked at."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...base.errors import PackError, SpecificationError
+import numpy as np
+
+from ...base.errors import PackError
 from ...base.files import write_atomic
-from ...records.specification import Specification
-from ...records.specification_file import from_bytes, to_bytes
+from ...records.protocols import Exclusion
+from ...records.specification_file import to_bytes
 from ..entries import stem
 from ..samples import SampleStore
 from ..store import SUFFIX as SPECIFICATION_SUFFIX
-from .container import MAX_HEADER, Tensor, decode
+from .container import MAX_HEADER, decode
+from .entries import parse_specification
 from .pack import Pack, PackAbout, assemble, read_about, read_bytes
 from .texts import page_link, strict_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...records.specification import Specification
 
 PACK_FILE = "pack.json"
 _SPECIFICATIONS, _SAMPLES = "specifications", "samples"
@@ -80,6 +89,20 @@ class PackInfo:
         """How many of its checkpoints are among these."""
         return len(self.identities.intersection(identities))
 
+    @cached_property
+    def contents(self) -> PackContents:
+        """Its specifications with their arrays, read once; a damaged file stops no other."""
+        if self.problem is not None:
+            return PackContents((), (Exclusion(self.about.title, self.problem),))
+        found, problems = [], []
+        for entry in self.entries:
+            try:
+                specification = read_specification(self.folder, entry)
+                found.append(PackedSpecification(specification, self, entry.file))
+            except PackError as error:
+                problems.append(Exclusion(entry.title, str(error)))
+        return PackContents(tuple(found), tuple(problems))
+
     def to_json(self, identities: Collection[str]) -> dict[str, Any]:
         """All of it, JSON-ready; ``identities`` are of the checkpoints that there are."""
         return {
@@ -101,6 +124,33 @@ class PackInfo:
                 for entry in self.entries
             ],
         }
+
+
+@dataclass(frozen=True, eq=False)
+class PackedSpecification:
+    """A specification, the pack that it came with, and its file's name there."""
+
+    specification: Specification
+    pack: PackInfo
+    file: str
+
+    @property
+    def identity(self) -> str:
+        """Of the candidate."""
+        return self.specification.candidate.identity
+
+    @property
+    def page(self) -> str | None:
+        """Where a person may find the checkpoint; ``None`` where no file is known."""
+        return page_link(self.identity)
+
+
+@dataclass(frozen=True)
+class PackContents:
+    """What could be read of an installed pack, and what could not."""
+
+    specifications: tuple[PackedSpecification, ...]
+    problems: tuple[Exclusion, ...]
 
 
 def write_folder(folder: Path, pack: Pack) -> None:
@@ -134,23 +184,20 @@ def read_folder(folder: Path) -> Pack:
     """
     content = _content(folder)
     name = folder.name
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, NDArray[Any]] = {}
     stored = []
     for number, file in enumerate(content["files"]):
         data = read_bytes(folder / _SPECIFICATIONS / file)
         _, arrays = decode(data, f"{name}/{file}")
-        tensors.update({f"{number}/{key}": tensor for key, tensor in arrays.items()})
-        try:
-            specification = from_bytes(data, f"{name}/{file}")
-        except SpecificationError as error:
-            raise PackError(str(error)) from None
+        tensors |= {f"{number}/{key}": array for key, array in arrays.items()}
+        specification = parse_specification(data, f"{name}/{file}")
         stored.append((specification.describe(), stem(specification.key)))
         pairs = zip(specification.prompt_ids, specification.seeds, strict=True)
         for row, pair in enumerate(pairs):
             path = sample_path(folder, file, *pair)
             if path is not None:
-                picture = read_bytes(path)
-                tensors[f"{number}/thumbnails/{row}"] = Tensor("U8", (len(picture),), picture)
+                picture = np.frombuffer(read_bytes(path), dtype=np.uint8)
+                tensors[f"{number}/thumbnails/{row}"] = picture
     pack = assemble(content["schema"], content["manifest"], tensors, name)
     for file, ours, theirs in zip(content["files"], stored, pack.specifications, strict=True):
         if ours != (theirs.describe(), file.removesuffix(SPECIFICATION_SUFFIX)):
@@ -182,11 +229,7 @@ def read_specification(folder: Path, entry: PackEntry) -> Specification:
         PackError: it is missing, damaged or not the one that the pack came with.
     """
     path = folder / _SPECIFICATIONS / entry.file
-    data = read_bytes(path)
-    try:
-        specification = from_bytes(data, str(path))
-    except SpecificationError as error:
-        raise PackError(str(error)) from None
+    specification = parse_specification(read_bytes(path), str(path))
     misplaced = entry.file != stem(specification.key) + SPECIFICATION_SUFFIX
     if misplaced or specification.candidate.identity != entry.identity:
         raise PackError(f"{path}: is not the specification that the pack came with.")
@@ -214,24 +257,18 @@ def folder_state(folder: Path) -> FolderState:
 def _content(folder: Path) -> dict[str, Any]:
     """``pack.json``, its outline checked."""
     path = folder / PACK_FILE
-    damaged = PackError(f"{path}: is damaged. Import the pack again.")
     try:
-        text = read_bytes(path, 4 * MAX_HEADER).decode()
-    except UnicodeDecodeError:
-        raise damaged from None
-    content = strict_json(text, str(path), "text")
-    if not isinstance(content, dict):
-        raise damaged
-    manifest, files = content.get("manifest"), content.get("files")
-    if not isinstance(manifest, dict) or not isinstance(content.get("schema"), str):
-        raise damaged
-    if not isinstance(files, list) or not isinstance(manifest.get("entries"), list):
-        raise damaged
-    if len(files) != len(manifest["entries"]):
-        raise damaged
-    if not all(isinstance(name, str) and _FILE.fullmatch(name) for name in files):
-        raise damaged
-    return content
+        content = strict_json(read_bytes(path, 4 * MAX_HEADER).decode(), str(path), "text")
+        files, good = content["files"], isinstance(content["schema"], str)
+        good = good and isinstance(content["manifest"], dict) and isinstance(files, list)
+        good = good and isinstance(content["manifest"]["entries"], list)
+        good = good and len(files) == len(content["manifest"]["entries"])
+        good = good and all(isinstance(name, str) and _FILE.fullmatch(name) for name in files)
+    except (UnicodeDecodeError, KeyError, TypeError):
+        good = False
+    if not good:
+        raise PackError(f"{path}: is damaged. Import the pack again.")
+    return dict(content)
 
 
 def _entry(file: str, described: Any) -> PackEntry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ def present(packs: Iterable[PackInfo], folder: Path, progress: Progress | None =
 def with_full_hashes(
     specifications: Sequence[Specification], folder: Path, progress: Progress | None = None
 ) -> list[Specification]:
-    """The same specifications; those with quick identities get the full ones, where found.
+    """Specifications in which quick identities have become full ones, where the file is found.
 
     The library is not changed.
 
@@ -79,10 +79,9 @@ def with_full_hashes(
         quick = quick_identity(path)
         if quick in wanted and quick not in full:
             full[quick] = full_identity(path, progress)
-    return [_renamed(specification, full) for specification in specifications]
-
-
-def _renamed(specification: Specification, full: Mapping[str, str]) -> Specification:
-    candidate = specification.candidate
-    identity = full.get(candidate.identity, candidate.identity)
-    return replace(specification, candidate=replace(candidate, identity=identity))
+    renamed = []
+    for specification in specifications:
+        candidate = specification.candidate
+        identity = full.get(candidate.identity, candidate.identity)
+        renamed.append(replace(specification, candidate=replace(candidate, identity=identity)))
+    return renamed

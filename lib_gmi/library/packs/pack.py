@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base.errors import PackError
-from .container import MAX_BYTES, Tensor, decode
+from .container import MAX_BYTES, Tensors, decode, kind
 from .entries import ARRAYS, read_entry, read_thumbnails
 from .texts import check_link, check_texts, one_name, strict_json
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ...records.specification import Specification
 
 #: major.minor. A newer minor version is read (unknown keys are kept), a newer major one refused.
@@ -115,7 +117,7 @@ def parse(data: bytes, name: str) -> Pack:
     return assemble(metadata[SCHEMA_KEY], manifest, tensors, name)
 
 
-def assemble(schema: str, manifest: Any, tensors: Mapping[str, Tensor], name: str) -> Pack:
+def assemble(schema: str, manifest: Any, tensors: Tensors, name: str) -> Pack:
     """Check a manifest and the tensors that it speaks of.
 
     Args:
@@ -134,8 +136,8 @@ def assemble(schema: str, manifest: Any, tensors: Mapping[str, Tensor], name: st
     thumbnails: dict[str, dict[tuple[str, int], bytes]] = {}
     for number, (entry, part) in enumerate(zip(manifest["entries"], parts, strict=True), 1):
         label = f"{name}, specification {number}"
-        schema_of_entries = manifest["specification_schema"]
-        specification = read_entry(entry, part.arrays, schema_of_entries, label)
+        version = manifest["specification_schema"]
+        specification = read_entry(entry, part.arrays, version, label)
         if specification.key in thumbnails:
             raise PackError(f"{label}: describes the same candidate as one before it.")
         specifications.append(specification)
@@ -150,14 +152,14 @@ def assemble(schema: str, manifest: Any, tensors: Mapping[str, Tensor], name: st
     )
 
 
-def content_id(schema: str, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def content_id(schema: str, manifest: Mapping[str, Any], tensors: Tensors) -> str:
     """A hash of everything in a pack but its own id."""
     content = {
         "schema": schema,
         "manifest": {key: value for key, value in manifest.items() if key != "id"},
         "tensors": {
-            key: [tensor.dtype, list(tensor.shape), hashlib.sha256(tensor.data).hexdigest()]
-            for key, tensor in tensors.items()
+            key: [kind(array), list(array.shape), hashlib.sha256(array.data).hexdigest()]
+            for key, array in tensors.items()
         },
     }
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -205,21 +207,21 @@ def read_about(schema: str, manifest: Any, name: str) -> tuple[PackAbout, str]:
 class _Part:
     """Tensors of one entry: by name, and thumbnails by the sample's row."""
 
-    arrays: dict[str, Tensor] = field(default_factory=dict)
-    pictures: dict[int, Tensor] = field(default_factory=dict)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    pictures: dict[int, NDArray[Any]] = field(default_factory=dict)
 
 
-def _by_entry(tensors: Mapping[str, Tensor], entries: int, minor: int, name: str) -> list[_Part]:
+def _by_entry(tensors: Tensors, entries: int, minor: int, name: str) -> list[_Part]:
     parts = [_Part() for _ in range(entries)]
-    for key, tensor in tensors.items():
+    for key, array in tensors.items():
         found = _TENSOR.fullmatch(key)
         if found is None or int(found[1]) >= entries:
             raise PackError(f"{name}: the tensor '{key}' belongs to none of its specifications.")
         part = parts[int(found[1])]
         if found[2] is not None:
-            part.pictures[int(found[2])] = tensor
+            part.pictures[int(found[2])] = array
         elif found[3] in ARRAYS or minor > SCHEMA[1]:
-            part.arrays[found[3]] = tensor
+            part.arrays[found[3]] = array
         else:
             raise PackError(f"{name}: holds a tensor '{key}', which packs do not have.")
     return parts

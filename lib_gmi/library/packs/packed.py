@@ -1,56 +1,13 @@
-"""Specifications that came with packs, and which of them add something to the user's own."""
+"""Which specifications of packs add something to the user's own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ...base.errors import PackError
-from ...records.protocols import Exclusion
-from ...records.specification import Specification
-from .folder import PackInfo, read_specification
-from .texts import page_link
-
-
-@dataclass(frozen=True, eq=False)
-class PackedSpecification:
-    """A specification and the pack that it came with."""
-
-    specification: Specification
-    pack: PackInfo
-    file: str
-
-    @property
-    def identity(self) -> str:
-        """Of the candidate."""
-        return self.specification.candidate.identity
-
-    @property
-    def page(self) -> str | None:
-        """Where a person may find the checkpoint; ``None`` where no file is known."""
-        return page_link(self.identity)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What could be read of an installed pack, and what could not."""
-
-    specifications: tuple[PackedSpecification, ...]
-    problems: tuple[Exclusion, ...]
-
-
-def load(info: PackInfo) -> Loaded:
-    """Read an installed pack. A damaged file never stops the others."""
-    if info.problem is not None:
-        return Loaded((), (Exclusion(info.about.title, info.problem),))
-    found, problems = [], []
-    for entry in info.entries:
-        try:
-            specification = read_specification(info.folder, entry)
-            found.append(PackedSpecification(specification, info, entry.file))
-        except PackError as error:
-            problems.append(Exclusion(entry.title, str(error)))
-    return Loaded(tuple(found), tuple(problems))
+if TYPE_CHECKING:
+    from ...records.specification import Specification
+    from .folder import PackedSpecification
 
 
 def visible(

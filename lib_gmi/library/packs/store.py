@@ -30,6 +30,7 @@ from ...records.protocols import Exclusion
 from ..removed import REMOVED, touch
 from .folder import (
     FolderState,
+    PackedSpecification,
     PackInfo,
     folder_state,
     read_folder,
@@ -38,7 +39,6 @@ from .folder import (
     write_folder,
 )
 from .pack import Pack, read_pack
-from .packed import Loaded, PackedSpecification, load
 
 if TYPE_CHECKING:
     from ..catalogue import Library
@@ -87,8 +87,7 @@ class Packs:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.folder = library.folder / "packs"
-        self._infos: dict[str, tuple[FolderState, PackInfo]] = {}
-        self._loaded: dict[str, tuple[FolderState, Loaded]] = {}
+        self._known: dict[str, tuple[FolderState, PackInfo]] = {}
         advice = "Choose another folder with --library or GMI_LIBRARY."
         self._lock = Lock(self.folder / ".lock", self.folder, advice=advice)
 
@@ -100,17 +99,16 @@ class Packs:
         Raises:
             LibraryError: the folder cannot be listed.
         """
-        infos = {}
+        found = {}
         for folder in self._folders():
             state = folder_state(folder)
-            known = self._infos.get(folder.name)
+            known = self._known.get(folder.name)
             if known is None or not state or known[0] != state:
                 known = state, read_info(folder)
-            infos[folder.name] = known
-        self._infos = infos
-        return sorted(
-            (info for _, info in infos.values()), key=lambda i: (i.about.title.casefold(), i.id)
-        )
+            found[folder.name] = known
+        self._known = found
+        infos = (info for _, info in found.values())
+        return sorted(infos, key=lambda info: (info.about.title.casefold(), info.id))
 
     def specifications(self) -> list[PackedSpecification]:
         """Of all packs, whatever the user has built. See :func:`.packed.visible`.
@@ -126,19 +124,9 @@ class Packs:
         Raises:
             LibraryError: the folder cannot be listed.
         """
-        found: list[PackedSpecification] = []
-        problems: list[Exclusion] = []
-        loaded: dict[str, tuple[FolderState, Loaded]] = {}
-        for info in self.installed():
-            state = folder_state(info.folder)
-            known = self._loaded.get(info.id)
-            if known is None or not state or known[0] != state:
-                known = state, load(info)
-            loaded[info.id] = known
-            found += known[1].specifications
-            problems += known[1].problems
-        self._loaded = loaded
-        return found, problems
+        contents = [info.contents for info in self.installed()]
+        found = [packed for each in contents for packed in each.specifications]
+        return found, [problem for each in contents for problem in each.problems]
 
     def fingerprint(self) -> str:
         """Changes whenever an installed pack comes or goes or one of its files changes."""

@@ -128,7 +128,7 @@ def one_name(value: Any, name: str, what: str, empty: bool = False) -> str:
 
 
 def clean(text: str, lines: bool = False) -> str:
-    """The same text without what :func:`check_texts` refuses.
+    """A text without what :func:`check_texts` refuses.
 
     Args:
         text: any.

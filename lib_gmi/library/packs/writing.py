@@ -17,13 +17,15 @@ from ...records.protocols import Exclusion
 from ...records.specification import OWN_PROMPTS
 from ...records.specification import SCHEMA as SPECIFICATION_SCHEMA
 from ..entries import stem
-from .container import MAX_BYTES, MAX_HEADER, Tensor, encode
+from .container import MAX_BYTES, MAX_HEADER, encode
 from .entries import IDENTITY, entry_of, tensors_of
 from .pack import MANIFEST_KEY, MAX_ENTRIES, SCHEMA, SCHEMA_KEY, Pack, PackAbout, content_id, parse
 from .texts import clean
 from .thumbnails import small_copy
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ...records.protocols import GenerationSettings
     from ...records.specification import Specification
     from ..catalogue import Library
@@ -124,7 +126,7 @@ def write_pack(
         public = without_private(specification, sharing)
         chosen.setdefault(public.key, (public, specification))
     ordered = sorted(chosen.values(), key=lambda pair: (pair[0].candidate.title, pair[0].key))
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, NDArray[Any]] = {}
     for number, (public, original) in enumerate(ordered):
         given = (thumbnails or {}).get(original.key, {})
         before, after = _rows(original), _rows(public)
@@ -138,7 +140,10 @@ def write_pack(
     schema, manifest = ".".join(map(str, SCHEMA)), _manifest(about, entries)
     manifest["id"] = content_id(schema, manifest, tensors)
     text = json.dumps(manifest, sort_keys=True, ensure_ascii=False)
-    if len(text) > MAX_HEADER * 3 // 4 or _size(tensors) > MAX_BYTES - MAX_HEADER:
+    if (
+        len(text) > MAX_HEADER * 3 // 4
+        or sum(array.nbytes for array in tensors.values()) > MAX_BYTES - MAX_HEADER
+    ):
         raise PackError(f"{path}: is more than one pack can hold. Export fewer at once.")
     data = encode({SCHEMA_KEY: schema, MANIFEST_KEY: text}, tensors)
     pack = parse(data, path.name)  # never write what cannot be read again
@@ -148,10 +153,6 @@ def write_pack(
 
 def _rows(specification: Specification) -> list[tuple[str, int]]:
     return list(zip(specification.prompt_ids, specification.seeds, strict=True))
-
-
-def _size(tensors: Mapping[str, Tensor]) -> int:
-    return sum(len(tensor.data) for tensor in tensors.values())
 
 
 def _manifest(about: PackAbout, entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``gmi bench create``: the paper's protocol from a host; it resumes, and nothing overlaps."""
+"""``own_checkpoints create``: the paper's protocol from a host; it resumes, nothing overlaps."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from conftest import TINY, picture, prompt_set, write_image_folder
 from PIL import Image
 
+from benchmarks.own_checkpoints import main
+from benchmarks.own_task import CreateSummary, create, evaluation_prompt_set, plan, read_task
 from benchmarks.papers.bench import Bench
 from benchmarks.papers.scores import learned_with, score_table
 from lib_gmi.base.errors import GMIError, HostError, PromptSetError
-from lib_gmi.cli.main import main
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.ranking.kernels import Params
 from lib_gmi.records.prompts import Prompt, PromptSet, default_prompt_set
 from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
-from lib_gmi.submitting.bench import CreateSummary, create, evaluation_prompt_set, plan, read_task
 
 
 class StandInHost:
@@ -175,7 +175,7 @@ def test_the_command_splits_a_folders_prompts(
 ) -> None:
     images = write_image_folder(tmp_path / "in", ["alpha", "beta"], prompts=6)
     out = tmp_path / "out"
-    arguments = ["bench", "create", str(out), "--host", f"folder:{images}", "--queries", "3"]
+    arguments = ["create", str(out), "--host", f"folder:{images}", "--queries", "3"]
     assert main([*arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == {**vars(CreateSummary(generated=12)), "failed": []}
@@ -188,5 +188,5 @@ def test_the_command_splits_a_folders_prompts(
 def test_the_command_says_which_hosts_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", "create", str(tmp_path), "--host", "invokeai"]) == 2
+    assert main(["create", str(tmp_path), "--host", "invokeai"]) == 2
     assert "or folder:DIR with images/" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """A running web UI (A1111, Forge, reForge) over its own HTTP API, started with ``--api``.
 
-For long batches from outside, such as ``gmi bench create``: it generates with each checkpoint
+For long batches from outside, such as :mod:`.own_checkpoints`: it generates with each checkpoint
 through ``/sdapi/v1/txt2img``, saves nothing in the web UI's folders, and changes no option for
 good. The web UI has to run on this machine, since its checkpoint files are looked into for their
 settings.
@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import HostError
-from ..base.images import decode_image
-from ..checkpoints.header import inspect
-from ..checkpoints.presets import find
-from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.base.errors import HostError
+from lib_gmi.base.images import decode_image
+from lib_gmi.checkpoints.header import inspect
+from lib_gmi.checkpoints.presets import find
+from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
 
 if TYPE_CHECKING:
     from PIL import Image

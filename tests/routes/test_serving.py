@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from lib_gmi.routes.contract import MAX_MARKS, parse
+from lib_gmi.routes.serving import MAX_MARKS, parse
 
 
 def test_ordinary_requests_are_read() -> None:
