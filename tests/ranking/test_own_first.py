@@ -9,7 +9,7 @@ from conftest import OTHER, make_specification
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_gmi.ranking import stack as stack_module
+from lib_gmi.ranking import comparable
 from lib_gmi.ranking.stack import Stack, stack
 from lib_gmi.records.prompts import default_prompt_set
 from lib_gmi.records.protocols import GenerationSettings
@@ -125,7 +125,7 @@ def test_entries_of_a_set_that_agree_on_none_of_its_prompts_do_not_widen_it() ->
 def test_what_others_bring_stays_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """One entry of a thousand prompts makes every row as long."""
     own = make_specification("a")
-    monkeypatch.setattr(stack_module, "BUDGET", 4 * own.features.shape[1] * 5 * 30)
+    monkeypatch.setattr(comparable, "BUDGET", 4 * own.features.shape[1] * 5 * 30)
     reference = PromptSetRef("test", "1", OWN_PROMPTS, 0)
     wide = make_specification("b", prompts=1000)
     wide = replace(wide, prompt_set=reference, texts=dict.fromkeys(wide.prompt_ids, "x"))
@@ -135,7 +135,7 @@ def test_what_others_bring_stays_within_the_budget(monkeypatch: pytest.MonkeyPat
     assert [c.title for c in data.candidates] == ["a", "c", "d", "e"]
     assert [e.title for e in excluded] == ["b"]
     assert excluded[0].reason.startswith("too much to be ranked at once")
-    monkeypatch.setattr(stack_module, "BUDGET", 0)
+    monkeypatch.setattr(comparable, "BUDGET", 0)
     data, _ = stack([own], joining=others)
     assert data is not None
     assert [c.title for c in data.candidates] == ["a"], "the user's own cost nobody's leave"
