@@ -115,15 +115,16 @@ class Candidates:
             PresetError: the user's settings cannot be read.
         """
         with self._settling:  # who comes second finds it done, and not half done
-            new_ones = self.host.hashed().items() - self._settled
-            if not new_ones:
+            hashed = self.host.hashed()
+            if not hashed:
                 return
-            begun = {entry.identity for entry in self.library.entries()}
-            for old, new in new_ones:
+            for old, new in hashed.items() - self._settled:
                 self.host.overrides.move(old, new)
-                if old in begun:
-                    self.library.reidentify(old, new)
-            self._settled |= new_ones
+                self._settled.add((old, new))
+            # also of hashes that were followed before: a job that is running stores under the
+            # identity that its checkpoint had when it began
+            for old in hashed.keys() & {entry.identity for entry in self.library.entries()}:
+                self.library.reidentify(old, hashed[old])
 
 
 def by_best_identity(candidates: Sequence[Candidate], better: Mapping[str, str]) -> list[Candidate]:

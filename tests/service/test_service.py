@@ -891,6 +891,25 @@ def test_a_hash_is_followed_once(running: Running, monkeypatch: pytest.MonkeyPat
     assert running.samples()[BETA] == 4
 
 
+def test_what_a_running_job_stores_after_a_hash_became_known_follows_as_well(
+    running: Running,
+) -> None:
+    """It goes on under the identity that its checkpoint had when it began."""
+    running.build(limit=4)
+    before, _ = known_hash(running, BETA)
+    (begun,) = [
+        s for s in running.library.snapshot().specifications if s.candidate.identity == before
+    ]
+    running.service.settle()
+    running.library.add(begun)
+
+    running.service.settle()
+
+    assert before not in {entry.identity for entry in running.library.entries()}
+    assert running.samples()[BETA] == 4
+    assert running.library.verify().damaged == ()
+
+
 def test_a_hash_that_two_threads_follow_at_once_is_followed(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
