@@ -94,7 +94,7 @@ def _make() -> Runtime:
         host.begin()
         try:
             host.calculate_hash(job.name)
-            service.settle()
+            service.candidates.settle()
         except HostError:
             pass  # the build finds out as well, and reports it
         except Exception:  # of a cache, a disk: whether a build can go on, it finds out by itself

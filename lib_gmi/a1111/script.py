@@ -98,8 +98,8 @@ def choose(p: Any, image: Image.Image, threshold: float, pattern: str) -> str:
     from .runtime import runtime
 
     running = runtime()
-    ranking = running.service.rank([image], wanted=Filter(pattern=pattern))
-    ranked = running.service.ranked_checkpoints(ranking)
+    ranking = running.service.answers.rank([image], wanted=Filter(pattern=pattern))
+    ranked = running.service.answers.ranked_checkpoints(ranking)
     if not ranked:
         raise GMIError("None of the ranked checkpoints is installed.")
     candidate, row = ranked[0]

@@ -64,7 +64,7 @@ def _ranked(p: Any) -> list[tuple[Candidate, RankedCandidate]]:
 
     service = runtime().service
     images = getattr(p, "init_images", None)
-    ranking = service.rank(images[:1]) if images else service.last_ranking
+    ranking = service.answers.rank(images[:1]) if images else service.answers.last_ranking
     if ranking is None:
         raise GMIError("rank an image in the tab Find Best Model first.")
-    return service.ranked_checkpoints(ranking)
+    return service.answers.ranked_checkpoints(ranking)

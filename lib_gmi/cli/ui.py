@@ -38,7 +38,7 @@ def _serve(arguments: argparse.Namespace) -> Iterator[Output]:
 
     library, folder = Library(arguments.library), arguments.folder
     bridge = desktop.of_library(library) if folder is None else desktop.of_folder(folder, library)
-    bridge.api.service.advance_soon()  # the first question shall not wait for it
+    bridge.api.service.snapshots.advance_soon()  # the first question shall not wait for it
     page = server.serve(bridge, arguments.port, arguments.browser)
     opened = f"Open {page.address} in a browser. Press Ctrl+C to stop."
     yield Output(text=[f"Ranks {bridge.about}.", opened])

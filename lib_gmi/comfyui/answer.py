@@ -74,7 +74,7 @@ def find(image: Any, **inputs: Any) -> Answer:
     api = runtime().api
     method = str(inputs.get("method", "auto"))
     said = makings(inputs.get("graph"), inputs.get("node_id"))
-    found = api.service.answer(pictures(image), prompt or None, method, allowed, said)
+    found = api.service.answers.answer(pictures(image), prompt or None, method, allowed, said)
     shown = api.answer_json(found, len(found.ranking.candidates), allowed)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
@@ -137,7 +137,7 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
 
 def _description(image: Any, prompt: str) -> dict[str, Any] | None:
     try:
-        described = runtime().service.describe(pictures(image), prompt)
+        described = runtime().service.descriptions.describe(pictures(image), prompt)
     except GMIError:
         return None  # without a library there is nothing to describe it by
     return None if described is None else asdict(described)

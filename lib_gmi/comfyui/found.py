@@ -156,7 +156,7 @@ def similar(
     Raises:
         SearchError: only workflows were found, and none of them is a checkpoint to load.
     """
-    names = {c.identity: c.name for c in searches.service.candidates()}
+    names = {c.identity: c.name for c in searches.service.candidates.all()}
     chosen = next((r for r in answer.checkpoints if not r.identity.startswith(RECIPE)), None)
     if chosen is None:
         raise SearchError(

@@ -74,7 +74,7 @@ class RankingNode:
         service = runtime().service
         names = sorted(f"{c.name} {c.identity}" for c in service.host.list_checkpoints())
         # a hash: ComfyUI writes the answer into every image that it saves
-        text = "\n".join((service.snapshot_name, *names))
+        text = "\n".join((service.snapshots.name, *names))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

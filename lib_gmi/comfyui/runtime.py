@@ -108,18 +108,18 @@ def _make() -> Runtime:
         notify=lambda outcome: _send("gmi.check", outcome),
     )
     api = Api(service, builds, checks)
-    if service.packs.folder.is_dir():
-        service.advance_soon()  # what a pack describes may have been installed since
+    if service.states.packs.folder.is_dir():
+        service.snapshots.advance_soon()  # what a pack describes may have been installed since
     return Runtime(host, service, queue, builds, api, politeness)
 
 
 def _recognise(host: ComfyHost, service: Service) -> None:
     """Find out which files packs describe. In a thread of its own: that can take longer than all
     fits together, and answers need not wait for it."""
-    sizes, titles = service.packs.files()
+    sizes, titles = service.states.packs.files()
     if sizes and host.full_hashes.read(host.list_checkpoints(), sizes, titles):
-        service.advance()
-        _send("gmi.library", {"snapshot": service.snapshot_name})
+        service.snapshots.advance()
+        _send("gmi.library", {"snapshot": service.snapshots.name})
 
 
 def _apart(work: Callable[[], None]) -> None:

@@ -134,7 +134,7 @@ class SearchSamples(RankingNode):
         found = samples(
             searches.samples(query, int(inputs["top_k"]), wanted(inputs).unless_all(), also_output),
             runtime().host.list_checkpoints(),
-            runtime().service.recipes(),
+            runtime().service.candidates.recipes(),
         )
         batch = torch.cat([image_to_tensor(p) for p in of_one_size(found.pictures)])
         hits = json.dumps(found.to_json(), ensure_ascii=False, indent=1, default=str)
@@ -216,7 +216,7 @@ def _known(name: str) -> Candidate | None:
     if name in ("", NOBODY):
         return None
     service = runtime().service
-    candidate = service.installed(name)
+    candidate = service.candidates.installed(name)
     if not service.library.find(candidate.identity):
         raise SearchError(
             f"{candidate.title}: has no specification yet, so nothing can be compared with it. "

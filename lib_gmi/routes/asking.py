@@ -74,8 +74,8 @@ class Asking(Handlers):
         Raises:
             GMIError: nothing can be ranked; the message says what to do.
         """
-        with self.service.reading():
-            answer = self.service.answer(images, prompt or None, method, wanted, makings)
+        with self.service.candidates.reading():
+            answer = self.service.answers.answer(images, prompt or None, method, wanted, makings)
             return self.answer_json(answer, top, wanted)
 
     def answer_json(self, answer: Answer, top: int, wanted: Filter | None = None) -> Json:
@@ -108,8 +108,8 @@ class Asking(Handlers):
     ) -> Json:
         """What faces show of a ranking: names as they are today, pictures, what is missing."""
         service = self.service
-        with service.reading():
-            listed = service.candidates()
+        with service.candidates.reading():
+            listed = service.candidates.all()
             better = service.host.hashed()  # since the ranking as well
             candidates = by_best_identity(listed, better)
             # of equal files the first name serves, and rather one that passes the filter
@@ -122,7 +122,7 @@ class Asking(Handlers):
             )
             # a file may have been removed a moment ago
             shown = [(row, known) for row, known in found if known is not None][:top]
-            states = service.states([candidate for _, candidate in shown])
+            states = service.states.all([candidate for _, candidate in shown])
             return {
                 "verdict": ranking.verdict,
                 "method": ranking.method,
@@ -140,7 +140,7 @@ class Asking(Handlers):
                     for group in ranking.groups
                 ],
                 "excluded": [vars(exclusion) for exclusion in ranking.excluded],
-                "missing": service.missing(candidates),
+                "missing": service.states.missing(candidates),
             }
 
     @route(
@@ -158,7 +158,9 @@ class Asking(Handlers):
         image. Slow ones are waited for; what they said is remembered."""
         order = parse_order(interrogators) if interrogators.strip() else None
         pixels = [sent.image for sent in images]
-        described = self.service.interrogate(pixels, making_in(images[0].content), order=order)
+        described = self.service.descriptions.interrogate(
+            pixels, making_in(images[0].content), order=order
+        )
         said = described.prompt
         return {
             "prompt": None if said is None else asdict(said),

@@ -75,7 +75,7 @@ class Building(Handlers):
         """Generates the images that are missing, one after the other, behind what people do."""
         if names is None and pattern.strip():
             wanted = Filter(pattern=pattern)
-            names = [c.name for c in self.service.checkpoints() if wanted(c)]
+            names = [c.name for c in self.service.candidates.checkpoints() if wanted(c)]
             if not names:
                 raise RequestError(f"No installed checkpoint is called '{pattern}'.")
         return build_json(self.builds.start(names, limit))
@@ -104,7 +104,7 @@ class Building(Handlers):
     )
     def rebuild(self, names: Sequence[str], limit: int | None) -> Json:
         """Takes specifications out of the library and generates their images again."""
-        chosen = self.service.all_installed(names)
+        chosen = self.service.candidates.all_installed(names)
         self.service.remove([candidate.identity for candidate in chosen])
         return build_json(self.builds.start(names, limit))
 
@@ -138,7 +138,7 @@ class Building(Handlers):
     def start_harvest(self, names: Sequence[str] | None, rest: int | None, **rules: Any) -> Json:
         """Looks, and builds specifications of checkpoints that have enough images."""
         if names is not None:
-            self.service.all_installed(names)
+            self.service.candidates.all_installed(names)
         others = [] if rest is None else self._without_enough_images()
         answer = harvest_json(self.harvests.start(names, _rules(**rules)))
         if others:
@@ -151,7 +151,7 @@ class Building(Handlers):
         if survey is None:
             raise RequestError("Nobody has looked at the images yet.")
         enough = {crop.candidate.identity for crop in survey.enough}
-        installed = self.service.checkpoints()
+        installed = self.service.candidates.checkpoints()
         return [c.name for c in installed if c.identity not in enough and not c.unsupported]
 
     @route("POST harvest/cancel", "Stop the harvest", _HARVEST)

@@ -35,14 +35,14 @@ class Installed(Handlers):
     def library(self) -> Json:
         """Every installed checkpoint with its state, samples and settings, and the build."""
         service = self.service
-        with service.reading():
-            states = service.states()
+        with service.candidates.reading():
+            states = service.states.all()
             groups, group_of = self._groups(states)
             rows = [
                 checkpoint_row(service, self.builds, s, group_of.get(s.candidate.identity))
                 for s in states
             ]
-            superseded = service.superseded()
+            superseded = service.states.superseded()
             seen: set[str] = set()
             for row, state in zip(rows, states, strict=True):
                 if state.candidate.identity in seen:  # an equal file is not built twice
@@ -59,10 +59,10 @@ class Installed(Handlers):
                         "identity": entry.identity,
                         "samples": entry.samples,
                     }
-                    for entry in service.gone()
+                    for entry in service.states.gone()
                 ],
                 "superseded": superseded,
-                "kept_by_others": service.kept_by_others() if superseded else 0,
+                "kept_by_others": service.samples.kept_by_others() if superseded else 0,
                 "groups": groups,
                 "architectures": sorted({r["architecture"] for r in rows if r["architecture"]}),
                 "folders": sorted({f for r in rows if (f := _folder(r["name"]))}, key=natural),
@@ -70,8 +70,8 @@ class Installed(Handlers):
                 **service.host.choices(),
                 "seconds_per_sample": self.builds.seconds_per_sample(),
                 "first_run": not any(state.pictured or state.packed for state in states),
-                "snapshot": service.snapshot_name,
-                "fitting": service.fitting,
+                "snapshot": service.snapshots.name,
+                "fitting": service.snapshots.fitting,
                 "build": build_json(self.builds.state(), self.builds.waiting_for()),
             }
 
@@ -100,7 +100,7 @@ class Installed(Handlers):
     )
     def recipe(self, name: str) -> Json:
         """The workflow that a candidate of ComfyUI was generated with."""
-        known = {candidate.name for candidate in self.service.recipes()}
+        known = {candidate.name for candidate in self.service.candidates.recipes()}
         graph = recipes.graph(self.service, name) if name in known else None
         if graph is None:
             raise RequestError("There is no workflow of that name.")
@@ -123,7 +123,7 @@ class Installed(Handlers):
     )
     def set_settings(self, name: str, settings: dict[str, Any] | None) -> Json:
         """Changes what a checkpoint's samples are generated with."""
-        candidate = self.service.installed(name)
+        candidate = self.service.candidates.installed(name)
         dialects = self.service.prompt_set.dialects
         dialect = (settings or {}).get("dialect", next(iter(dialects)))
         if not isinstance(dialect, str) or dialect not in dialects:
@@ -135,8 +135,8 @@ class Installed(Handlers):
                 settings = {**{k: known[k] for k in _UNSHOWN if k in known}, **settings}
             settings = {k: v for k, v in settings.items() if k not in _UNSHOWN or v is not None}
         overrides.set(candidate.identity, settings)
-        self.service.failed.pop(candidate.identity, None)  # it may work now
-        return checkpoint_row(self.service, self.builds, self.service.state(candidate))
+        self.service.states.failed.pop(candidate.identity, None)  # it may work now
+        return checkpoint_row(self.service, self.builds, self.service.states.of(candidate))
 
     @route(
         "POST load",
@@ -148,7 +148,7 @@ class Installed(Handlers):
         """Makes a checkpoint the program's current one, and sees that it was loaded."""
         host = self.service.host
         before = host.current()
-        host.switch(self.service.installed(name))
+        host.switch(self.service.candidates.installed(name))
         after = host.current()
         return {
             "loaded": None if after is None else after.name,
@@ -164,7 +164,7 @@ class Installed(Handlers):
     )
     def set_favourite(self, name: str, marked: bool) -> Json:
         """Marks a checkpoint as a favourite, or takes the mark away."""
-        candidate = self.service.installed(name)
+        candidate = self.service.candidates.installed(name)
         self.service.favourites.set(candidate.name, marked)
         return {"name": candidate.name, "marked": marked}
 
@@ -178,9 +178,9 @@ class Installed(Handlers):
     def remove(self, names: Sequence[str], gone: bool) -> Json:
         """Takes specifications out of the library; they are kept in its folder `removed`."""
         if gone:  # names repeat among those; their identities do not
-            known = {entry.identity: entry.identity for entry in self.service.gone()}
+            known = {entry.identity: entry.identity for entry in self.service.states.gone()}
         else:
-            known = {c.name: c.identity for c in self.service.candidates()}
+            known = {c.name: c.identity for c in self.service.candidates.all()}
         unknown = [name for name in names if name not in known]
         if unknown:
             raise RequestError(f"Unknown: {', '.join(unknown[:3])}.")
@@ -194,7 +194,7 @@ class Installed(Handlers):
     def verify(self) -> Json:
         """Reads every specification whole; damaged ones are set aside."""
         report = self.service.library.verify()
-        self.service.advance_soon()
+        self.service.snapshots.advance_soon()
         return {
             "good": len(report.good),
             "damaged": [vars(row) for row in report.damaged],
@@ -205,10 +205,10 @@ class Installed(Handlers):
         self, states: Sequence[CheckpointState]
     ) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """Near-duplicates among what is installed, by the snapshot that answers."""
-        answering = self.service.answering
+        answering = self.service.snapshots.answering
         if answering is None:
             if any(state.shown is not None for state in states):
-                self.service.advance_soon()
+                self.service.snapshots.advance_soon()
             return [], {}
         library = answering.identifier.library
         present = {state.candidate.identity: state.candidate for state in states}

@@ -36,9 +36,9 @@ class Packs(Handlers):
     def packs(self) -> list[dict[str, Any]]:
         """The packs that were imported."""
         service = self.service
-        if not service.packs.folder.is_dir():
+        if not service.states.packs.folder.is_dir():
             return []
-        installed = {candidate.identity for candidate in service.candidates()}
+        installed = {candidate.identity for candidate in service.candidates.all()}
         return [
             {
                 "id": info.id,
@@ -50,7 +50,7 @@ class Packs(Handlers):
                 "installed": info.installed(installed),
                 "problem": info.problem,
             }
-            for info in service.packs.installed()
+            for info in service.states.packs.installed()
         ]
 
     @route(
@@ -81,8 +81,8 @@ class Packs(Handlers):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"uploaded{SUFFIX}"
             path.write_bytes(data)
-            report = self.service.packs.import_file(path)
-        self.service.advance_soon()
+            report = self.service.states.packs.import_file(path)
+        self.service.snapshots.advance_soon()
         return {"title": report.pack.about.title, "new": report.new}
 
     @route(
@@ -94,6 +94,6 @@ class Packs(Handlers):
     def remove_pack(self, name: str) -> Json:
         """Takes a pack out; it is kept in the library's folder `removed`, and can be imported from
         there."""
-        self.service.packs.remove(name)
-        self.service.advance_soon()
+        self.service.states.packs.remove(name)
+        self.service.snapshots.advance_soon()
         return {}

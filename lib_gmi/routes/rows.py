@@ -142,6 +142,6 @@ def _pictures(
     for entry in state.pictured:
         few = entry.described["prompt_ids"][:_PREVIEWS] if prompt_id is None else [prompt_id]
         for each in few:
-            path = service.sample(entry, each)
+            path = service.samples.sample(entry, each)
             if path is not None:
                 yield sample_url(path)

@@ -145,7 +145,7 @@ class Answers:
         snapshots = self._snapshots
         snapshot = snapshots.answering  # before what is installed: identities only get better
         with self._candidates.reading():
-            listed = self._candidates.candidates()
+            listed = self._candidates.all()
             self._candidates.settle()
         # once for both, or one would be ahead of the other
         better = dict(self._candidates.host.hashed())

@@ -114,10 +114,12 @@ class Builds:
         Raises:
             RankingError: a name is not an installed checkpoint.
         """
-        asked = self.service.all_installed(names or ())
+        asked = self.service.candidates.all_installed(names or ())
         with self._lock:
-            for identity in [c.identity for c in asked] if asked else list(self.service.failed):
-                self.service.failed.pop(identity, None)
+            for identity in (
+                [c.identity for c in asked] if asked else list(self.service.states.failed)
+            ):
+                self.service.states.failed.pop(identity, None)
             self.queue.withdraw()
             self._names = None if names is None else list(names)
             whole = limit is not None and limit >= len(self.service.prompt_set)
@@ -202,20 +204,22 @@ class Builds:
 
     def _build(self, job: Job, build: int) -> None:
         try:
-            candidate = self.service.installed(job.name)
+            candidate = self.service.candidates.installed(job.name)
         except GMIError as error:
             self._give_up(job.name, job.name, str(error))
             return
-        if candidate.identity in self.service.failed:
+        if candidate.identity in self.service.states.failed:
             return  # an earlier pass found out
         service = self.service
-        if service.reencode(candidate):
+        if service.samples.reencode(candidate):
             self._count_anew(candidate)
         progress = JobProgress(candidate, job, build, self.sampled, self.waited)
-        builder = progress.builder = service.builder(service.prompts_in_order(), progress)
+        builder = progress.builder = service.samples.builder(
+            service.snapshots.prompts_in_order(), progress
+        )
         summary = builder.build([candidate], job.samples)
         for exclusion in (*summary.failed, *summary.skipped):
-            service.failed[candidate.identity] = exclusion.reason
+            service.states.failed[candidate.identity] = exclusion.reason
             self._give_up(candidate.name, exclusion.title, exclusion.reason)
         for exclusion in summary.suspect:
             reason = f"suspect: {exclusion.reason}"
@@ -276,7 +280,7 @@ class Builds:
     def _advance(self) -> None:
         """Let answers follow; trouble with that must not hide how a job ended."""
         try:
-            self.service.advance_soon()
+            self.service.snapshots.advance_soon()
         except Exception:
             logging.exception("Find Best Model: the library could not be fitted")
 
@@ -294,7 +298,7 @@ class Builds:
 
     def _count_anew(self, candidate: Candidate) -> None:
         """What a checkpoint lacks, after it got samples without generating any."""
-        lacks = self.missing(self.service.state(candidate), self._state.limit)
+        lacks = self.missing(self.service.states.of(candidate), self._state.limit)
         with self._lock:
             self._remaining.set(candidate.name, lacks)
             self._state.total = self._state.done + self._remaining.samples
@@ -338,7 +342,7 @@ class Builds:
     def _wanted(self) -> list[CheckpointState]:
         """States of the checkpoints of this build; of equal files only the first."""
         chosen: dict[str, CheckpointState] = {}
-        for state in self.service.states():
+        for state in self.service.states.all():
             if self._names is None or state.candidate.name in self._names:
                 chosen.setdefault(state.candidate.identity, state)
         return list(chosen.values())

@@ -72,7 +72,7 @@ class Candidates:
         """The host's."""
         return list(self._listing.get(self.host.list_checkpoints))
 
-    def candidates(self) -> list[Candidate]:
+    def all(self) -> list[Candidate]:
         """The host's checkpoints, then the recipes of the library."""
         return [*self.checkpoints(), *self.recipes()]
 

@@ -58,8 +58,8 @@ class Checks:
         Raises:
             RankingError: it is not installed, or no pack describes it.
         """
-        candidate = self.service.installed(name)
-        if candidate.identity not in {row.identity for row in self.service.packed()}:
+        candidate = self.service.candidates.installed(name)
+        if candidate.identity not in {row.identity for row in self.service.states.packed()}:
             raise RankingError(f"{candidate.title}: no pack says anything that could be checked.")
         if name not in self.queued():  # people press buttons twice
             with self._lock:
@@ -88,9 +88,11 @@ class Checks:
             HostError: the checkpoint cannot generate.
         """
         service = self.service
-        candidate = service.installed(name)
-        packed = next((r for r in service.packed() if r.identity == candidate.identity), None)
-        identifier = service.snapshot().identifier
+        candidate = service.candidates.installed(name)
+        packed = next(
+            (r for r in service.states.packed() if r.identity == candidate.identity), None
+        )
+        identifier = service.snapshots.snapshot().identifier
         library = identifier.library
         identities = [known.identity for known in library.stack.candidates]
         if packed is None or candidate.identity not in identities:
@@ -98,7 +100,7 @@ class Checks:
         row = identities.index(candidate.identity)
         columns = columns_to_check(library.stack, row)
         settings = _of_a_pack(packed, service.host.preset(candidate).settings)
-        recorder, images = service.recorder(), []
+        recorder, images = service.samples.recorder(), []
         requests = []
         for column in columns:
             prompt = service.prompt_set.get(library.stack.prompt_id(row, column))

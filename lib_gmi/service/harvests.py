@@ -170,7 +170,7 @@ class Harvests:
             return
         service = self.service
         self._tell(state=GATHERING, total=len(crops))
-        harvester = service.harvester()
+        harvester = service.samples.harvester()
         try:
             for done, crop in enumerate(crops):
                 if self._stop.is_set():
@@ -183,7 +183,7 @@ class Harvests:
                     built[crop.candidate.title] = len(stored)
                 self._tell(done=done + 1, built=built, left_out=now.left_out + reasons)
         finally:
-            service.advance_soon()
+            service.snapshots.advance_soon()
 
 
 def harvest_json(state: HarvestState) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def next_prompt(
 
 def find(service: Service, recipe: str) -> Entry | None:
     """What the library has of a recipe."""
-    entries = service.entries(RECIPE + _checked(recipe))
+    entries = service.states.entries(RECIPE + _checked(recipe))
     return entries[0] if entries else None
 
 
@@ -135,11 +135,11 @@ def add(
     )
     good = storable(workflow.graph) and len(json.dumps(workflow.graph)) <= MAX_GRAPH
     kept = workflow.graph if good else {}
-    recorder = service.recorder()
+    recorder = service.samples.recorder()
     specification = recorder.begin(recorder.empty(candidate, settings, {"workflow": dict(kept)}))
     specification = recorder.add(specification, wanted.prompt, image)
     if len(specification) in service.prompt_set.passes():
-        service.advance_soon()
+        service.snapshots.advance_soon()
     return specification
 
 

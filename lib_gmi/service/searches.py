@@ -133,7 +133,7 @@ class Searches:
         if start and "text" in query.parts:
             searcher.joint.encode_texts([query.text.strip()])
         missing = searcher.embeddings.missing
-        if not (self.service.uncopied() or missing() or (lines and missing(True))):
+        if not (self.service.samples.uncopied() or missing() or (lines and missing(True))):
             return True
         if start:
             self.read(lines=lines)
@@ -172,19 +172,19 @@ class Searches:
             if self._searcher is None:
                 service = self.service
                 self._searcher = Searcher(
-                    service.library, self.load(), self._style, service.candidates
+                    service.library, self.load(), self._style, service.candidates.all
                 )
             return self._searcher
 
     def _style(self) -> Style | None:
         try:
-            return Style(self.service.snapshot().identifier)
+            return Style(self.service.snapshots.snapshot().identifier)
         except GMIError:  # too little to rank: what images show counts all the same
             return None
 
     def _installed(self, wanted: Callable[[Candidate], bool]) -> Callable[[Candidate], bool]:
         """Whether a candidate of the library is installed and passes, under today's name."""
-        passing = {c.identity for c in self.service.candidates() if wanted(c)}
+        passing = {c.identity for c in self.service.candidates.all() if wanted(c)}
         return lambda candidate: candidate.identity in passing
 
     def _folders(self) -> list[dict[str, Any]]:
@@ -235,7 +235,7 @@ class Searches:
 
     def _read_samples(self) -> None:
         embeddings = self.searcher().embeddings
-        self.service.copy_for_search(self, self._stop.is_set)
+        self.service.samples.copy_for_search(self, self._stop.is_set)
         embeddings.read(False, self, self._stop.is_set)
         if self._lines:
             embeddings.read(True, self, self._stop.is_set)

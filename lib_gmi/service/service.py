@@ -1,10 +1,4 @@
-"""What all faces of a running host share, composed of its parts.
-
-Candidates and what the library has of them (:mod:`.candidates`, :mod:`.states`), samples
-(:mod:`.samples`), the fitted snapshot that answers (:mod:`.snapshots`), descriptions
-(:mod:`.descriptions`) and answers (:mod:`.answers`) are classes of their own. Faces call the
-service; which part does the work is told by the list in :meth:`Service.__init__`.
-"""
+"""What all faces of a running host share, composed of its parts."""
 
 from __future__ import annotations
 
@@ -25,12 +19,11 @@ from .answers import Answers
 from .candidates import Candidates, InstalledHost
 from .descriptions import Descriptions
 from .samples import Samples
-from .snapshots import FittedSnapshot, Snapshots
+from .snapshots import Snapshots
 from .states import States
 
 if TYPE_CHECKING:
     from ..library.catalogue import Library
-    from ..ranking.results import Ranking
 
 
 @dataclass(frozen=True)
@@ -69,6 +62,16 @@ class Service:
         home: the user's folder, for everything that is no specification; by default the library's,
             which must not be that of a library that nobody may write to.
         options: see :class:`ServiceOptions`.
+
+    Attributes:
+        candidates: what can be ranked.
+        states: what the library has of each candidate.
+        samples: stores them, and finds their pictures.
+        snapshots: the fitted state of the library that answers, and the next.
+        descriptions: query images in words.
+        answers: rankings, and what stands beside them.
+        interrogators: in the user's order.
+        favourites: marked by the user.
     """
 
     def __init__(
@@ -90,66 +93,21 @@ class Service:
             options.order, options.interrogator, Cache(self.home / "interrogations.json")
         )
 
-        known = Candidates(host, library)
-        self.reading, self.settle = known.reading, known.settle
-        self.checkpoints, self.candidates = known.checkpoints, known.candidates
-        self.recipes = known.recipes
-        self.installed, self.all_installed = known.installed, known.all_installed
-
-        states = States(known, self.prompt_set, self.encoder)
-        self.packs, self.failed = states.packs, states.failed
-        self.state, self.states = states.state, states.states
-        self.entries, self.settings = states.entries, states.settings
-        self.missing, self.superseded = states.missing, states.superseded
-        self.packed, self.gone = states.packed, states.gone
-
-        samples = options.samples(states, options.device, options.keep_samples)
-        self.keep_samples = samples.keep
-        self.recorder, self.builder = samples.recorder, samples.builder
-        self.harvester, self.reencode = samples.harvester, samples.reencode
-        self.kept_by_others, self.sample = samples.kept_by_others, samples.sample
-        self.uncopied, self.copy_for_search = samples.uncopied, samples.copy_for_search
-
-        snapshots = self._snapshots = Snapshots(
-            states,
+        self.candidates = Candidates(host, library)
+        self.states = States(self.candidates, self.prompt_set, self.encoder)
+        self.samples = options.samples(self.states, options.device, options.keep_samples)
+        self.snapshots = Snapshots(
+            self.states,
             device=options.device,
             shipped=options.shipped,
             on_advance=options.on_advance,
-            after=samples.advanced,
+            after=self.samples.advanced,
             background=options.background,
         )
-        self.snapshot, self.prompts_in_order = snapshots.snapshot, snapshots.prompts_in_order
-        self.advance, self.advance_soon = snapshots.advance, snapshots.advance_soon
-
-        descriptions = Descriptions(
-            self.interrogators, snapshots, self.prompt_set, self.home / CLIP_TABLES
+        self.descriptions = Descriptions(
+            self.interrogators, self.snapshots, self.prompt_set, self.home / CLIP_TABLES
         )
-        self.pseudo_prompt = descriptions.pseudo_prompt
-        self.describe, self.interrogate = descriptions.describe, descriptions.interrogate
-
-        answers = self._answers = Answers(states, snapshots, descriptions, samples)
-        self.rank, self.answer = answers.rank, answers.answer
-        self.ranked_checkpoints = answers.ranked_checkpoints
-
-    @property
-    def snapshot_name(self) -> str:
-        """See :attr:`.Snapshots.snapshot_name`."""
-        return self._snapshots.snapshot_name
-
-    @property
-    def answering(self) -> FittedSnapshot | None:
-        """See :attr:`.Snapshots.answering`."""
-        return self._snapshots.answering
-
-    @property
-    def fitting(self) -> bool:
-        """See :attr:`.Snapshots.fitting`."""
-        return self._snapshots.fitting
-
-    @property
-    def last_ranking(self) -> Ranking | None:
-        """The newest answer of all, for faces that go on with it."""
-        return self._answers.last_ranking
+        self.answers = Answers(self.states, self.snapshots, self.descriptions, self.samples)
 
     def remove(self, identities: Sequence[str]) -> int:
         """Take specifications out of the library; they are kept in its folder ``removed``.
@@ -162,6 +120,6 @@ class Service:
         chosen = [entry for entry in self.library.entries() if entry.identity in identities]
         self.library.remove(chosen)
         for identity in identities:
-            self.failed.pop(identity, None)
-        self.advance_soon()
+            self.states.failed.pop(identity, None)
+        self.snapshots.advance_soon()
         return len(chosen)

@@ -80,7 +80,7 @@ class Snapshots:
         self._follow = Background(self._advance)
 
     @property
-    def snapshot_name(self) -> str:
+    def name(self) -> str:
         """Of the snapshot that answers; cheap, and the same until :meth:`advance`."""
         if self._name is None:
             self._name = self._library_name(self._selection())
@@ -111,7 +111,7 @@ class Snapshots:
             self._refit()
             moved = (self._name, self._snapshot) != before
         if moved:
-            self._on_advance(self.snapshot_name)
+            self._on_advance(self.name)
 
     def _tidy(self) -> None:
         """Once in a process, delete what was set aside long ago."""

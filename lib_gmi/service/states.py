@@ -94,13 +94,13 @@ class States:
         """Id of the image encoder."""
         return registry.info(self.encoder).id
 
-    def states(self, candidates: Sequence[Candidate] | None = None) -> list[CheckpointState]:
+    def all(self, candidates: Sequence[Candidate] | None = None) -> list[CheckpointState]:
         """Candidates, all by default, and what the library has of them."""
         with self.candidates.reading():
-            return self._states(candidates)
+            return self._all(candidates)
 
-    def _states(self, candidates: Sequence[Candidate] | None) -> list[CheckpointState]:
-        chosen = self.candidates.candidates() if candidates is None else candidates
+    def _all(self, candidates: Sequence[Candidate] | None) -> list[CheckpointState]:
+        chosen = self.candidates.all() if candidates is None else candidates
         self.candidates.settle()  # after it: hosts learn of hashes when they list their files
         entries, harvests = self.by_identity(), self.by_identity(OWN_PROMPTS)
         packed = {row.identity: row for row in self.packed()}
@@ -134,7 +134,7 @@ class States:
 
         return sum(c.unsupported is None and lacks(c.identity) for c in candidates)
 
-    def state(self, candidate: Candidate) -> CheckpointState:
+    def of(self, candidate: Candidate) -> CheckpointState:
         """One candidate and what the library has of it."""
         identity = candidate.identity
         harvests = self.by_identity(OWN_PROMPTS).get(identity, [])
@@ -171,7 +171,7 @@ class States:
 
     def gone(self) -> list[Entry]:
         """Specifications of checkpoints that are not installed any more."""
-        present = {candidate.identity for candidate in self.candidates.candidates()}
+        present = {candidate.identity for candidate in self.candidates.all()}
         found = self.by_identity(OWN_PROMPTS) | self.by_identity()
         return [entries[0] for identity, entries in found.items() if identity not in present]
 

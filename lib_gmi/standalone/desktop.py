@@ -129,7 +129,7 @@ def of_folder(folder: Path, library: Library) -> Desktop:
     service = Service(host, library, host.prompt_set, options=options)
     queue = WorkerQueue(lambda job: builds.run(job))  # noqa: PLW0108  they are made below
     builds = Builds(service, queue)
-    service.advance_soon()
+    service.snapshots.advance_soon()
     return Desktop(Api(service, builds), Abilities(build=True), f"the images in {host.folder}")
 
 

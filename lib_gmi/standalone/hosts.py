@@ -132,7 +132,7 @@ class FolderSamples(Samples):
         if self.library.read_only:
             return []
         states = self.states
-        known = states.candidates.candidates()
+        known = states.candidates.all()
         entries = [entry for c in known for entry in states.entries(c.identity)[:1]]
         pairs = [(e, str(prompt_id)) for e in entries for prompt_id in e.described["prompt_ids"]]
         return [
@@ -144,7 +144,7 @@ class FolderSamples(Samples):
 
     def advanced(self) -> None:
         """See :meth:`.Samples.advanced`: copies of the first images of all, for the table."""
-        for candidate in self.states.candidates.candidates():
+        for candidate in self.states.candidates.all():
             for entry in self.states.entries(candidate.identity)[:1]:
                 for prompt_id in entry.described["prompt_ids"][:_FIRST]:
                     self.copy(entry, prompt_id)

@@ -262,7 +262,7 @@ class Desk:
         Raises:
             HostError: see :meth:`.bridge.Bridge.make_preview`.
         """
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         self.bridge.make_preview(name)
         self._made_previews.add(name)
         return {}
@@ -273,7 +273,7 @@ class Desk:
         Raises:
             HostError: see :meth:`.bridge.Bridge.undo_preview`.
         """
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         self.bridge.undo_preview(name)
         self._made_previews.discard(name)
         return {}

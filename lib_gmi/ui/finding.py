@@ -155,7 +155,7 @@ class Finding:
                 and (favourites is None or candidate.name in favourites)
             )
 
-        return Filter(names=frozenset(c.name for c in service.candidates() if passes(c)))
+        return Filter(names=frozenset(c.name for c in service.candidates.all() if passes(c)))
 
     def _recall(self, body: Mapping[str, Any]) -> tuple[str, Asked]:
         key = text(body, "query")
@@ -174,7 +174,7 @@ class Finding:
         uploads = self._uploads.read(body.get("images"))
         service = self.bridge.api.service
         images = [upload.image for upload in uploads]
-        described = service.interrogate(images[:1], uploads[0].making)
+        described = service.descriptions.interrogate(images[:1], uploads[0].making)
         if described.prompt is None:
             reasons = " ".join(described.notes) or "No interrogator has anything to say."
             raise InterrogatorError(f"{reasons} Describe the image in your own words.")
@@ -191,7 +191,7 @@ class Finding:
             HostError: it is gone, or another one was loaded.
         """
         before = self.bridge.current()
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         self.bridge.load(name)
         title = self.bridge.title_of(name)
         return {"before": before, "current": self.bridge.current(), "title": title}
@@ -204,7 +204,7 @@ class Finding:
         Raises:
             RequestError, HostError: as above.
         """
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         asked = self._recall(body)[1]
         negative = asked.negative or text(body, "negative", MAX_NEGATIVE)
         return self.bridge.infotext(name, asked.prompt, negative)
@@ -217,14 +217,14 @@ class Finding:
         """
         service = self.bridge.api.service
         name = text(body, "name")
-        candidate = next((c for c in service.candidates() if c.name == name), None)
+        candidate = next((c for c in service.candidates.all() if c.name == name), None)
         if candidate is None:
             raise RequestError(f"'{name}' is not an installed checkpoint.")
-        shown = service.state(candidate).shown
+        shown = service.states.of(candidate).shown
         prompts = {prompt.id: prompt.text for prompt in service.prompt_set.prompts}
         found = []
         for prompt_id in () if shown is None else shown.described["prompt_ids"]:
-            path = None if shown is None else service.sample(shown, prompt_id)
+            path = None if shown is None else service.samples.sample(shown, prompt_id)
             if path is not None:
                 key = f"{path.parent.name}/{path.name}"
                 found.append((key, prompts.get(prompt_id, prompt_id)))
@@ -288,7 +288,7 @@ class Finding:
         """
         _, asked = self._recall(body)
         service = self.bridge.api.service
-        identities = {c.name: c.identity for c in service.candidates()}
+        identities = {c.name: c.identity for c in service.candidates.all()}
         rows = [
             ShareRow(
                 words.last_part(row["name"]),

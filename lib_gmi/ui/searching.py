@@ -132,7 +132,7 @@ class Searching:
 
     def _identity(self, name: str) -> str:
         """Names change, and may fit several; an identity does not."""
-        found = (c.identity for c in self.bridge.api.service.candidates() if c.name == name)
+        found = (c.identity for c in self.bridge.api.service.candidates.all() if c.name == name)
         return next(found, name)
 
     def _wanted(self, body: Mapping[str, Any]) -> Filter | None:
@@ -165,7 +165,7 @@ class Searching:
         )
 
     def _installed(self) -> dict[str, Candidate]:
-        return {c.identity: c for c in self.bridge.api.service.candidates()}
+        return {c.identity: c for c in self.bridge.api.service.candidates.all()}
 
     def _checkpoints(self, answer: CheckpointAnswer, query: Query, key: str, top: int) -> str:
         prompts = self.bridge.api.searches.searcher().read().prompt_by_file
@@ -259,7 +259,7 @@ class Searching:
             hit = asked.hits[number - 1]
             prompt = hit.prompt
             brought = "" if hit.source == LIBRARY else str(hit.settings.get("negative") or "")
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         negative = brought or text(body, "negative", MAX_NEGATIVE)
         return self.bridge.infotext(name, prompt, negative)
 

@@ -50,8 +50,8 @@ def test_a_build_ranks_and_puts_the_users_checkpoint_back(webui: WebUI) -> None:
     assert webui.samples() == {ALPHA: 6, BETA: 6, GAMMA: 6}
     assert (webui.chosen, webui.loaded) == (ALPHA, ALPHA)
     assert webui.opts.data["sd_model_checkpoint"] == webui.info(ALPHA).title
-    ranking = webui.runtime.service.rank([picture(2, 77, 64)])
-    first, row = webui.runtime.service.ranked_checkpoints(ranking)[0]
+    ranking = webui.runtime.service.answers.rank([picture(2, 77, 64)])
+    first, row = webui.runtime.service.answers.ranked_checkpoints(ranking)[0]
     assert first.name == BETA
     assert row.rank == 1
     assert first.identity.startswith("sha256:")
@@ -118,11 +118,14 @@ def test_a_checkpoint_is_still_ranked_when_its_hash_becomes_known(
     webui.build()
     webui.flags.no_hashing = False
     service = webui.runtime.service
-    service.rank([picture(2, 77, 64)])
+    service.answers.rank([picture(2, 77, 64)])
     webui.choose(BETA)
     if looked:
-        service.states()
-    names = [c.name for c, _ in service.ranked_checkpoints(service.rank([picture(2, 77, 64)]))]
+        service.states.all()
+    names = [
+        c.name
+        for c, _ in service.answers.ranked_checkpoints(service.answers.rank([picture(2, 77, 64)]))
+    ]
     assert names[0] == BETA
     assert set(names) == {ALPHA, BETA, GAMMA}
 
@@ -153,7 +156,7 @@ def test_a_checkpoint_deleted_in_the_middle_is_reported_and_the_others_are_built
     assert "is not among the web UI's checkpoints any more" in state.problems[0].reason
     webui.refresh()
     assert webui.samples() == {ALPHA: 6, GAMMA: 6}
-    gone = [entry.title for entry in webui.runtime.service.gone()]
+    gone = [entry.title for entry in webui.runtime.service.states.gone()]
     assert gone == ["anime/beta"]
     assert webui.loaded == ALPHA
 
@@ -443,6 +446,6 @@ def test_who_is_not_wanted_any_more_does_not_wait() -> None:
 
 def test_without_any_samples_ranking_says_what_to_do(webui: WebUI) -> None:
     with pytest.raises(RankingError, match="Build them first"):
-        webui.runtime.service.rank([picture(1, 1)])
-    assert webui.runtime.service.last_ranking is None
+        webui.runtime.service.answers.rank([picture(1, 1)])
+    assert webui.runtime.service.answers.last_ranking is None
     assert Filter()(webui.candidate(ALPHA))

@@ -214,11 +214,11 @@ def test_what_is_chosen_is_read_each_time(webui: WebUI, monkeypatch: pytest.Monk
     assert (after.idle_minutes, after.blur, after.encoder) == (10.0, False, before.encoder)
     webui.opts.data["gmi_other_encoder"] = " pixels/32x32 "
     assert chosen().encoder == "pixels/32x32"
-    assert webui.runtime.service.keep_samples() is False
+    assert webui.runtime.service.samples.keep() is False
     webui.opts.data.update(gmi_keep_samples=True, gmi_samples_limit=2)
-    assert webui.runtime.service.keep_samples() is True
+    assert webui.runtime.service.samples.keep() is True
     monkeypatch.setattr(webui.runtime.service.library.samples, "size", lambda: 3 << 20)
-    assert webui.runtime.service.keep_samples() is False
+    assert webui.runtime.service.samples.keep() is False
     webui.opts.data["gmi_pause_while_i_work"] = False
     assert chosen().idle_minutes == 0.0
 
@@ -288,7 +288,7 @@ def test_off_means_off(built: WebUI) -> None:
     assert built.seen.generated[0]["checkpoint"] == ALPHA
     assert done.comments == ""
     assert "Best checkpoint" not in done.infotexts[0]
-    assert built.runtime.service.last_ranking is None
+    assert built.runtime.service.answers.last_ranking is None
 
 
 def test_the_best_checkpoint_makes_the_image_and_the_users_own_comes_back(built: WebUI) -> None:
@@ -335,7 +335,7 @@ def test_trouble_while_ranking_changes_nothing(
     def trouble(*arguments: Any, **more: Any) -> Any:
         raise ZeroDivisionError("<script>alert(1)</script>")
 
-    monkeypatch.setattr(built.runtime.service, "rank", trouble)
+    monkeypatch.setattr(built.runtime.service.answers, "rank", trouble)
     done = built.img2img(picture(2, 77, 64), section(built), True, 0, "")
     assert built.seen.generated[0]["checkpoint"] == ALPHA
     assert "the log says why" in done.comments
@@ -473,7 +473,7 @@ def test_txt2img_takes_what_was_ranked_last_in_the_tab(built: WebUI, plot: Modul
     p = SimpleNamespace(override_settings={})
     with pytest.raises(RuntimeError, match="rank an image in the tab Find Best Model first"):
         axis(plot).confirm(p, [1])
-    built.runtime.service.rank([picture(3, 77, 64)])
+    built.runtime.service.answers.rank([picture(3, 77, 64)])
     axis(plot).confirm(p, [1])
     axis(plot).apply(p, 1, [1])
     assert p.override_settings["sd_model_checkpoint"] == built.info(GAMMA).title

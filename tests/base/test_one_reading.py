@@ -34,7 +34,7 @@ def running(tmp_path: Path, library_folder: Path, monkeypatch: pytest.MonkeyPatc
     for style, name in enumerate(NAMES):
         running.install(name, style)
     running.build(limit=4)
-    running.service.snapshot()
+    running.service.snapshots.snapshot()
     return running
 
 
@@ -66,7 +66,7 @@ def poll(running: Running) -> None:
 
 
 def rank(running: Running) -> None:
-    ranking = running.service.rank([drawn(1, 7)])
+    ranking = running.service.answers.rank([drawn(1, 7)])
     running.api.ranking_json(ranking, 12)
 
 
@@ -117,7 +117,7 @@ def test_nothing_is_written_beside_the_models_that_ship(tmp_path: Path) -> None:
     found = desktop.of_library(Library(tmp_path / "mine"))
     shipped = found.api.service.library.folder
     before = {path: path.stat().st_mtime_ns for path in shipped.rglob("*")}
-    said = found.api.service.interrogate([picture(1, 5, side=64)], order=["labels"])
+    said = found.api.service.descriptions.interrogate([picture(1, 5, side=64)], order=["labels"])
     assert said.prompt is not None
     found.api.set_favourite({"name": found.api.library()["checkpoints"][0]["name"], "marked": True})
     assert found.api.searches.state()["folders"] == []
@@ -151,7 +151,10 @@ def test_other_threads_do_not_share_a_request() -> None:
 
 
 def test_settings_that_another_process_wrote_are_seen(running: Running) -> None:
-    overrides, identity = running.host.overrides, running.service.installed(NAMES[0]).identity
+    overrides, identity = (
+        running.host.overrides,
+        running.service.candidates.installed(NAMES[0]).identity,
+    )
     overrides.set(identity, {"steps": 9})
     assert overrides.get(identity) == {"steps": 9}
     Overrides(overrides.path).set(identity, {"steps": 10})
@@ -175,29 +178,29 @@ def test_no_query_fits_in_its_own_thread(running: Running, monkeypatch: pytest.M
     noted(methods.LearnedKernel, "fit_grid")
     noted(methods.RKME, "_prepare")
     again = start(running.host.models, running.library.folder)
-    again.service.rank([drawn(1, 7)], "a cat")
+    again.service.answers.rank([drawn(1, 7)], "a cat")
     assert where, "the first query waits for a fit"
     assert threading.current_thread() not in where
     where.clear()
     for prompt in (None, "a cat"):
-        again.service.rank([drawn(2, 8)], prompt)
+        again.service.answers.rank([drawn(2, 8)], prompt)
     assert not where, "and no other does"
 
 
 def test_a_query_does_not_wait_for_identities_that_changed(running: Running) -> None:
-    quick = running.service.installed(NAMES[1]).identity
+    quick = running.service.candidates.installed(NAMES[1]).identity
     plain, whole = running.host.list_checkpoints, "sha256:" + "ab" * 32
     running.host.hashes = {quick: whole}
     running.host.list_checkpoints = lambda: [  # type: ignore[method-assign]
         *candidates.by_best_identity(plain(), running.host.hashes)
     ]
-    answering = running.service.answering
+    answering = running.service.snapshots.answering
     with running.service._snapshots._fitting:  # somebody fits, for minutes
-        ranking = running.service.rank([drawn(1, 7)])
-        assert running.service.answering is answering
+        ranking = running.service.answers.rank([drawn(1, 7)])
+        assert running.service.snapshots.answering is answering
         assert running.api.library()["fitting"]
     assert ranking.best.candidate.identity == whole
     assert len(ranking.candidates) == len(NAMES)
-    running.service.advance()
-    assert running.service.rank([drawn(1, 7)]).best.candidate.identity == whole
+    running.service.snapshots.advance()
+    assert running.service.answers.rank([drawn(1, 7)]).best.candidate.identity == whole
     assert json.dumps(running.api.library())

@@ -1074,9 +1074,9 @@ def test_a_sample_of_a_recipe_is_kept_as_the_encoder_saw_it(comfy: Comfy) -> Non
     (entry,) = comfy.runtime.service.library.entries()
     specification = comfy.runtime.service.library.snapshot().specifications[0]
     seen = through_codec(picture(9, 0, 64), CODEC)
-    features = comfy.runtime.service.recorder().encoder.encode_images([seen])
+    features = comfy.runtime.service.samples.recorder().encoder.encode_images([seen])
     assert np.array_equal(specification.features, features.astype(np.float16).astype(np.float32))
-    assert comfy.runtime.service.sample(entry, "p00").is_file()
+    assert comfy.runtime.service.samples.sample(entry, "p00").is_file()
 
 
 def test_a_library_that_cannot_be_used_is_an_error_and_not_a_crash(

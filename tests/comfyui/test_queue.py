@@ -637,7 +637,7 @@ def test_the_library_is_told_to_have_moved_on_once_a_pass(comfy: Comfy) -> None:
     comfy.build()
     told = [data["snapshot"] for data in comfy.events("gmi.library")]
     assert len(told) == len(set(told)) == 2
-    assert told[-1] == comfy.runtime.service.snapshot_name
+    assert told[-1] == comfy.runtime.service.snapshots.name
 
 
 def test_what_is_told_is_the_same_as_what_is_asked_for(comfy: Comfy) -> None:

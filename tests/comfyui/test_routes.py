@@ -494,7 +494,7 @@ def test_a_pack_is_removed_and_kept(theirs: Comfy) -> None:
     assert get(theirs, "packs").json["packs"] == []
     assert rows(theirs)["anime/beta.safetensors"]["state"] == "none"
     (kept,) = (theirs.runtime.service.library.folder / "removed").glob("pack-*")
-    theirs.runtime.service.packs.import_file(kept)
+    theirs.runtime.service.states.packs.import_file(kept)
     assert len(get(theirs, "packs").json["packs"]) == 1
 
 

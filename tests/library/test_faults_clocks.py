@@ -130,8 +130,8 @@ def test_builds_and_answers_do_not_mind_the_clock(
     again = start(tmp_path / "models", library_folder)
     assert again.states() == running.states()
     for name, style in zip(names, range(2), strict=True):
-        ranking = again.service.rank([picture(style, 1003), picture(style, 1004)])
-        assert again.service.ranked_checkpoints(ranking)[0][0].name == name
+        ranking = again.service.answers.rank([picture(style, 1003), picture(style, 1004)])
+        assert again.service.answers.ranked_checkpoints(ranking)[0][0].name == name
     for specification in Library(library_folder).snapshot().specifications:
         assert specification.updated >= 0
 
@@ -259,8 +259,8 @@ def test_checkpoints_of_any_name_are_built_ranked_edited_marked_and_removed(
         assert again.host.default_settings(candidate).extra["prefix"] == candidate.name[:99]
         again.host.overrides.set(candidate.identity, None)
     assert Favourites(library_folder / "favourites.json").names() == set(NAMES)
-    ranking = again.service.rank([picture(0, 1001), picture(0, 1002)])
-    assert {c.name for c, _ in again.service.ranked_checkpoints(ranking)} == set(NAMES)
+    ranking = again.service.answers.rank([picture(0, 1001), picture(0, 1002)])
+    assert {c.name for c, _ in again.service.answers.ranked_checkpoints(ranking)} == set(NAMES)
     identities = [candidate.identity for candidate in again.host.list_checkpoints()]
     assert again.service.remove(identities) == len(NAMES)
     assert set(again.states().values()) == {"none"}
@@ -371,11 +371,11 @@ def test_queries_during_a_build_are_answered_from_one_snapshot_each(
     def ask(face: Running) -> None:
         try:
             while not stop.is_set():
-                before = face.service.snapshot()
-                answer = told(face.service.rank(query))
-                if face.service.snapshot() is before:
+                before = face.service.snapshots.snapshot()
+                answer = told(face.service.answers.rank(query))
+                if face.service.snapshots.snapshot() is before:
                     answers.setdefault(before.name, set()).add(answer)
-                face.service.states()
+                face.service.states.all()
                 face.builds.state()
         except BaseException as error:
             errors.append(error)
@@ -388,8 +388,8 @@ def test_queries_during_a_build_are_answered_from_one_snapshot_each(
     try:
         running.install("late.safetensors", 3)
         running.build()
-        other.service.advance()
-        running.service.remove([running.service.installed("0.safetensors").identity])
+        other.service.snapshots.advance()
+        running.service.remove([running.service.candidates.installed("0.safetensors").identity])
     finally:
         stop.set()
         for thread in threads:

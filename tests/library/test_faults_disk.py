@@ -424,7 +424,7 @@ def test_a_library_in_a_read_only_folder_is_read_and_says_why_it_is_not_written(
         assert index.identity(model) == quick_identity(model)
         index.save()
         service = Service(StandInHost(models, folder), Library(folder), prompt_set(), TINY)
-        assert [state.state for state in service.states()] == ["none"]
+        assert [state.state for state in service.states.all()] == ["none"]
         fresh = Library(folder)
         for change in (
             lambda: fresh.add(make_specification("Delta")),

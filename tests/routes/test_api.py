@@ -180,7 +180,7 @@ def test_what_is_gone_is_listed_with_its_last_name(running: Running) -> None:
 
 def row_identity(running: Running, name: str) -> str:
     """The identity of an installed checkpoint."""
-    return running.service.installed(name).identity
+    return running.service.candidates.installed(name).identity
 
 
 def test_near_duplicates_are_listed_once_the_library_is_large_enough(
@@ -415,7 +415,7 @@ def test_a_prompt_as_long_as_allowed_is_used(quick: Running) -> None:
 @pytest.mark.parametrize("pattern", ["[", "[!", "[]", "**", "!" * 500, "(" * 500, "*" * 500, "\\"])
 def test_odd_patterns_are_patterns_and_take_no_time(quick: Running, pattern: str) -> None:
     wanted = filters.Filter(pattern=pattern)
-    passing = [c.name for c in quick.service.candidates() if wanted(c)]
+    passing = [c.name for c in quick.service.candidates.all() if wanted(c)]
     if passing:
         assert len(rank(quick, pattern=pattern)["candidates"]) == len(passing)
     else:
@@ -427,7 +427,7 @@ def test_a_checkpoint_that_is_deleted_while_it_is_being_ranked_is_left_out(
     running: Running,
 ) -> None:
     running.build(limit=4)
-    ranking = running.service.rank([drawn(1, 7)])
+    ranking = running.service.answers.rank([drawn(1, 7)])
     (running.host.models / BETA).unlink()
     shown = strict(running.api.ranking_json(ranking, 12))
     titles = [row["title"] for row in shown["candidates"] if row["installed"]]
@@ -565,7 +565,9 @@ def test_settings_are_changed_and_put_back(running: Running) -> None:
 
 def test_a_form_keeps_the_settings_that_it_does_not_show(running: Running) -> None:
     def extra() -> dict[str, Any]:
-        return dict(running.service.settings(running.service.installed(ALPHA)).extra)
+        return dict(
+            running.service.states.settings(running.service.candidates.installed(ALPHA)).extra
+        )
 
     first = {"steps": 7, "guidance": 4.5, "shift": 3.0}
     row = running.api.set_settings({"name": ALPHA, "settings": first})

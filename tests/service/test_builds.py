@@ -147,7 +147,7 @@ def test_a_new_build_never_counts_the_samples_of_the_one_before(running: Running
 def test_changed_settings_make_what_is_there_worth_building_again(running: Running) -> None:
     """Its samples show other settings than the user wants to be ranked by."""
     running.build(limit=4)
-    identity = running.service.installed(BETA).identity
+    identity = running.service.candidates.installed(BETA).identity
     running.host.overrides.set(identity, {"steps": 7})
     state = running.builds.start([BETA], 4)
     assert running.queue.waiting == [Job(BETA, 4)]
@@ -159,7 +159,7 @@ def test_changed_settings_make_what_is_there_worth_building_again(running: Runni
 
 def test_with_changed_settings_no_more_is_done_than_was_planned(running: Running) -> None:
     running.build(limit=4)
-    running.host.overrides.set(running.service.installed(BETA).identity, {"steps": 7})
+    running.host.overrides.set(running.service.candidates.installed(BETA).identity, {"steps": 7})
     running.build([BETA])
     assert all(state.done <= state.total for state in running.told)
 
@@ -313,12 +313,12 @@ def test_answers_move_on_when_a_pass_ends_and_not_before(running: Running) -> No
     assert [job.samples for job in running.queue.waiting] == [4, 4, 6, 6, 6, 6, 6]
     moved = []
     while running.queue.waiting:
-        before = running.service.snapshot_name
-        answer = running.service.rank([drawn(3, 7)]).to_json()
+        before = running.service.snapshots.name
+        answer = running.service.answers.rank([drawn(3, 7)]).to_json()
         at(running, running.queue.waiting[0].name, "p03", lambda b=before: moved.append(b))
         running.queue.run_next()
-        same = running.service.snapshot_name == before
-        assert same == (running.service.rank([drawn(3, 7)]).to_json() == answer)
+        same = running.service.snapshots.name == before
+        assert same == (running.service.answers.rank([drawn(3, 7)]).to_json() == answer)
         moved.append(same)
     stays = [entry for entry in moved if isinstance(entry, bool)]
     assert stays == [True, False, True, True, True, True, False]
@@ -327,12 +327,12 @@ def test_answers_move_on_when_a_pass_ends_and_not_before(running: Running) -> No
 def test_the_snapshot_stays_while_samples_are_made(running: Running) -> None:
     running.build(limit=4)
     seen: list[str] = []
-    running.host.before_drawing = lambda c, r: seen.append(running.service.snapshot_name)
-    name = running.service.snapshot_name
+    running.host.before_drawing = lambda c, r: seen.append(running.service.snapshots.name)
+    name = running.service.snapshots.name
     running.build()
     assert seen == [name] * 6
-    assert running.service.snapshot_name != name
-    assert running.moved[-1] == running.service.snapshot_name
+    assert running.service.snapshots.name != name
+    assert running.moved[-1] == running.service.snapshots.name
 
 
 # -- pausing --------------------------------------------------------------------------------------
@@ -348,7 +348,7 @@ def test_pausing_keeps_the_image_in_flight_and_withdraws_the_rest(running: Runni
     assert running.queue.errors == [], "the host sees a job that ended well"
     state = running.builds.state()
     assert (state.state, state.message, state.done) == (PAUSED, "Paused.", 6)
-    assert running.service.snapshot_name == running.library.fingerprint()
+    assert running.service.snapshots.name == running.library.fingerprint()
 
 
 def test_resuming_finishes_without_making_any_image_twice(running: Running) -> None:
@@ -385,7 +385,7 @@ def test_pausing_between_jobs_moves_the_answers_on_at_once(running: Running) -> 
     assert running.moved == []
     running.builds.pause()
     assert running.moved == [running.library.fingerprint()]
-    assert len(running.service.rank([drawn(0, 7)]).candidates) == 1
+    assert len(running.service.answers.rank([drawn(0, 7)]).candidates) == 1
 
 
 def test_a_job_whose_turn_came_just_as_the_build_was_paused_does_nothing(
@@ -450,7 +450,7 @@ def test_cancelling_stops_at_once_and_keeps_what_was_finished(running: Running) 
     assert [type(error) for error in running.queue.errors] == [InterruptedByUser]
     assert not running.host.interrupted(), "the next job of the user's own is not hit"
     assert restarted(running).builds.state().state == IDLE
-    assert running.service.snapshot_name == running.library.fingerprint()
+    assert running.service.snapshots.name == running.library.fingerprint()
 
 
 def test_cancelling_between_jobs_interrupts_nobody(running: Running) -> None:
@@ -489,7 +489,7 @@ def test_an_interruption_by_the_user_pauses_the_build_and_keeps_what_was_done(
     assert running.queue.waiting == []
     assert [type(error) for error in running.queue.errors] == [InterruptedByUser]
     assert running.told[-1].state == PAUSED, "everybody was told"
-    assert running.service.failed == {}, "it is not the checkpoint's fault"
+    assert running.service.states.failed == {}, "it is not the checkpoint's fault"
     running.host.before_drawing = lambda c, r: None
     running.builds.resume()
     running.queue.run_all()
@@ -693,7 +693,7 @@ def test_a_full_disk_pauses_the_build_and_says_so(
     assert running.told[-1] == state, "everybody was told"
     monkeypatch.setattr(files.os, "fsync", sync)
     assert running.samples() == {ALPHA: 4, BETA: 2, GAMMA: 0}
-    assert running.service.failed == {}
+    assert running.service.states.failed == {}
     running.host.before_drawing = lambda c, r: None
     running.builds.resume()
     running.queue.run_all()

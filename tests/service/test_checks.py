@@ -24,19 +24,19 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     for style, name in enumerate(NAMES):
         found.install(name, style)
     found.build()
-    gamma = found.service.installed(NAMES[2])
+    gamma = found.service.candidates.installed(NAMES[2])
     (made,) = [s for s in found.library.snapshot().specifications if s.candidate.name == gamma.name]
     file = tmp_path / "theirs.gmipack"
     known = replace(made, candidate=replace(made.candidate, identity=sha256(1)))
     write_pack(file, [known], PackAbout("theirs"))
     found.service.remove([gamma.identity])
-    found.service.packs.import_file(file)
+    found.service.states.packs.import_file(file)
     original = found.host.list_checkpoints
     renamed = {gamma.identity: sha256(1)}  # a host that knows the whole hash
     found.host.list_checkpoints = lambda: [  # type: ignore[method-assign]
         replace(c, identity=renamed.get(c.identity, c.identity)) for c in original()
     ]
-    found.service.advance()
+    found.service.snapshots.advance()
     return found
 
 

@@ -104,9 +104,9 @@ def test_a_broken_image_is_not_asked_for_again(running: Running) -> None:
     assert [r.prompt_id for r in broken.rejected] == ["p01"]
     assert recipes.next_prompt(running.service, "mine", "natural").prompt.id == "p02"
     assert run_workflow(running, style=BLACK).suspect is not None
-    assert {s.state for s in running.service.states() if s.candidate.name == RECIPE + "mine"} == {
-        "suspect"
-    }
+    assert {
+        s.state for s in running.service.states.all() if s.candidate.name == RECIPE + "mine"
+    } == {"suspect"}
 
 
 def test_a_new_prompt_set_begins_the_recipe_anew(running: Running) -> None:
@@ -163,7 +163,7 @@ def test_any_other_name_will_do_and_touches_no_other_file(running: Running, name
     assert (entry.title, entry.identity) == (name, RECIPE + name)
     assert recipes.graph(running.service, RECIPE + name) == GRAPH
     assert len(list(running.library.folder.rglob("*.webp"))) == 1
-    assert [candidate.title for candidate in running.service.recipes()] == [name]
+    assert [candidate.title for candidate in running.service.candidates.recipes()] == [name]
 
 
 # -- ranking --------------------------------------------------------------------------------------
@@ -176,12 +176,12 @@ def test_a_recipe_is_ranked_like_a_checkpoint_once_it_has_four_images(running: R
     assert running.states()[RECIPE + "mine"] == "none"
     run_workflow(running)
     assert running.states()[RECIPE + "mine"] == "quick"
-    best = running.service.rank([drawn(2, 7)]).best
+    best = running.service.answers.rank([drawn(2, 7)]).best
     assert (best.candidate.title, best.candidate.name) == ("mine", RECIPE + "mine")
     for _ in range(2):
         run_workflow(running)
     assert running.states()[RECIPE + "mine"] == "ready"
-    only = running.service.rank([drawn(2, 7)], wanted=Filter("workflow"))
+    only = running.service.answers.rank([drawn(2, 7)], wanted=Filter("workflow"))
     assert [row.candidate.title for row in only.candidates] == ["mine"]
 
 
@@ -193,7 +193,7 @@ def test_answers_move_on_when_a_pass_of_the_recipe_ends(running: Running) -> Non
         run_workflow(running)
         counts.append(len(running.moved))
     assert counts == [0, 0, 0, 1, 1, 2]
-    assert running.moved[-1] == running.service.snapshot_name
+    assert running.moved[-1] == running.service.snapshots.name
 
 
 def test_a_build_leaves_recipes_to_their_workflows(running: Running) -> None:
@@ -205,8 +205,8 @@ def test_a_build_leaves_recipes_to_their_workflows(running: Running) -> None:
 
 def test_recipes_are_no_files_and_never_gone(running: Running) -> None:
     run_workflow(running)
-    assert running.service.gone() == []
-    states = {s.candidate.name: s for s in running.service.states()}
+    assert running.service.states.gone() == []
+    states = {s.candidate.name: s for s in running.service.states.all()}
     assert states[RECIPE + "mine"].preset is None
     assert states[RECIPE + "mine"].settings is None
     running.service.remove([RECIPE + "mine"])
@@ -309,9 +309,9 @@ def test_what_was_started_over_does_not_answer_any_more(running: Running) -> Non
     running.build()
     for _ in range(4):
         run_workflow(running)
-    assert len(running.service.rank([drawn(2, 7)]).candidates) == 2
+    assert len(running.service.answers.rank([drawn(2, 7)]).candidates) == 2
     run_workflow(running, workflow=OTHER, start_over=True)
-    titles = [row.candidate.title for row in running.service.rank([drawn(2, 7)]).candidates]
+    titles = [row.candidate.title for row in running.service.answers.rank([drawn(2, 7)]).candidates]
     assert titles == ["alpha"], "one image of the new workflow is not enough to be ranked"
 
 

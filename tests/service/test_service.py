@@ -55,7 +55,7 @@ def restarted(running: Running) -> Running:
 
 
 def state_of(running: Running, name: str) -> CheckpointState:
-    return running.service.state(running.service.installed(name))
+    return running.service.states.of(running.service.candidates.installed(name))
 
 
 # -- states ---------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_what_cannot_be_loaded_has_failed_and_says_why(running: Running) -> None
 def test_settings_that_cannot_be_used_are_named_and_cost_only_their_checkpoint(
     running: Running,
 ) -> None:
-    identity = running.service.installed(BETA).identity
+    identity = running.service.candidates.installed(BETA).identity
     rows = {"version": 1, "checkpoints": {identity: {"steps": 9999}}}
     running.host.overrides.path.write_text(json.dumps(rows))
     state = state_of(running, BETA)
@@ -129,7 +129,7 @@ def test_settings_that_cannot_be_used_are_named_and_cost_only_their_checkpoint(
 
 
 def test_specifications_of_another_encoder_or_prompt_set_do_not_count(running: Running) -> None:
-    identity = running.service.installed(ALPHA).identity
+    identity = running.service.candidates.installed(ALPHA).identity
     made = make_specification(prompts=6)
     candidate = replace(made.candidate, identity=identity)
     reference = replace(made.prompt_set, hash=running.service.prompt_set.hash)
@@ -149,85 +149,85 @@ def test_equal_files_under_two_names_share_one_specification(running: Running) -
     assert running.samples() == {ALPHA: 6, BETA: 6, copy: 6, GAMMA: 6}
     assert {name for name, _ in running.host.asked} == {ALPHA, BETA, GAMMA}
     assert len(running.library.entries()) == 3
-    ranking = running.service.rank([drawn(0, 7)])
+    ranking = running.service.answers.rank([drawn(0, 7)])
     assert len(ranking.candidates) == 3, "it is one candidate"
     (running.host.models / ALPHA).unlink()
     assert running.states() == {BETA: "ready", copy: "ready", GAMMA: "ready"}
-    assert running.service.gone() == []
+    assert running.service.states.gone() == []
 
 
 def test_a_file_replaced_under_the_same_name_is_another_checkpoint(running: Running) -> None:
     running.build()
-    old = running.service.installed(ALPHA).identity
+    old = running.service.candidates.installed(ALPHA).identity
     running.install(ALPHA, 8)
     # what is there is of another file: nothing of it counts, and people are told why
     assert running.states() == {ALPHA: "outdated", BETA: "ready", GAMMA: "ready"}
     assert state_of(running, ALPHA).entry is None
-    assert [entry.identity for entry in running.service.gone()] == [old]
-    ranking = running.service.rank([drawn(8, 7)])
+    assert [entry.identity for entry in running.service.states.gone()] == [old]
+    ranking = running.service.answers.rank([drawn(8, 7)])
     assert old not in [row.candidate.identity for row in ranking.candidates]
     running.build()
     assert running.states()[ALPHA] == "ready"
-    best = running.service.rank([drawn(8, 7)]).best
-    assert best.candidate.identity == running.service.installed(ALPHA).identity
-    assert len(running.service.gone()) == 1, "nothing is thrown away"
+    best = running.service.answers.rank([drawn(8, 7)]).best
+    assert best.candidate.identity == running.service.candidates.installed(ALPHA).identity
+    assert len(running.service.states.gone()) == 1, "nothing is thrown away"
 
 
 def test_a_renamed_file_keeps_its_specification(running: Running) -> None:
     running.build(limit=4)
     (running.host.models / ALPHA).rename(running.host.models / "anime" / "renamed.safetensors")
     assert running.samples() == {BETA: 4, "anime/renamed.safetensors": 4, GAMMA: 4}
-    assert running.service.gone() == []
+    assert running.service.states.gone() == []
     running.build()
     assert running.samples()["anime/renamed.safetensors"] == 6
     assert len(running.library.entries()) == 3
-    titles = [row.candidate.title for row in running.service.rank([drawn(0, 7)]).candidates]
+    titles = [row.candidate.title for row in running.service.answers.rank([drawn(0, 7)]).candidates]
     assert "anime/renamed" in titles
 
 
 def test_what_is_deleted_is_gone_and_back_when_it_is_back(running: Running) -> None:
     running.build(limit=4)
     (running.host.models / BETA).unlink()
-    assert [(e.title, e.samples) for e in running.service.gone()] == [("anime/beta", 4)]
+    assert [(e.title, e.samples) for e in running.service.states.gone()] == [("anime/beta", 4)]
     assert BETA not in running.states()
-    titles = [row.candidate.title for row in running.service.rank([drawn(1, 7)]).candidates]
+    titles = [row.candidate.title for row in running.service.answers.rank([drawn(1, 7)]).candidates]
     assert sorted(titles) == ["alpha", "gamma"]
     running.install(BETA, 1)
-    assert running.service.gone() == []
+    assert running.service.states.gone() == []
     assert running.states()[BETA] == "quick"
 
 
 def test_only_what_is_installed_is_found_by_name(running: Running) -> None:
-    assert running.service.installed(BETA).path == running.host.models / BETA
+    assert running.service.candidates.installed(BETA).path == running.host.models / BETA
     for name in ("", "beta", "../models/alpha.safetensors", "../../etc/passwd", "recipe:alpha"):
         with pytest.raises(RankingError, match="not an installed checkpoint"):
-            running.service.installed(name)
+            running.service.candidates.installed(name)
 
 
 # -- settings -------------------------------------------------------------------------------------
 
 
 def test_the_users_settings_are_generated_with_and_shown(running: Running) -> None:
-    candidate = running.service.installed(ALPHA)
+    candidate = running.service.candidates.installed(ALPHA)
     running.host.overrides.set(candidate.identity, {"steps": 7, "prefix": "film still, "})
-    state = running.service.state(candidate)
+    state = running.service.states.of(candidate)
     assert state.edited
     assert state.settings is not None
     assert state.settings.steps == 7
     assert state.preset is not None
     assert state.preset.settings.steps != 7
-    assert running.service.settings(candidate) == state.settings
+    assert running.service.states.settings(candidate) == state.settings
     running.build([ALPHA], limit=4)
     (entry,) = running.library.entries()
     assert entry.settings.steps == 7
     running.host.overrides.set(candidate.identity, None)
-    assert not running.service.state(candidate).edited
+    assert not running.service.states.of(candidate).edited
 
 
 def _renamed_to_what_has_another_preset(running: Running) -> Candidate:
     path = running.host.models / ALPHA
     path.rename(path.with_name("alpha-lcm.safetensors"))
-    return running.service.installed("alpha-lcm.safetensors")
+    return running.service.candidates.installed("alpha-lcm.safetensors")
 
 
 def test_what_was_begun_is_finished_with_the_settings_it_was_begun_with(running: Running) -> None:
@@ -236,7 +236,7 @@ def test_what_was_begun_is_finished_with_the_settings_it_was_begun_with(running:
     begun = running.library.entries()[0].settings
     candidate = _renamed_to_what_has_another_preset(running)
     assert running.host.default_settings(candidate).steps != begun.steps
-    assert running.service.settings(candidate).steps == begun.steps
+    assert running.service.states.settings(candidate).steps == begun.steps
     running.build([candidate.name])
     assert [entry.samples for entry in running.library.entries()] == [6]
 
@@ -245,35 +245,35 @@ def test_what_was_built_with_other_settings_is_outdated_and_answers_until_it_is_
     running: Running,
 ) -> None:
     running.build(limit=4)
-    candidate = running.service.installed(ALPHA)
+    candidate = running.service.candidates.installed(ALPHA)
     running.host.overrides.set(candidate.identity, {"steps": 7})
-    state = running.service.state(candidate)
+    state = running.service.states.of(candidate)
     assert (state.state, state.samples, state.entry) == ("outdated", 0, None)
     assert "other settings" in (state.reason or "")
     assert state.shown is not None
     assert state.shown.samples == 4
-    assert running.service.rank([drawn(0, 7)]).best.candidate.name == ALPHA
+    assert running.service.answers.rank([drawn(0, 7)]).best.candidate.name == ALPHA
     running.build([ALPHA])
     assert running.states()[ALPHA] == "ready"
     assert sorted(e.settings.steps or 0 for e in running.library.entries()) == [7, 20, 20, 20]
-    assert len(running.service.rank([drawn(0, 7)]).candidates) == 3
+    assert len(running.service.answers.rank([drawn(0, 7)]).candidates) == 3
 
 
 def test_the_settings_shown_are_those_that_samples_are_generated_with(running: Running) -> None:
     running.build([ALPHA], limit=4)
     candidate = _renamed_to_what_has_another_preset(running)
-    shown = running.service.state(candidate).settings
+    shown = running.service.states.of(candidate).settings
     assert shown is not None
-    assert shown.steps == running.service.settings(candidate).steps
+    assert shown.steps == running.service.states.settings(candidate).steps
 
 
 def test_going_back_to_the_preset_goes_on_with_what_was_begun_with_it(running: Running) -> None:
     running.build([ALPHA], limit=4)
-    candidate = running.service.installed(ALPHA)
+    candidate = running.service.candidates.installed(ALPHA)
     running.host.overrides.set(candidate.identity, {"steps": 7})
     running.build([ALPHA])
     running.host.overrides.set(candidate.identity, None)
-    assert running.service.settings(candidate).steps == 20
+    assert running.service.states.settings(candidate).steps == 20
     running.build([ALPHA])
     found = [(entry.settings.steps, entry.samples) for entry in running.library.entries()]
     assert sorted(found) == [(7, 6), (20, 6)]
@@ -350,7 +350,7 @@ def test_an_architecture_chooses_its_checkpoints(architecture: str, names: list[
 def test_only_what_passes_the_filter_is_ranked(running: Running) -> None:
     running.install("wide.safetensors", 3, "sdxl")
     running.build(limit=4)
-    rank = running.service.rank
+    rank = running.service.answers.rank
     image = [drawn(1, 7)]
     assert [r.candidate.title for r in rank(image, wanted=Filter("sdxl")).candidates] == ["wide"]
     (best,) = rank(image, wanted=Filter(pattern="anime/")).candidates
@@ -365,71 +365,73 @@ def test_only_what_passes_the_filter_is_ranked(running: Running) -> None:
 
 def test_an_empty_library_says_what_to_do(running: Running) -> None:
     with pytest.raises(RankingError, match="Build them first"):
-        running.service.rank([picture(0, 0)])
+        running.service.answers.rank([picture(0, 0)])
     running.build(limit=3)
     with pytest.raises(RankingError, match="only 3 samples; 4 are needed"):
-        running.service.rank([picture(0, 0)])
+        running.service.answers.rank([picture(0, 0)])
     running.build(limit=4)
-    assert len(running.service.rank([picture(0, 0)]).candidates) == 3
+    assert len(running.service.answers.rank([picture(0, 0)]).candidates) == 3
 
 
 def test_a_checkpoint_is_found_by_its_pictures(running: Running) -> None:
     running.build()
     for style, name in enumerate((ALPHA, BETA, GAMMA)):
-        assert running.service.rank([drawn(style, 7)]).best.candidate.name == name
-        assert restarted(running).service.rank([drawn(style, 7)]).best.candidate.name == name
+        assert running.service.answers.rank([drawn(style, 7)]).best.candidate.name == name
+        assert (
+            restarted(running).service.answers.rank([drawn(style, 7)]).best.candidate.name == name
+        )
 
 
 def test_a_snapshot_answers_until_it_is_told_to_move_on(running: Running) -> None:
     running.build([ALPHA, BETA], limit=4)
-    name = running.service.snapshot_name
-    before = running.service.rank([drawn(2, 7)]).to_json()
+    name = running.service.snapshots.name
+    before = running.service.answers.rank([drawn(2, 7)]).to_json()
     added = replace(
         running.library.snapshot().specifications[0],
         candidate=replace(
             running.library.snapshot().specifications[0].candidate,
-            identity=running.service.installed(GAMMA).identity,
+            identity=running.service.candidates.installed(GAMMA).identity,
             title="gamma",
         ),
     )
     running.library.add(added)
-    assert running.service.snapshot_name == name
-    assert running.service.rank([drawn(2, 7)]).to_json() == before
-    running.service.advance()
-    assert running.service.snapshot_name != name
-    assert len(running.service.rank([drawn(2, 7)]).candidates) == 3
+    assert running.service.snapshots.name == name
+    assert running.service.answers.rank([drawn(2, 7)]).to_json() == before
+    running.service.snapshots.advance()
+    assert running.service.snapshots.name != name
+    assert len(running.service.answers.rank([drawn(2, 7)]).candidates) == 3
 
 
 def test_every_new_snapshot_is_announced_once(running: Running) -> None:
     running.build(limit=4)
-    assert running.moved == [running.service.snapshot_name]
-    running.service.advance()
-    running.service.rank([drawn(0, 7)])
+    assert running.moved == [running.service.snapshots.name]
+    running.service.snapshots.advance()
+    running.service.answers.rank([drawn(0, 7)])
     assert len(running.moved) == 1
     running.build([ALPHA])
-    assert running.moved[1:] == [running.service.snapshot_name]
+    assert running.moved[1:] == [running.service.snapshots.name]
     assert len(set(running.moved)) == 2
 
 
 def test_the_name_of_a_snapshot_is_the_same_after_a_restart(running: Running) -> None:
     running.build(limit=4)
     again = restarted(running)
-    assert again.service.snapshot_name == running.service.snapshot_name
-    assert again.service.snapshot().name == running.service.snapshot_name
+    assert again.service.snapshots.name == running.service.snapshots.name
+    assert again.service.snapshots.snapshot().name == running.service.snapshots.name
 
 
 def test_a_snapshot_that_was_fitted_within_a_pass_does_not_outlive_it(running: Running) -> None:
     """The library can come back to what it was when the snapshot got its name."""
     running.build([ALPHA, BETA], limit=4)
     again = restarted(running)
-    assert again.service.snapshot_name  # the front end asks for it first
-    gamma = again.service.installed(GAMMA)
+    assert again.service.snapshots.name  # the front end asks for it first
+    gamma = again.service.candidates.installed(GAMMA)
     first = again.library.snapshot().specifications[0]
     described = replace(first.candidate, identity=gamma.identity, title="gamma")
     again.library.add(replace(first, candidate=described))
-    again.service.rank([drawn(2, 7)])
+    again.service.answers.rank([drawn(2, 7)])
     again.service.remove([gamma.identity])
-    titles = [row.candidate.title for row in again.service.rank([drawn(2, 7)]).candidates]
+    titles = [row.candidate.title for row in again.service.answers.rank([drawn(2, 7)]).candidates]
     assert sorted(titles) == ["alpha", "anime/beta"]
 
 
@@ -439,18 +441,18 @@ def test_specifications_of_another_encoder_never_push_out_ones_own(running: Runn
     for number in range(4):
         other = make_specification(f"other {number}", 6, seed=number, encoder_id=OTHER)
         running.library.add(other)
-    running.service.advance()
-    ranking = running.service.rank([drawn(1, 7)])
+    running.service.snapshots.advance()
+    ranking = running.service.answers.rank([drawn(1, 7)])
     assert ranking.best.candidate.name == BETA
-    assert running.service.snapshot().identifier.library.stack.encoder_id == TINY
+    assert running.service.snapshots.snapshot().identifier.library.stack.encoder_id == TINY
 
 
 def test_specifications_of_another_prompt_set_never_push_out_ones_own(running: Running) -> None:
     running.build()
     for number in range(4):
         running.library.add(make_specification(f"other {number}", 6, seed=number))
-    running.service.advance()
-    assert running.service.rank([drawn(1, 7)]).best.candidate.name == BETA
+    running.service.snapshots.advance()
+    assert running.service.answers.rank([drawn(1, 7)]).best.candidate.name == BETA
 
 
 def test_queries_are_answered_while_a_new_snapshot_is_being_fitted(
@@ -467,12 +469,12 @@ def test_queries_are_answered_while_a_new_snapshot_is_being_fitted(
 
     monkeypatch.setattr(snapshots, "open_fitted", slow_fit)
     running.library.remove(running.library.entries()[:1])
-    advancing = threading.Thread(target=running.service.advance)
+    advancing = threading.Thread(target=running.service.snapshots.advance)
     advancing.start()
     assert begun.wait(20)
     answers: list[int] = []
     asking = threading.Thread(
-        target=lambda: answers.append(len(running.service.rank([drawn(0, 7)]).candidates))
+        target=lambda: answers.append(len(running.service.answers.rank([drawn(0, 7)]).candidates))
     )
     asking.start()
     asking.join(1)
@@ -492,14 +494,14 @@ def test_a_prompt_without_its_text_encoder_is_noted_and_the_images_still_count(
         raise MissingExtraError("install the text encoder")
 
     monkeypatch.setattr(identify, "load_text", missing)
-    ranking = running.service.rank([drawn(1, 7)], "a picture")
+    ranking = running.service.answers.rank([drawn(1, 7)], "a picture")
     assert ranking.best.candidate.name == BETA
     assert any("install the text encoder" in note for note in ranking.notes)
 
 
 def test_a_prompt_takes_part_where_there_is_a_text_encoder(running: Running) -> None:
     running.build()
-    ranking = running.service.rank([drawn(1, 7)], "picture number 3")
+    ranking = running.service.answers.rank([drawn(1, 7)], "picture number 3")
     assert ranking.notes == ()
     assert all(row.weighted_rkme is not None for row in ranking.candidates)
 
@@ -509,16 +511,16 @@ def test_a_prompt_takes_part_where_there_is_a_text_encoder(running: Running) -> 
 
 def test_the_users_own_words_describe_a_query_best(running: Running) -> None:
     running.build()
-    ranking = running.service.rank([drawn(1, BASE_SEED + 3)])
-    found = running.service.pseudo_prompt(ranking, "  a red fox \n")
+    ranking = running.service.answers.rank([drawn(1, BASE_SEED + 3)])
+    found = running.service.descriptions.pseudo_prompt(ranking, "  a red fox \n")
     assert found is not None
     assert (found.text, found.source) == ("a red fox", "user")
     for nothing in (None, "", " \n"):
-        found = running.service.pseudo_prompt(ranking, nothing)
+        found = running.service.descriptions.pseudo_prompt(ranking, nothing)
         assert found is not None
         assert (found.text, found.source) == ("picture number 3", "library")
     unknown = replace(ranking, nearest_prompt="of another prompt set")
-    assert running.service.pseudo_prompt(unknown, None) is None
+    assert running.service.descriptions.pseudo_prompt(unknown, None) is None
 
 
 def test_the_users_order_describes_a_query(running: Running) -> None:
@@ -532,9 +534,9 @@ def test_the_users_order_describes_a_query(running: Running) -> None:
     def sources() -> tuple[str | None, str | None, str | None]:
         images = [drawn(1, BASE_SEED + 3)]
         found = (
-            service.pseudo_prompt(service.rank(images), None, images),
-            service.describe(images, None),
-            service.interrogate(images, Making("a1111", "of the file")).prompt,
+            service.descriptions.pseudo_prompt(service.answers.rank(images), None, images),
+            service.descriptions.describe(images, None),
+            service.descriptions.interrogate(images, Making("a1111", "of the file")).prompt,
         )
         said = [None if one is None else one.source for one in found]
         return said[0], said[1], said[2]
@@ -555,15 +557,15 @@ def test_a_wrong_order_stops_no_ranking(running: Running) -> None:
     running.build()
     service, images = running.service, [drawn(1, BASE_SEED + 3)]
     running.host.order = lambda: parse_order("libary")
-    found = service.pseudo_prompt(service.rank(images), None, images)
+    found = service.descriptions.pseudo_prompt(service.answers.rank(images), None, images)
     assert found is not None
     assert found.source == "library"
     with pytest.raises(InterrogatorError, match="Did you mean library"):
-        service.interrogate(images)
+        service.descriptions.interrogate(images)
 
 
 def test_a_query_is_described_without_any_library(running: Running) -> None:
-    found = running.service.describe([drawn(1, 7)], None)
+    found = running.service.descriptions.describe([drawn(1, 7)], None)
     assert found is not None
     assert found.source == "labels"
 
@@ -571,23 +573,23 @@ def test_a_query_is_described_without_any_library(running: Running) -> None:
 def test_a_kept_sample_is_found_by_its_prompt(running: Running) -> None:
     running.build([BETA], limit=4)
     (entry,) = running.library.entries()
-    path = running.service.sample(entry, "p02")
+    path = running.service.samples.sample(entry, "p02")
     assert path is not None
     assert path.name == "p02-1002.webp"
     assert path.is_file()
-    assert running.service.sample(entry, "p05") is None
+    assert running.service.samples.sample(entry, "p05") is None
     path.unlink()
-    assert running.service.sample(entry, "p02") is None
+    assert running.service.samples.sample(entry, "p02") is None
 
 
 def test_what_is_removed_is_kept_aside_and_never_ranked(running: Running) -> None:
     running.build(limit=4)
-    beta = running.service.installed(BETA).identity
+    beta = running.service.candidates.installed(BETA).identity
     assert running.service.remove([beta, "quick:unknown"]) == 1
     assert running.states() == {ALPHA: "quick", BETA: "none", GAMMA: "quick"}
-    titles = [row.candidate.title for row in running.service.rank([drawn(1, 7)]).candidates]
+    titles = [row.candidate.title for row in running.service.answers.rank([drawn(1, 7)]).candidates]
     assert sorted(titles) == ["alpha", "gamma"]
-    assert running.moved[-1] == running.service.snapshot_name
+    assert running.moved[-1] == running.service.snapshots.name
     removed = running.library.folder / "removed"
     assert len(list(removed.glob("*.safetensors"))) == 1
     assert len(list(removed.glob("*/*.webp"))) == 4
@@ -596,7 +598,7 @@ def test_what_is_removed_is_kept_aside_and_never_ranked(running: Running) -> Non
 def test_what_failed_is_tried_again_once_it_was_removed(running: Running) -> None:
     running.host.unloadable[BETA] = "no memory"
     running.build(limit=4)
-    running.service.remove([running.service.installed(BETA).identity])
+    running.service.remove([running.service.candidates.installed(BETA).identity])
     assert running.states()[BETA] == "none"
 
 
@@ -678,13 +680,13 @@ def test_a_prompt_that_only_one_candidate_has_is_not_told_by_its_style() -> None
 @pytest.fixture
 def recorder(running: Running) -> Recorder:
     """Stores samples in the host's library."""
-    return running.service.recorder()
+    return running.service.samples.recorder()
 
 
 def test_an_image_becomes_a_row_with_its_copy_and_its_prompts_embedding(
     running: Running, recorder: Recorder
 ) -> None:
-    candidate = running.service.installed(ALPHA)
+    candidate = running.service.candidates.installed(ALPHA)
     empty = recorder.empty(candidate, running.host.default_settings(candidate), {"by": "hand"})
     assert running.library.entries() == [], "nothing is stored before the first image"
     prompt = running.service.prompt_set.get("p04")
@@ -695,13 +697,13 @@ def test_an_image_becomes_a_row_with_its_copy_and_its_prompts_embedding(
     assert added.prompt_embeddings is not None
     assert np.allclose(added.prompt_embeddings[0], expected, atol=1e-3)
     (entry,) = running.library.entries()
-    assert running.service.sample(entry, "p04") is not None
+    assert running.service.samples.sample(entry, "p04") is not None
 
 
 def test_a_broken_image_is_kept_to_be_looked_at_but_never_ranked(
     running: Running, recorder: Recorder
 ) -> None:
-    candidate = running.service.installed(ALPHA)
+    candidate = running.service.candidates.installed(ALPHA)
     begun = recorder.empty(candidate, running.host.default_settings(candidate))
     prompts = running.service.prompt_set.prompts
     good = recorder.add(begun, prompts[0], drawn(0, 1000))
@@ -715,7 +717,7 @@ def test_a_broken_image_is_kept_to_be_looked_at_but_never_ranked(
 def test_what_is_stored_is_gone_on_with_under_todays_title(
     running: Running, recorder: Recorder
 ) -> None:
-    candidate = running.service.installed(ALPHA)
+    candidate = running.service.candidates.installed(ALPHA)
     settings = running.host.default_settings(candidate)
     begun = recorder.empty(candidate, settings)
     recorder.add(begun, running.service.prompt_set.prompts[0], drawn(0, 1000))
@@ -771,7 +773,7 @@ def test_people_rank_from_two_threads_while_a_job_runs(running: Running) -> None
 
     def ask() -> None:
         while not ended.wait(0.005):
-            answers.append(running.service.rank([drawn(1, 7)]).best.candidate.name)
+            answers.append(running.service.answers.rank([drawn(1, 7)]).best.candidate.name)
             json.dumps(running.api.library(), allow_nan=False)
             running.builds.state()
 
@@ -793,14 +795,14 @@ def test_the_first_queries_of_several_threads_fit_once(
         return fit(*arguments, **named)
 
     monkeypatch.setattr(snapshots, "open_fitted", counting)
-    ask = lambda: again.service.rank([drawn(1, 7)])  # noqa: E731
+    ask = lambda: again.service.answers.rank([drawn(1, 7)])  # noqa: E731
     assert at_once(ask, ask, ask, ask) == []
     assert len(fits) == 1
 
 
 def test_a_file_that_is_not_this_hosts_has_no_settings(running: Running) -> None:
     with pytest.raises(HostError, match="not installed"):
-        running.service.settings(Candidate("elsewhere", "quick:0", "elsewhere.safetensors"))
+        running.service.states.settings(Candidate("elsewhere", "quick:0", "elsewhere.safetensors"))
 
 
 def test_a_checkpoint_added_while_the_host_runs_is_there_at_once(running: Running) -> None:
@@ -813,7 +815,7 @@ def test_an_image_that_is_asked_about_again_is_not_encoded_again(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running.build(limit=4)
-    encoder = running.service.snapshot().identifier.encoder.encoder
+    encoder = running.service.snapshots.snapshot().identifier.encoder.encoder
     encode, encoded = encoder.encode_images, []
 
     def counting(images: list[Any]) -> Any:
@@ -821,9 +823,9 @@ def test_an_image_that_is_asked_about_again_is_not_encoded_again(
         return encode(images)
 
     monkeypatch.setattr(encoder, "encode_images", counting)
-    first = running.service.rank([drawn(1, 7), drawn(1, 8)])
-    again = running.service.rank([drawn(1, 8), drawn(1, 7)], method="rkme-clip")
-    third = running.service.rank([drawn(1, 7), drawn(1, 8), drawn(1, 9), drawn(1, 9)])
+    first = running.service.answers.rank([drawn(1, 7), drawn(1, 8)])
+    again = running.service.answers.rank([drawn(1, 8), drawn(1, 7)], method="rkme-clip")
+    third = running.service.answers.rank([drawn(1, 7), drawn(1, 8), drawn(1, 9), drawn(1, 9)])
 
     assert encoded == [2, 1]
     assert len(first.candidates) == len(again.candidates) == len(third.candidates)
@@ -834,10 +836,10 @@ def test_faces_hear_of_the_first_fit_although_the_name_was_known_before(running:
     running.build(limit=4)
     heard: list[str] = []
     again = start(running.host.models, running.library.folder, on_advance=heard.append)
-    name = again.service.snapshot_name
+    name = again.service.snapshots.name
 
-    again.service.advance()
-    again.service.advance()
+    again.service.snapshots.advance()
+    again.service.snapshots.advance()
 
     assert heard == [name]
 
@@ -847,7 +849,7 @@ def test_faces_hear_of_the_first_fit_although_the_name_was_known_before(running:
 
 def known_hash(running: Running, name: str) -> tuple[str, str]:
     """The host finds out a file's whole hash; its identity before and after."""
-    before = running.service.installed(name).identity
+    before = running.service.candidates.installed(name).identity
     after = f"sha256:{name}"
     identity = running.host.files.identity
 
@@ -857,25 +859,25 @@ def known_hash(running: Running, name: str) -> tuple[str, str]:
 
     running.host.hashes[before] = after
     running.host.files.identity = better  # type: ignore[method-assign]
-    assert running.service.installed(name).identity == after
+    assert running.service.candidates.installed(name).identity == after
     return before, after
 
 
 def test_samples_and_settings_follow_a_hash(running: Running) -> None:
     running.build(limit=4)
-    quick = running.service.installed(BETA).identity
+    quick = running.service.candidates.installed(BETA).identity
     running.host.overrides.set(quick, {"steps": 9})
     running.build([BETA])
     before, after = known_hash(running, BETA)
     assert before == quick
 
-    states = {s.candidate.name: s for s in running.service.states()}
+    states = {s.candidate.name: s for s in running.service.states.all()}
 
     assert (states[BETA].state, states[BETA].edited) == ("ready", True)
     assert states[BETA].settings is not None
     assert states[BETA].settings.steps == 9
     assert states[ALPHA].state == states[GAMMA].state == "quick"
-    assert running.service.gone() == []
+    assert running.service.states.gone() == []
     assert running.host.overrides.get(before) == {}
     assert running.host.overrides.get(after) == {"steps": 9}
     assert running.library.verify().damaged == ()
@@ -884,10 +886,10 @@ def test_samples_and_settings_follow_a_hash(running: Running) -> None:
 def test_a_hash_is_followed_once(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     running.build(limit=4)
     known_hash(running, BETA)
-    running.service.settle()
+    running.service.candidates.settle()
     monkeypatch.setattr(running.library, "reidentify", None)  # it would not survive a call
-    running.service.settle()
-    running.service.advance()
+    running.service.candidates.settle()
+    running.service.snapshots.advance()
     assert running.samples()[BETA] == 4
 
 
@@ -900,10 +902,10 @@ def test_what_a_running_job_stores_after_a_hash_became_known_follows_as_well(
     (begun,) = [
         s for s in running.library.snapshot().specifications if s.candidate.identity == before
     ]
-    running.service.settle()
+    running.service.candidates.settle()
     running.library.add(begun)
 
-    running.service.settle()
+    running.service.candidates.settle()
 
     assert before not in {entry.identity for entry in running.library.entries()}
     assert running.samples()[BETA] == 4
@@ -915,7 +917,7 @@ def test_a_hash_that_two_threads_follow_at_once_is_followed(
 ) -> None:
     """The one that finds nothing left to move must not undo what the other has found out."""
     running.build(limit=4)
-    running.service.rank([drawn(1, 7)])
+    running.service.answers.rank([drawn(1, 7)])
     known_hash(running, BETA)
     reidentify, moves = running.library.reidentify, []
 
@@ -926,12 +928,12 @@ def test_a_hash_that_two_threads_follow_at_once_is_followed(
         return moved
 
     monkeypatch.setattr(running.library, "reidentify", slowly)
-    threads = [threading.Thread(target=running.service.settle) for _ in range(2)]
+    threads = [threading.Thread(target=running.service.candidates.settle) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    ranked = {row.candidate.title for row in running.service.rank([drawn(1, 7)]).candidates}
+    ranked = {row.candidate.title for row in running.service.answers.rank([drawn(1, 7)]).candidates}
     assert ranked == {"alpha", "anime/beta", "gamma"}
     assert sum(moves) == 1
 
@@ -940,7 +942,7 @@ def test_a_hash_without_samples_touches_nothing(running: Running) -> None:
     running.build([ALPHA], limit=4)
     files = sorted(running.library.folder.rglob("*.safetensors"))
     known_hash(running, BETA)
-    running.service.settle()
+    running.service.candidates.settle()
     assert sorted(running.library.folder.rglob("*.safetensors")) == files
 
 
@@ -956,47 +958,47 @@ def test_a_library_that_cannot_be_written_follows_when_it_can(
     with monkeypatch.context() as patched:
         patched.setattr(running.library, "reidentify", full)
         with pytest.raises(LibraryError, match="the disk is full"):
-            running.service.settle()
-    running.service.settle()
+            running.service.candidates.settle()
+    running.service.candidates.settle()
     assert running.samples()[BETA] == 4
 
 
 def test_answers_follow_a_hash_with_the_next_snapshot(running: Running) -> None:
     running.build(limit=4)
     known_hash(running, BETA)
-    running.service.advance()
-    ranking = running.service.rank([drawn(1, 77)])
+    running.service.snapshots.advance()
+    ranking = running.service.answers.rank([drawn(1, 77)])
     assert ranking.candidates[0].candidate.identity == f"sha256:{BETA}"
-    assert running.service.ranked_checkpoints(ranking)[0][0].name == BETA
+    assert running.service.answers.ranked_checkpoints(ranking)[0][0].name == BETA
 
 
 # -- the last answer ------------------------------------------------------------------------------
 
 
 def test_the_last_ranking_is_the_newest_answer(running: Running) -> None:
-    assert running.service.last_ranking is None
+    assert running.service.answers.last_ranking is None
     with pytest.raises(RankingError):
-        running.service.rank([drawn(1, 77)])
-    assert running.service.last_ranking is None
+        running.service.answers.rank([drawn(1, 77)])
+    assert running.service.answers.last_ranking is None
     running.build(limit=4)
-    first = running.service.rank([drawn(1, 77)])
-    second = running.service.rank([drawn(2, 77)])
-    assert running.service.last_ranking is second
+    first = running.service.answers.rank([drawn(1, 77)])
+    second = running.service.answers.rank([drawn(2, 77)])
+    assert running.service.answers.last_ranking is second
     assert second is not first
     with pytest.raises(RankingError):
-        running.service.rank([drawn(1, 77)], wanted=Filter(pattern="nothing-like-it"))
-    assert running.service.last_ranking is second, "a question without an answer is none"
+        running.service.answers.rank([drawn(1, 77)], wanted=Filter(pattern="nothing-like-it"))
+    assert running.service.answers.last_ranking is second, "a question without an answer is none"
 
 
 def test_ranked_checkpoints_are_those_that_are_installed_now(running: Running) -> None:
     running.build(limit=4)
-    ranking = running.service.rank([drawn(1, 77)])
-    rows = running.service.ranked_checkpoints(ranking)
+    ranking = running.service.answers.rank([drawn(1, 77)])
+    rows = running.service.answers.ranked_checkpoints(ranking)
     assert rows[0][0].name == BETA
     assert [row.rank for _, row in rows] == [1, 2, 3]
     (running.host.models / BETA).rename(running.host.models / "renamed.safetensors")
     (running.host.models / ALPHA).unlink()
-    names = [candidate.name for candidate, _ in running.service.ranked_checkpoints(ranking)]
+    names = [candidate.name for candidate, _ in running.service.answers.ranked_checkpoints(ranking)]
     assert names[0] == "renamed.safetensors", "the same file under the name that it has now"
     assert ALPHA not in names
     assert len(names) == 2
@@ -1005,7 +1007,7 @@ def test_ranked_checkpoints_are_those_that_are_installed_now(running: Running) -
 def test_of_equal_files_the_first_is_ranked(running: Running) -> None:
     running.install("zeta.safetensors", 1)  # equal to BETA
     running.build(limit=4)
-    rows = running.service.ranked_checkpoints(running.service.rank([drawn(1, 77)]))
+    rows = running.service.answers.ranked_checkpoints(running.service.answers.rank([drawn(1, 77)]))
     assert [candidate.name for candidate, _ in rows].count(BETA) == 1
     assert "zeta.safetensors" not in [candidate.name for candidate, _ in rows]
 
@@ -1015,7 +1017,7 @@ def test_of_equal_files_the_first_is_ranked(running: Running) -> None:
 
 def test_a_specification_is_read_as_it_is_stored_now(running: Running) -> None:
     running.build(limit=4)
-    entry = running.service.entries(running.service.installed(BETA).identity)[0]
+    entry = running.service.states.entries(running.service.candidates.installed(BETA).identity)[0]
     assert running.library.read(entry).prompt_ids == tuple(entry.described["prompt_ids"])
     running.build([BETA])
     assert len(running.library.read(entry).prompt_ids) == 6, "it was extended since"
@@ -1034,7 +1036,7 @@ def test_a_changed_file_under_the_same_name_is_outdated(running: Running) -> Non
     prompts = replace(made.prompt_set, hash=running.service.prompt_set.hash)
     running.library.add(replace(made, candidate=known, prompt_set=prompts))
 
-    state = next(s for s in running.service.states() if s.candidate.name == ALPHA)
+    state = next(s for s in running.service.states.all() if s.candidate.name == ALPHA)
 
     assert state.state == "outdated"
     assert "has changed" in str(state.reason)
@@ -1044,32 +1046,34 @@ def test_a_changed_file_under_the_same_name_is_outdated(running: Running) -> Non
 def test_what_another_encoder_or_prompt_set_made_is_counted(running: Running) -> None:
     made = make_specification("x", prompts=6)
     for name, encoder in ((ALPHA, f"{TINY}-old"), (BETA, TINY)):
-        candidate = CandidateRef.of(running.service.installed(name))
+        candidate = CandidateRef.of(running.service.candidates.installed(name))
         running.library.add(replace(made, candidate=candidate, encoder_id=encoder))
 
-    assert running.service.superseded() == {"encoder": 1, "prompt set": 1}
+    assert running.service.states.superseded() == {"encoder": 1, "prompt set": 1}
 
 
 def test_a_pack_stands_in_where_nothing_was_built(running: Running) -> None:
     prompts = PromptSetRef("test", "1", running.service.prompt_set.hash, 6)
-    gamma = running.service.installed(GAMMA)
+    gamma = running.service.candidates.installed(GAMMA)
     known = {gamma.identity: f"sha256:{'a' * 64}"}
     running.host.hashed = lambda: known  # type: ignore[method-assign]
     entries = []
     for number, identity in enumerate((known[gamma.identity], f"sha256:{'b' * 64}")):
         made = make_specification(f"packed {number}", prompts=6, seed=number, prompt_set=prompts)
         candidate = replace(made.candidate, identity=identity)
-        settings = GenerationSettings(codec=running.service.settings(gamma).codec)
+        settings = GenerationSettings(codec=running.service.states.settings(gamma).codec)
         entries.append(replace(made, candidate=candidate, settings=settings))
     file = running.library.folder.parent / "good.gmipack"
     write_pack(file, entries, PackAbout("good", "ann"))
-    running.service.packs.import_file(file)
+    running.service.states.packs.import_file(file)
 
-    assert {row.identity[-1] for row in running.service.packed()} == {"a", "b"}
-    assert "prompt set" not in running.service.superseded()
-    running.service.advance()
-    assert running.service.answering is not None
-    ranked = {c.identity for c in running.service.answering.identifier.library.stack.candidates}
+    assert {row.identity[-1] for row in running.service.states.packed()} == {"a", "b"}
+    assert "prompt set" not in running.service.states.superseded()
+    running.service.snapshots.advance()
+    assert running.service.snapshots.answering is not None
+    ranked = {
+        c.identity for c in running.service.snapshots.answering.identifier.library.stack.candidates
+    }
     assert ranked == {entry.candidate.identity for entry in entries}
 
 
@@ -1078,7 +1082,7 @@ def test_checkpoints_that_only_packs_know_are_named_where_they_are_closer(
 ) -> None:
     running.builds.start(None, None)
     running.queue.run_all()
-    running.service.advance()
+    running.service.snapshots.advance()
     built = running.library.snapshot().specifications
     winner = next(s for s in built if s.candidate.name == BETA)
     stranger = replace(winner.candidate, identity=f"sha256:{'c' * 64}", title="stranger")
@@ -1086,11 +1090,11 @@ def test_checkpoints_that_only_packs_know_are_named_where_they_are_closer(
     write_pack(file, [replace(winner, candidate=stranger)], PackAbout("good", "ann"))
     (entry,) = [e for e in running.library.entries() if e.identity == winner.candidate.identity]
     running.library.remove([entry])
-    running.service.packs.import_file(file)
-    running.service.advance()
+    running.service.states.packs.import_file(file)
+    running.service.snapshots.advance()
 
     images = [drawn(1, 3)]
-    answer = running.service.answer(images)
+    answer = running.service.answers.answer(images)
     elsewhere = answer.elsewhere
 
     assert "stranger" not in [row.candidate.title for row in answer.ranking.candidates]

@@ -63,9 +63,11 @@ def settled(running: Running) -> None:
     """Until nothing works any more."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        background = running.service.advance_soon
+        background = running.service.snapshots.advance_soon
         assert isinstance(background, Background)
-        if not (running.builds.queue.pending() or background.busy or running.service.fitting):
+        if not (
+            running.builds.queue.pending() or background.busy or running.service.snapshots.fitting
+        ):
             return
         time.sleep(0.02)
     raise AssertionError("it does not end")
@@ -84,14 +86,16 @@ class Work:
         json.dumps(rows)
 
     def rank(self) -> None:
-        ranking = self.running.service.rank([drawn(1, 77)])
+        ranking = self.running.service.answers.rank([drawn(1, 77)])
         answer = self.api.ranking_json(ranking, 12)
         names = {row["name"] for row in answer["candidates"]}
         assert names >= set(BUILT), "what was built never disappears from an answer"
         assert answer["candidates"][0]["name"] == BUILT[1]
 
     def filtered(self) -> None:
-        ranking = self.running.service.rank([drawn(2, 78)], wanted=filters.Filter(pattern="b0,b2"))
+        ranking = self.running.service.answers.rank(
+            [drawn(2, 78)], wanted=filters.Filter(pattern="b0,b2")
+        )
         assert ranking.best.candidate.title == "b2"
 
     def build(self) -> None:
@@ -106,7 +110,7 @@ class Work:
         self.api.set_settings({"name": name, "settings": {"steps": 5}})
         self.api.set_settings({"name": name, "settings": None})
         self.api.set_settings({"name": name, "settings": STEPS[name]})
-        identity = self.running.service.installed(name).identity
+        identity = self.running.service.candidates.installed(name).identity
         assert self.running.host.overrides.get(identity) == STEPS[name]
 
     def favourite(self, name: str) -> None:
@@ -115,16 +119,16 @@ class Work:
         assert name in self.running.service.favourites.names()
 
     def packs(self) -> None:
-        report = self.running.service.packs.import_file(self.pack)
-        self.running.service.packs.remove(report.pack.id)
-        self.running.service.packs.import_file(self.pack)
+        report = self.running.service.states.packs.import_file(self.pack)
+        self.running.service.states.packs.remove(report.pack.id)
+        self.running.service.states.packs.import_file(self.pack)
         assert len(self.api.packs()) == 1
 
     def hash(self, number: Any) -> None:
         name = BUILT[next(number) % len(BUILT)]
         whole = f"sha256:{name.encode().hex():0>64}"
         self.running.host.hashes = {**self.running.host.hashes, self.quick[name]: whole}
-        self.running.service.settle()
+        self.running.service.candidates.settle()
         time.sleep(0.05)
 
     def verify(self) -> None:
@@ -157,7 +161,7 @@ class Work:
         settled(self.running)
         self.api.start_build({})
         settled(self.running)
-        self.running.service.advance()
+        self.running.service.snapshots.advance()
 
 
 def left(running: Running) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def left(running: Running) -> dict[str, Any]:
         )
         for s in running.library.snapshot().specifications
     }
-    states = running.service.states()
+    states = running.service.states.all()
     # not the identity, which is of what was built, and not the time
     return {
         "specifications": specifications,
@@ -182,7 +186,7 @@ def left(running: Running) -> dict[str, Any]:
 
 
 def scores(running: Running) -> dict[str, tuple[float, float | None]]:
-    rows = running.service.rank([drawn(4, 79)]).candidates
+    rows = running.service.answers.rank([drawn(4, 79)]).candidates
     return {row.candidate.title: (row.score, row.probability) for row in rows}
 
 

@@ -70,7 +70,7 @@ def test_a_folder_is_built_and_ranked(folder: Path, library: Library) -> None:
     assert [(r["state"], r["samples"], r["of"]) for r in listed["checkpoints"]] == [
         ("ready", 6, 6)
     ] * 3
-    ranking = found.api.service.rank([picture(1, 901)])
+    ranking = found.api.service.answers.rank([picture(1, 901)])
     answer = found.api.ranking_json(ranking, 3)
     assert answer["candidates"][0]["title"] == "beta"
     assert answer["missing"] == 0
@@ -82,7 +82,7 @@ def test_the_images_of_a_folder_are_shown(folder: Path, library: Library) -> Non
     found = settled(desktop.of_folder(folder, library))
     rows = found.api.library()["checkpoints"]
     assert [len(row["previews"]) for row in rows] == [4, 4, 4]
-    ranking = found.api.ranking_json(found.api.service.rank([picture(1, 901)]), 3)
+    ranking = found.api.ranking_json(found.api.service.answers.rank([picture(1, 901)]), 3)
     pictures = [e["image"] for row in ranking["candidates"] for e in row["evidence"]]
     assert len(pictures) == 6
     for address in pictures:
@@ -162,7 +162,7 @@ def test_an_empty_library_gives_way_to_the_models_that_ship(library: Library) ->
     assert not any(any(row["missing"].values()) for row in listed["checkpoints"])
     assert listed["prompts"] == 25
     assert not found.abilities.build
-    answer = found.api.ranking_json(found.api.service.rank([picture(1, 901)]), 3)
+    answer = found.api.ranking_json(found.api.service.answers.rank([picture(1, 901)]), 3)
     assert len(answer["candidates"]) == 3
     assert answer["missing"] == 0
     assert answer["candidates"][0]["evidence"][0]["prompt"].count(" ") >= 1
@@ -200,7 +200,7 @@ def test_a_library_of_ones_own_is_ranked(own: Library) -> None:
     rows = [(row["title"], row["state"], row["samples"]) for row in listed["checkpoints"]]
     assert rows == [(name, "ready", 6) for name in CANDIDATES]
     assert (listed["prompts"], listed["gone"]) == (6, [])
-    ranking = found.api.service.rank([picture(1, 901)])
+    ranking = found.api.service.answers.rank([picture(1, 901)])
     assert ranking.candidates[0].candidate.title == "beta"
 
 

@@ -286,11 +286,11 @@ class Running:
 
     def states(self) -> dict[str, str]:
         """State by name."""
-        return {s.candidate.name: s.state for s in self.service.states()}
+        return {s.candidate.name: s.state for s in self.service.states.all()}
 
     def samples(self) -> dict[str, int]:
         """Number of samples by name."""
-        return {s.candidate.name: s.samples for s in self.service.states()}
+        return {s.candidate.name: s.samples for s in self.service.states.all()}
 
     def install(self, name: str, style: int | str = 0, architecture: str = "sd1") -> str:
         """Put a checkpoint into the host's folder; returns its name."""

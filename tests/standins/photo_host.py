@@ -176,12 +176,15 @@ class PhotoBridge:
         return None if found is None else found.name
 
     def load(self, name: str) -> None:
-        self.host.switch(self.api.service.installed(name))
+        self.host.switch(self.api.service.candidates.installed(name))
 
     def compare(self, names: Sequence[str], prompt: str, seed: int) -> list[Image.Image]:
         words = [known.text for known in self.api.service.prompt_set.prompts]
         number = words.index(prompt) if prompt in words else seed % 1000
-        return [self.host.draw(c, number) for c in self.api.service.all_installed(list(names))]
+        return [
+            self.host.draw(c, number)
+            for c in self.api.service.candidates.all_installed(list(names))
+        ]
 
     def prompt_of(self, image: Image.Image) -> str | None:
         return prompt_of(image)
@@ -262,7 +265,7 @@ class Photos:
         """Build, and wait until that is done and answers have followed."""
         self.builds.start(list(names), limit)
         self.queue.join()
-        self.service.advance()
+        self.service.snapshots.advance()
 
 
 def install(models: Path, checkpoints: dict[str, str]) -> None:
@@ -335,7 +338,7 @@ def main() -> None:
         photos.blur = arguments.blur
         if arguments.colours is not None:
             bridge.api.searches.load = lambda: SlowColours(arguments.colours)
-    bridge.api.service.advance()
+    bridge.api.service.snapshots.advance()
     if arguments.handed_on:
         hand_events_on()
     page = serve(bridge, arguments.port)

@@ -52,12 +52,12 @@ def of(library: Library, encoder_id: str) -> dict[str, np.ndarray]:
 
 def test_a_build_with_another_encoder_generates_nothing_that_is_kept(running: Running) -> None:
     again = with_other_encoder(running)
-    assert again.service.superseded() == {"encoder": 2}
-    assert again.service.kept_by_others() == 2
+    assert again.service.states.superseded() == {"encoder": 2}
+    assert again.service.samples.kept_by_others() == 2
     again.build()
     assert again.host.asked == []
     assert again.samples() == {ALPHA: 6, BETA: 6}
-    assert again.service.kept_by_others() == 0
+    assert again.service.samples.kept_by_others() == 0
     # the two encoders of the tests compute the same: what was generated and what was read again
     # must not differ in a single bit
     old, new = of(again.library, TINY), of(again.library, OTHER)
@@ -80,10 +80,10 @@ def test_the_build_counts_only_what_has_to_be_generated(running: Running) -> Non
 def test_prompts_and_pictures_come_along(running: Running) -> None:
     again = with_other_encoder(running)
     again.build()
-    for state in again.service.states():
+    for state in again.service.states.all():
         assert state.shown is not None
         assert state.shown.encoder_id == OTHER
-        assert again.service.sample(state.shown, "p02") is not None
+        assert again.service.samples.sample(state.shown, "p02") is not None
         assert again.library.read(state.shown).prompt_embeddings is not None
 
 
@@ -114,9 +114,9 @@ def test_removing_the_old_specification_keeps_the_new_one_whole(running: Running
     again.build()
     old = [entry for entry in again.library.entries() if entry.encoder_id == TINY]
     again.library.remove(old)
-    for state in again.service.states():
+    for state in again.service.states.all():
         assert state.shown is not None
-        path = again.service.sample(state.shown, "p00")
+        path = again.service.samples.sample(state.shown, "p00")
         assert path is not None
         assert path.read_bytes()[:4] == b"RIFF"
 
