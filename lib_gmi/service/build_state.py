@@ -5,15 +5,12 @@ None of these locks anything: a build asks them under its own lock.
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import LibraryError
-from ..base.files import read_regular, write_atomic
+from ..base.json_file import JsonFile
 from ..records.protocols import Exclusion
 from .candidates import RECIPE
 from .jobs import Job
@@ -160,31 +157,34 @@ class StoredBuild:
     total: int = 0
     pace: Pace = field(default_factory=Pace)
 
-    def write(self, file: Path) -> None:
-        """Store it; a build that cannot note this shall still run."""
-        data = {
+    def to_json(self) -> dict[str, Any]:
+        """What a file keeps of it."""
+        return {
             "wanted": self.wanted,
             "names": self.names,
             "limit": self.limit,
             "total": self.total,
             **self.pace.to_json(),
         }
-        with contextlib.suppress(LibraryError):
-            write_atomic(file, json.dumps(data, indent=1).encode())
 
     @classmethod
-    def read(cls, file: Path) -> StoredBuild:
-        """What is stored; no build where there is nothing that can be read."""
-        try:
-            data: dict[str, Any] = json.loads(read_regular(file))
-            return cls(
-                wanted=bool(data["wanted"]),
-                names=None if data["names"] is None else [str(name) for name in data["names"]],
-                limit=None if data["limit"] is None else int(data["limit"]),
-                total=max(int(data.get("total", 0)), 0),
-                pace=Pace.from_json(data),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
-            return cls()
-        except RecursionError:  # it is nested too deep
-            return cls()
+    def from_json(cls, data: Mapping[str, Any]) -> StoredBuild:
+        """What :meth:`to_json` gave.
+
+        Raises:
+            Exception: one of :data:`..base.json_file.DAMAGED`: the data are something else.
+        """
+        return cls(
+            wanted=bool(data["wanted"]),
+            names=None if data["names"] is None else [str(name) for name in data["names"]],
+            limit=None if data["limit"] is None else int(data["limit"]),
+            total=max(int(data.get("total", 0)), 0),
+            pace=Pace.from_json(data),
+        )
+
+
+def build_file(home: Path) -> JsonFile[StoredBuild]:
+    """Where a program keeps its build, in the user's folder."""
+    return JsonFile(
+        home / "build.json", StoredBuild.from_json, StoredBuild, StoredBuild.to_json, indent=1
+    )

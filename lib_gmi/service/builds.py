@@ -25,6 +25,7 @@ from .build_state import (
     BuildState,
     Remaining,
     StoredBuild,
+    build_file,
     outcome,
     passes_up_to,
     samples_missing,
@@ -72,13 +73,13 @@ class Builds:
         self.service, self.queue = service, queue
         self.notify, self.waiting_for = notify, waiting_for
         self.waited, self.yields = waited, yields
-        self._file = service.home / "build.json" if stored else None
+        self._file = build_file(service.home) if stored else None
         self._lock = threading.RLock()
         self._telling = threading.RLock()
         self._left: list[Job] = []
         self._running: Job | None = None
         self._number = 0  # of the build; a job of an earlier one may still be running
-        before = StoredBuild() if self._file is None else StoredBuild.read(self._file)
+        before = StoredBuild() if self._file is None else self._file.cached()
         self._remaining = Remaining(before.pace)
         self._names: list[str] | None = None
         self._state = BuildState()
@@ -373,10 +374,12 @@ class Builds:
 
     def _save(self) -> None:
         if self._file is not None:
-            StoredBuild(
-                wanted=self._state.state != IDLE,
-                names=self._names,
-                limit=self._state.limit,
-                total=self._state.total,
-                pace=self._remaining.pace,
-            ).write(self._file)
+            self._file.keep(
+                StoredBuild(
+                    wanted=self._state.state != IDLE,
+                    names=self._names,
+                    limit=self._state.limit,
+                    total=self._state.total,
+                    pace=self._remaining.pace,
+                )
+            )

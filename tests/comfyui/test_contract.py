@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 pytest_plugins = ["standins.comfyui.harness"]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
+#: Examples as the version had them before ``lib_gmi`` became packages.
+BEFORE = Path(__file__).resolve().parents[1] / "data" / "before_packages" / "workflows"
 #: Inputs in their order, which is how workflows store the values of widgets: required ones with
 #: their type, a list of names as "COMBO" (with what it offers, where that does not depend on what
 #: is installed), then optional ones; and the outputs.
@@ -172,7 +174,11 @@ def test_only_what_is_queued_by_ourselves_is_hidden_from_menus(id_: str) -> None
     assert hidden == [id_ in INTERNAL] * 2
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(EXAMPLES.glob("*.json")), *sorted(BEFORE.glob("*.json"))],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
 def test_saved_workflows_still_fit_the_nodes(path: Path, comfy: Comfy) -> None:
     """A widget's value is stored by its place alone."""
     ours = [n for n in json.loads(path.read_bytes())["nodes"] if n["type"] in NODE_CLASS_MAPPINGS]
