@@ -77,7 +77,7 @@ class Route(Generic[T]):
 
     @property
     def name(self) -> str:
-        """Of the attribute of the handlers."""
+        """Name of the method of the handlers."""
         return self.work.__name__
 
     @property

@@ -86,7 +86,7 @@ def samples_missing(state: CheckpointState, prompts: int, limit: int | None) -> 
 
 
 def passes_up_to(wanted: int, passes: Sequence[int]) -> list[int]:
-    """Ends of the passes up to so many prompts."""
+    """After how many prompts each pass of a build ends; the last ends after ``wanted``."""
     return [*(size for size in passes if size < wanted), wanted]
 
 
@@ -104,11 +104,11 @@ class Remaining:
 
     @property
     def samples(self) -> int:
-        """How many are lacking in all."""
+        """How many samples are lacking in all."""
         return sum(self._lacking.values())
 
     def count(self, lacking: Mapping[str, int], architectures: Mapping[str, str]) -> None:
-        """Begin anew.
+        """Set what is lacking, when a build starts or resumes.
 
         Args:
             lacking: samples, by a checkpoint's name.
@@ -118,20 +118,20 @@ class Remaining:
         self._architectures = dict(architectures)
 
     def set(self, name: str, lacks: int) -> None:
-        """A checkpoint got samples in some other way than by this build."""
+        """Correct a checkpoint that got samples in some other way than by this build."""
         self._lacking[name] = lacks
 
     def sampled(self, name: str, architecture: str, seconds: float, first: bool) -> None:
-        """One sample more; see :meth:`.Pace.note`."""
+        """Count one sample as made; see :meth:`.Pace.note` for the arguments."""
         self.pace.note(architecture, seconds, first)
         self._lacking[name] = max(self._lacking.get(name, 0) - 1, 0)
 
     def give_up(self, name: str) -> None:
-        """Nothing more is expected of a checkpoint."""
+        """Expect no more samples of a checkpoint, for instance because it failed."""
         self._lacking.pop(name, None)
 
     def seconds(self, jobs: Iterable[Job]) -> float | None:
-        """For what is lacking: its samples, and a load for each job that is to come."""
+        """Seconds that the lacking samples take, with a load for each job; ``None`` if unknown."""
         pace, of = self.pace, self._architectures
         if pace.sample() is None:
             return None

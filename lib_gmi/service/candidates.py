@@ -69,7 +69,7 @@ class Candidates:
             yield
 
     def checkpoints(self) -> list[Candidate]:
-        """The host's."""
+        """The checkpoint files that the host lists, as candidates."""
         return list(self._listing.get(self.host.list_checkpoints))
 
     def all(self) -> list[Candidate]:
@@ -128,7 +128,7 @@ class Candidates:
 
 
 def by_best_identity(candidates: Sequence[Candidate], better: Mapping[str, str]) -> list[Candidate]:
-    """Candidates of a moment ago by what a host knows of their files by now, old → new."""
+    """Candidates under the better identities (old → new) that a host has learned meanwhile."""
     return [
         replace(c, identity=better[c.identity]) if c.identity in better else c for c in candidates
     ]

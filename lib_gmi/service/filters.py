@@ -41,7 +41,7 @@ class Filter:
         return not wanted or any(_matches(candidate.name, term) for term in wanted)
 
     def unless_all(self) -> Filter | None:
-        """Itself; ``None`` where it lets everything pass, and with it what is not installed."""
+        """This filter; ``None`` if everything passes it, and so what is not installed should too."""
         every = self.names is None and self.architecture in (ANY, "")
         return None if every and not self.pattern.strip() else self
 

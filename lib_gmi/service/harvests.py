@@ -27,7 +27,7 @@ _BROKEN = "Something went wrong; the log says what. What was stored before is sa
 
 @dataclass
 class HarvestState:
-    """What faces show of it.
+    """What faces show of a harvest.
 
     Attributes:
         state: ``idle``, ``looking``, ``ready`` (the survey can be shown) or ``gathering``.

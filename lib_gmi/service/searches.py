@@ -113,7 +113,7 @@ class Searches:
         return [] if self._thread is None else list(self._waiting)
 
     def wait(self, seconds: float) -> None:
-        """Until nothing is being read any more, or so long."""
+        """Wait until nothing is being read any more, at most so many seconds."""
         thread = self._thread
         if thread is not None:
             thread.join(seconds)

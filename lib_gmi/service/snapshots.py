@@ -81,13 +81,13 @@ class Snapshots:
 
     @property
     def name(self) -> str:
-        """Of the snapshot that answers; cheap, and the same until :meth:`advance`."""
+        """Name of the snapshot that answers; cheap, and unchanged until :meth:`advance`."""
         if self._name is None:
             self._name = self._library_name(self._selection())
         return self._name
 
     def prompts_in_order(self) -> list[Prompt]:
-        """The prompt set, with what tells this library's candidates apart best in front."""
+        """All prompts; those first that tell the candidates of this library apart best."""
         answering = self.answering
         library = None if answering is None else answering.identifier.library
         stack, kernel = (None, None) if library is None else (library.stack, library.learned)
@@ -137,7 +137,7 @@ class Snapshots:
         return apart(self._first)
 
     def known_by_now(self, identifier: Identifier, better: Mapping[str, str]) -> Identifier:
-        """An identifier whose candidates have the identities that they have by now.
+        """An identifier, with the identities that the host knows its candidates by now.
 
         Args:
             identifier: of a snapshot; where identities changed, the next one follows soon.

@@ -95,7 +95,7 @@ class States:
         return registry.info(self.encoder).id
 
     def all(self, candidates: Sequence[Candidate] | None = None) -> list[CheckpointState]:
-        """Candidates, all by default, and what the library has of them."""
+        """The states of some candidates, by default of all."""
         with self.candidates.reading():
             return self._all(candidates)
 
@@ -122,7 +122,7 @@ class States:
         ]
 
     def missing(self, candidates: Sequence[Candidate]) -> int:
-        """How many of these are supported and cannot be ranked for want of samples."""
+        """How many of these candidates could be ranked and cannot yet, for want of samples."""
         entries, harvests = self.by_identity(), self.by_identity(OWN_PROMPTS)
 
         packed = {row.identity for row in self.packed() if _enough(row)}
@@ -135,7 +135,7 @@ class States:
         return sum(c.unsupported is None and lacks(c.identity) for c in candidates)
 
     def of(self, candidate: Candidate) -> CheckpointState:
-        """One candidate and what the library has of it."""
+        """The state of one candidate."""
         identity = candidate.identity
         harvests = self.by_identity(OWN_PROMPTS).get(identity, [])
         return self._state(candidate, self.by_identity().get(identity, []), harvests)
@@ -257,11 +257,14 @@ class States:
         return next((e for e in entries if e.settings.to_json() == wanted), None)
 
     def entries(self, identity: str) -> list[Entry]:
-        """What the library has of one candidate; the specification with most samples first."""
+        """The specifications of one candidate; the one with most samples first."""
         return self.by_identity().get(identity, [])
 
     def by_identity(self, prompt_set_hash: str | None = None) -> dict[str, list[Entry]]:
-        """By identity, of this encoder and a prompt set; those with most samples first."""
+        """Specifications of this encoder and a prompt set, by the identity of their candidate.
+
+        Those with most samples come first.
+        """
         encoder_id, wanted = self.encoder_id, prompt_set_hash or self.prompt_set.hash
         found: dict[str, list[Entry]] = {}
         for entry in self.library.entries():
