@@ -29,7 +29,8 @@ from lib_gmi.ranking import methods
 from lib_gmi.ranking.calibration import calibration_error, softmax
 from lib_gmi.ranking.methods import METHODS, PIXELS
 
-from .dataset import Split, five_folds, read_stack, sd18, tasks
+from .dataset import Split, five_folds, sd18, tasks
+from .papers.features import read_stack
 from .papers.scores import fit_tuned
 
 if TYPE_CHECKING:

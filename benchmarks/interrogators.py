@@ -36,7 +36,8 @@ from lib_gmi.ranking.fitted import FittedLibrary
 from lib_gmi.ranking.methods import METHODS
 from lib_gmi.ranking.stack import stack as stacked
 
-from .dataset import five_folds, read_stack, sd18
+from .dataset import five_folds, sd18
+from .papers.features import read_stack
 from .text_image import Seen, read_looks
 
 if TYPE_CHECKING:

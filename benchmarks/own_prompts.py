@@ -25,7 +25,8 @@ from lib_gmi.encoders import DEFAULT
 from lib_gmi.ranking.methods import METHODS
 from lib_gmi.ranking.stack import Stack
 
-from .dataset import Split, five_folds, read_stack, sd18
+from .dataset import Split, five_folds, sd18
+from .papers.features import read_stack
 
 #: Prompts of each candidate.
 PROMPTS = 10

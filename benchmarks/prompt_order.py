@@ -21,7 +21,8 @@ from lib_gmi.encoders import DEFAULT
 from lib_gmi.ranking.kernels import LearnedKernel
 from lib_gmi.ranking.stack import Stack
 
-from .dataset import SD18, Split, five_folds, read_stack
+from .dataset import SD18, Split, five_folds
+from .papers.features import read_stack
 
 IMAGES = (4, 8, 12, 20)
 

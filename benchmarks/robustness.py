@@ -29,9 +29,9 @@ from lib_gmi.ranking.calibration import rank_of_truth
 from lib_gmi.ranking.kernels import LearnedKernel, Prior
 from lib_gmi.ranking.methods import METHODS
 
-from .dataset import Change, five_folds, read_stack, sd18
-from .papers.changes import USUAL, middle
-from .papers.features import Features
+from .dataset import five_folds, sd18
+from .papers.changes import USUAL, Change, middle
+from .papers.features import Features, read_stack
 from .prior import learn_changes
 
 #: 2/3 of a square image's area, as a portrait and as a square.

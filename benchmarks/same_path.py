@@ -22,8 +22,9 @@ from lib_gmi.encoders import DEFAULT
 from lib_gmi.ranking.kernels import LearnedKernel
 from lib_gmi.ranking.stack import Stack
 
-from .dataset import SD18, five_folds, read_stack, tasks
+from .dataset import SD18, five_folds, tasks
 from .papers.changes import saved
+from .papers.features import read_stack
 
 FORMATS = (("JPEG", 90), ("JPEG", 70), ("WEBP", 80))
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.dataset import Change
+from benchmarks.papers.changes import Change
 from lib_gmi.base.errors import GMIError, SampleUnavailableError
 from lib_gmi.cli.tables import table
 from lib_gmi.encoders import labels, text

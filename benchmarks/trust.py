@@ -20,7 +20,8 @@ from lib_gmi.encoders import DEFAULT
 from lib_gmi.ranking.stack import Stack
 from lib_gmi.ranking.trust import DOUBTFUL, IMAGES, columns_to_check, null_distribution, spot_check
 
-from .dataset import read_stack, sd18
+from .dataset import sd18
+from .papers.features import read_stack
 
 
 def measure(stack: Stack) -> list[list[str]]:

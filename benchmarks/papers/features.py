@@ -337,3 +337,19 @@ def _write(path: Path, rows: Rows) -> None:
 def with_features(stack: Stack, features: FloatArray) -> Stack:
     """The same candidates and prompts with other features ``[M, N, d]``."""
     return replace(stack, features=features)
+
+
+def read_stack(
+    folder: Path,
+    encoder: str,
+    change: Change | str = AS_IT_IS,
+    only: frozenset[str] | None = None,
+) -> Stack:
+    """Encode every image of a folder; see :class:`Features`.
+
+    Broken samples are kept: a benchmark judges every image. ``change`` is applied to each first.
+    ``only``: titles of the models that are read, where there are such; all by default.
+    """
+    features = Features(folder)
+    chosen = [n for n, c in enumerate(features.candidates) if only is None or c.title in only]
+    return features.stack(encoder, change, chosen or None)

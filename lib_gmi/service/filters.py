@@ -41,7 +41,7 @@ class Filter:
         return not wanted or any(_matches(candidate.name, term) for term in wanted)
 
     def unless_all(self) -> Filter | None:
-        """This filter; ``None`` if everything passes it, and so what is not installed should too."""
+        """This filter; ``None`` if it lets everything pass: then also what is not installed."""
         every = self.names is None and self.architecture in (ANY, "")
         return None if every and not self.pattern.strip() else self
 
