@@ -6,13 +6,14 @@ Upper bounds know what no real query can know, and are named so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lib_gmi.encoders import registry
 from lib_gmi.ranking import rkme
-from lib_gmi.ranking.kernels import LearnedKernel, Params, scores_from_tensors
+from lib_gmi.ranking.kernels import LearnedKernel, Params
 from lib_gmi.ranking.normalised import Normalizer
 
 if TYPE_CHECKING:
@@ -89,15 +90,14 @@ def same_prompt_centroid(stack: Stack, splits: Sequence[Split]) -> FloatArray:
 
 def centred_on_own_means(stack: Stack, splits: Sequence[Split]) -> FloatArray:
     """Score table of the learned kernel where the query is centred on its own prompt's means."""
-    blocks = registry.info(stack.encoder_id).blocks
     table = np.full((*stack.mask.shape, len(stack.mask)), np.nan, dtype=np.float32)
     for split in splits:
         fitted = LearnedKernel.fit(stack.with_prompts(split.specs), None, Params())
-        tensors = fitted.to_tensors()
+        additive = fitted.space.additive
         for column in split.queries:
             rows, _, centre = _column(stack, fitted.normalizer, column)
-            known = {**tensors, "centre": centre}
-            table[rows, column] = scores_from_tensors(known, blocks, stack.features[rows, column])
+            fitted.space.additive = replace(additive, centre=centre)
+            table[rows, column] = fitted.scores(stack.features[rows, column], None)
     return table
 
 

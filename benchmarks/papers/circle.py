@@ -54,7 +54,7 @@ def accuracy(weighted: bool, queries: int = 500, grid: int = 20, seed: int = 0) 
     for generator in (0, 1):
         asked = image(generator, drawn)
         cross = rkme.rbf(np.broadcast_to(asked, (2, *asked.shape)), samples, GAMMA)
-        scores = rkme.scores(gram, cross.transpose(1, 0, 2), 1.0, weights, mask)
+        scores = rkme.scores(gram, cross.transpose(1, 0, 2), weights, mask)
         found.append(scores[:, generator] + 1e-6 < scores[:, 1 - generator])
     return float(np.mean(found))
 
