@@ -16,6 +16,8 @@ from lib_gmi.ranking import rkme
 from lib_gmi.ranking.kernels import LearnedKernel, Params
 from lib_gmi.ranking.normalised import Normalizer
 
+from .herding import rbf
+
 if TYPE_CHECKING:
     from lib_gmi.ranking.rkme import IntArray
     from lib_gmi.ranking.stack import Stack
@@ -53,7 +55,7 @@ class OneHot:
         rows = []
         for query, prompt in zip(queries, prompts, strict=True):
             nearest = int(np.argmax(rkme.prompt_weights(self._embeddings, prompt)))
-            kernel = rkme.rbf(query[None], self._samples[:, nearest], self._gamma)[0]
+            kernel = rbf(query[None], self._samples[:, nearest], self._gamma)[0]
             # k(a, a) = 1; a candidate without a sample of that prompt comes last
             rows.append(np.where(self._mask[:, nearest], 2 - 2 * kernel, np.inf))
         return np.asarray(rows, dtype=np.float32)

@@ -97,7 +97,9 @@ def rows() -> list[Row]:
         Row(
             "metadata",
             "the prompt in the image's file",
-            lambda query, host: Plain("metadata", lambda _: query.making and query.making.prompt),
+            lambda query, host: Plain(
+                "metadata", lambda _: query.making.prompt if query.making else None
+            ),
         ),
         Row(
             "host",

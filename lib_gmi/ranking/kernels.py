@@ -28,6 +28,7 @@ from .normalised import Normalised, Normalizer
 
 if TYPE_CHECKING:
     from ..encoders.info import Block
+    from ..records.prompts import Prompt
     from ..records.protocols import FloatArray
     from .stack import Stack
 
@@ -40,6 +41,9 @@ PRIOR_STRENGTH = 20.0
 #: Share of the error covariance that stands for what people do to images before they ask. A few
 #: hundredths make a query nearly as easy after a JPEG as before (``benchmarks/robustness.py``).
 CHANGES_WEIGHT = 0.03
+
+#: With fewer candidates, how well prompts tell them apart is mostly chance.
+_MIN_CANDIDATES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,3 +356,26 @@ def load_prior(encoder_id: str) -> Prior | None:
     tensors: dict[str, Any] = load(path.read_bytes())
     rows = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
     return Prior(**rows)
+
+
+def informative_first(
+    prompts: Sequence[Prompt], stack: Stack | None, kernel: LearnedKernel | None
+) -> list[Prompt]:
+    """Which prompts to generate first for a checkpoint that has none yet.
+
+    They are ordered by their Fisher ratio over a library; then come those that nobody knows.
+
+    Candidates can only be compared by prompts that the others have as well, so what the library
+    knows comes first anyway; ``benchmarks/prompt_order.py`` measures what the order is worth.
+
+    Args:
+        prompts: of the set, in its order.
+        stack: the library's; ``None`` for none.
+        kernel: fitted to it.
+    """
+    if stack is None or kernel is None or len(stack.candidates) < _MIN_CANDIDATES:
+        return list(prompts)
+    ratios = dict(zip(stack.prompt_ids, kernel.space.fisher_ratios().tolist(), strict=True))
+    known = [p for p in prompts if np.isfinite(ratios.get(p.id, np.nan))]
+    rest = [p for p in prompts if p not in known]
+    return sorted(known, key=lambda prompt: -ratios[prompt.id]) + rest
