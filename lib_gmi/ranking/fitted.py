@@ -21,6 +21,7 @@ from ..encoders import named, registry
 from ..library.entries import stem
 from ..records.protocols import Exclusion, Progress
 from . import methods
+from .calibration import for_images
 from .findings import CONTESTANTS, Findings, findings, findings_from_json, findings_to_json
 from .kernels import LearnedKernel, Prior, load_prior
 from .normalised import moments
@@ -139,8 +140,7 @@ class FittedLibrary:
 
     def is_foreign(self, features: FloatArray) -> bool:
         """Whether query images ``[n, d]`` look unlike what any candidate makes."""
-        known = self.findings.foreign[: len(features)]
-        threshold = next((t for t in reversed(known) if t is not None), None)
+        threshold = for_images(self.findings.foreign, len(features))
         if threshold is None:
             return False
         return float(self.learned.novelty(features).mean()) > threshold
@@ -181,7 +181,7 @@ class Selection:
         fits = specification.own_prompts or specification.prompt_set.hash == self.prompt_set_hash
         if self.prompt_set_hash is not None and not fits:
             return False
-        return not self.without or stem(specification.key) not in self.without
+        return stem(specification.key) not in self.without
 
     @property
     def key(self) -> str:
