@@ -19,6 +19,7 @@ import numpy as np
 
 from lib_gmi.base.errors import GMIError
 from lib_gmi.base.files import write_atomic
+from lib_gmi.base.vectors import unit
 from lib_gmi.encoders import labels, text
 from lib_gmi.records.prompts import default_prompt_set
 
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         classes = class_embeddings(labels.rows()).astype(np.float16)
         rounded = classes.astype(np.float32)
         seen = read_looks(arguments.folder, arguments.looks)
-        space = labels.unit(rounded - rounded.mean(axis=0))
+        space = unit(rounded - rounded.mean(axis=0))
         centre = (seen.looks.probabilities() @ space).mean(axis=0)
         arrays = {
             "classes": classes,

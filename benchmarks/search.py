@@ -294,7 +294,7 @@ def families(stack: Stack, vectors: Sequence[FloatArray], family: Sequence[str])
     same = (names[:, None] == names[None]) & ~np.eye(len(names), dtype=bool)
     rows = np.flatnonzero(same.any(axis=1))
     chance = float(same[rows].sum() / (len(rows) * (len(names) - 1)))
-    places = unit(LearnedKernel.fit(stack, None, Params()).to_tensors()["candidates"])
+    places = unit(LearnedKernel.fit(stack, None, Params()).candidates)
     means = unit(np.stack([own.mean(axis=0) for own in vectors]))
     found = []
     for name, cosines in (("learned kernel", places @ places.T), ("content", means @ means.T)):

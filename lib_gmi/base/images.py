@@ -12,6 +12,7 @@ decoded is refused before.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import math
 import re
@@ -363,3 +364,8 @@ def _clear_errors(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: needs more memory than there is to be decoded.") from None
     except Exception as error:  # a damaged file can raise almost anything in a decoder
         raise ImageError(f"{name}: is damaged or truncated ({error}).") from None
+
+
+def pixel_hash(image: Image.Image) -> str:
+    """Of the pixels and nothing else: the same image in another file is the same."""
+    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()

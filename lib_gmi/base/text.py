@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
+from collections.abc import Iterable
 
 _DIGITS = re.compile(r"([0-9]+)")
 
@@ -65,3 +67,11 @@ def neutral(text: str) -> str:
     """A cell of CSV that no spreadsheet takes for a formula, on one line."""
     text = one_line(text)
     return "'" + text if text[:1] in ("=", "+", "-", "@") else text
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: near matches, or all there are."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+    return f"Unknown {kind} '{name}'. {hint}"

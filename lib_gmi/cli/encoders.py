@@ -80,16 +80,16 @@ def _openclip(pattern: str) -> Output:
 
 
 def _list() -> Output:
-    from ..encoders import AUTO, choose, registry
+    from ..encoders import AUTO, choose, openclip, registry
     from ..ranking.methods import METHODS
 
     chosen, reason = choose()
-    images, texts, families = registry.images(), registry.texts(), registry.families()
+    images, texts = registry.images(), registry.texts()
     methods = METHODS.values()
     data = {
         "auto": {"name": chosen, "reason": reason},
         "encoders": [_fields(i, "name", "id", "dim", "summary") for i in images],
-        "families": [_fields(f, "prefix", "summary") for f in families],
+        "families": [{"prefix": openclip.PREFIX, "summary": openclip.SUMMARY}],
         "text_encoders": [
             {"id": i.id, "dim": i.text_dim, "extra": i.extra, "summary": i.summary} for i in texts
         ],
@@ -103,7 +103,7 @@ def _list() -> Output:
     text: list[str | Table] = [
         Table([Column("encoder"), Column("numbers"), Column("", cut=1)], rows),
         "",
-        *(f"{family.prefix}…: {family.summary}" for family in families),
+        f"{openclip.PREFIX}…: {openclip.SUMMARY}",
         "Join encoders with +, for instance style/efficientnet-lite0+pixels/32x32.",
         "",
         Table([Column("method"), Column("", cut=1)], [[m.name, m.summary] for m in methods]),

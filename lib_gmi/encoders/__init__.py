@@ -1,6 +1,7 @@
 """Encoders: image → features and text → embedding, by name. Reading the names loads nothing."""
 
-from .loading import (
+from . import registry
+from .registry import (
     AUTO,
     DEFAULT,
     JOINT_DEFAULT,
@@ -12,7 +13,6 @@ from .loading import (
     load_text,
     named,
     optional_text_encoder,
-    registry,
     release,
 )
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.errors import EncoderError, MissingExtraError
+from ..base.errors import MissingExtraError
 from .checksums import check_sha256
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 
 HIDDEN_CHANNELS = (32, 96, 144, 144, 240, 240, *3 * (480,), *3 * (672,), *4 * (1152,))
 
 _BATCH_NORM_EPSILON = 1e-3
-# One row per stage: repeats, kernel, stride of the first block, expansion, output channels.
+# One row per stage: repeats, stride of the first block, expansion, output channels.
 _STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
+    (1, 1, 1, 16),
+    (2, 2, 6, 24),
+    (2, 2, 6, 40),
+    (3, 2, 6, 80),
+    (3, 1, 6, 112),
+    (4, 2, 6, 192),
+    (1, 1, 6, 320),
 )
 
 
@@ -91,7 +91,7 @@ class EfficientNetLite0:
         self._stem = _folded(state, "_conv_stem", "_bn0", device, stride=2)
         blocks: list[_Block] = []
         channels = STEM_CHANNELS
-        for repeats, kernel, stride, expansion, out in _STAGES:
+        for repeats, stride, expansion, out in _STAGES:
             for repeat in range(repeats):
                 prefix = f"_blocks.{len(blocks)}."
                 step = stride if repeat == 0 else 1
@@ -105,8 +105,6 @@ class EfficientNetLite0:
                         stride=step, groups=hidden,
                     )
                 )  # fmt: skip
-                if convs[-1].weight.shape[-1] != kernel:
-                    raise EncoderError("The EfficientNet-Lite0 weights have an unexpected shape.")
                 convs.append(
                     _folded(state, prefix + "_project_conv", prefix + "_bn2", device, relu6=False)
                 )

@@ -61,23 +61,3 @@ class TextEncoderInfo:
     summary: str
     extra: str | None
     load: Callable[[str], TextEncoder]
-
-
-@dataclass(frozen=True)
-class Family:
-    """Encoders that are too many to list: rows are made when somebody asks for a name.
-
-    Attributes:
-        prefix: of every name, for instance ``openclip/``.
-        summary: one line for ``gmi encoders``: what it is and how names are written.
-        image: name or full id → its row, without loading weights. For a full id the row has that
-            id; whether this version still makes those features is checked when it is loaded.
-        text: likewise, for texts.
-
-    Both raise :class:`.EncoderError` for unknown names and where their package is not installed.
-    """
-
-    prefix: str
-    summary: str
-    image: Callable[[str], EncoderInfo]
-    text: Callable[[str], TextEncoderInfo]

@@ -46,12 +46,11 @@ def split(name: str, known: Callable[[str], bool]) -> list[str]:
     return parts
 
 
-def joined_info(parts: Sequence[EncoderInfo], load: Callable[[str, str], Encoder]) -> EncoderInfo:
+def joined_info(parts: Sequence[EncoderInfo]) -> EncoderInfo:
     """What can be known of encoders side by side.
 
     Args:
         parts: in the order of their features.
-        load: an encoder by id and device.
 
     Raises:
         EncoderError: an encoder occurs twice, or there are too many.
@@ -77,7 +76,7 @@ def joined_info(parts: Sequence[EncoderInfo], load: Callable[[str, str], Encoder
         blocks=tuple(blocks),
         gamma=max(part.gamma for part in parts),
         summary=f"{len(parts)} encoders side by side",
-        load=lambda device: Joined(JOINT.join(ids), [load(id_, device) for id_ in ids]),
+        load=lambda device: Joined(JOINT.join(ids), [part.load(device) for part in parts]),
     )
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ..base.errors import EncoderError
+from ..base.vectors import unit
 from . import openclip_names as names
 from .base import BaseTextEncoder, ImageEncoder
-from .info import Block, EncoderInfo, Family, TextEncoderInfo
+from .info import Block, EncoderInfo, TextEncoderInfo
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 PREFIX = names.PREFIX
+SUMMARY = (
+    "images and texts: openclip/MODEL/TAG (gmi encoders --openclip lists them), "
+    "openclip/MODEL/file:WEIGHTS, or openclip/file:FOLDER"
+)
 
 
 def image_info(name: str) -> EncoderInfo:
@@ -70,15 +75,6 @@ def text_info(name: str) -> TextEncoderInfo:
         extra="clip",
         load=lambda device: OpenClipText(parsed.plain, dim, _ready(parsed, "", device)),
     )
-
-
-FAMILY = Family(
-    prefix=PREFIX,
-    summary="images and texts: openclip/MODEL/TAG (gmi encoders --openclip lists them), "
-    "openclip/MODEL/file:WEIGHTS, or openclip/file:FOLDER",
-    image=image_info,
-    text=text_info,
-)
 
 
 def fetch(name: str, allow_download: bool = False) -> Path:
@@ -190,17 +186,17 @@ class OpenClipText(BaseTextEncoder):
         self._shared = shared
 
     def encode_text_batch(self, texts: Sequence[str]) -> FloatArray:
-        rows = _in_parts(self._shared, texts, lambda network, part: network.texts(part))
-        unit: FloatArray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        return unit
+        return unit(_in_parts(self._shared, texts, lambda network, part: network.texts(part)))
 
-    def longer_than_context(self, texts: Sequence[str]) -> list[bool]:
-        """For each text, whether its end is cut off: commonly after 77 tokens, some 55 words.
+    def note(self, text: str) -> str | None:
+        """Says so where a text's end is cut off: commonly after 77 tokens, some 55 words.
 
         Raises:
             MissingExtraError: the model's tokenizer is not on this machine.
         """
-        return [self._shared.network().overflows(text) for text in texts]
+        if not self._shared.network().overflows(text):
+            return None
+        return f"The prompt is longer than {self.id} reads: its end was not used."
 
 
 class OpenClip(OpenClipText, ImageEncoder):

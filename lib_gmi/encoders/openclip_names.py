@@ -26,12 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import EncoderError, GMIError
-from ..base.files import read_regular, write_atomic
-from ..base.locks import locked
+from ..base.json_file import JsonFile
 from ..base.paths import remembered_files
 from ..base.stamps import strict_stamp
+from ..base.text import unknown
 from .checksums import sha256_of
-from .registry import unknown
 
 PREFIX = "openclip/"
 INSTALL = "pip install open_clip_torch"
@@ -226,31 +225,30 @@ def _sha256(path: Path) -> str:
 
 def _notes() -> dict[str, dict[str, Any]]:
     """Path, stamp and sha256 of the weights of each encoder that was named here."""
-    return {**_noted, **_stored()}
+    return {**_noted, **_file().cached()}
 
 
-def _stored() -> dict[str, dict[str, Any]]:
-    with contextlib.suppress(
-        OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError
-    ):
-        rows = json.loads(read_regular(remembered_files()))
-        return {
-            str(name): row
-            for name, row in rows.items()
-            if isinstance(row["path"], str) and isinstance(row["sha256"], str) and row["stamp"] != 0
-        }
-    return {}
+def _file() -> JsonFile[dict[str, dict[str, Any]]]:
+    return JsonFile(remembered_files(), _checked, dict, indent=1)
+
+
+def _checked(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        name: row
+        for name, row in rows.items()
+        if isinstance(row["path"], str) and isinstance(row["sha256"], str) and row["stamp"] != 0
+    }
 
 
 def _note(name: Name, local: Local) -> None:
     row = {"path": str(local.path), "stamp": strict_stamp(local.path), "sha256": local.sha256}
     _noted[name.plain] = row
-    if _stored().get(name.plain) == row:
+    file = _file()
+    if file.cached().get(name.plain) == row:
         return
     # Without the note people have to name the file again: no reason to stop now.
-    with contextlib.suppress(GMIError, OSError), locked(remembered_files()):
-        rows = {**_stored(), name.plain: row}
-        write_atomic(remembered_files(), json.dumps(rows, indent=1).encode())
+    with contextlib.suppress(GMIError, OSError), file.locked():
+        file.write({**file.cached(), name.plain: row})
 
 
 # -- preprocessing ---------------------------------------------------------------------------------

@@ -13,14 +13,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import EncoderError, MissingExtraError
+from ..base.text import unknown
 from . import openclip_weights as files
 from .openclip_names import INSTALL, PREFIX, Local, Name, Preprocess, config_of, locate
-from .registry import unknown
 
 if TYPE_CHECKING:
     import torch
@@ -63,17 +63,7 @@ class Network:
     device: str
     half: bool
     context: int
-    make_tokenizer: Callable[[], Any]
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        """Made when the first text comes: images do without.
-
-        Raises:
-            MissingExtraError: its files are not on this machine.
-            EncoderError: it cannot be made of them.
-        """
-        return self.make_tokenizer()
+    tokenizer: Callable[[], Any]  # made when the first text comes: images do without
 
     def images(self, images: Sequence[Image.Image]) -> FloatArray:
         """Embeddings of RGB images, not of unit length, float32 ``[n, dim]``."""
@@ -88,14 +78,14 @@ class Network:
         """Embeddings of texts, not of unit length, float32 ``[n, dim]``."""
         import torch
 
-        tokens = self.tokenizer([self._cut(text)[0] for text in texts], self.context)
+        tokens = self.tokenizer()([self._cut(text)[0] for text in texts], self.context)
         with torch.inference_mode():
             return _array(self.model.encode_text(tokens.to(self.device), normalize=False))
 
     def overflows(self, text: str) -> bool:
         """Whether a text has more tokens than the context: then one more would be used."""
         text, shortened = self._cut(text)
-        rows = self.tokenizer([text, ""], self.context + 1)
+        rows = self.tokenizer()([text, ""], self.context + 1)
         return shortened or bool(rows[0, -1] != rows[1, -1])
 
     def _cut(self, text: str) -> tuple[str, bool]:
@@ -227,11 +217,8 @@ class Source:
                 "it run on the CPU, or free memory."
             ) from None
         context = int(config["text_cfg"].get("context_length", 77))
-
-        def make_tokenizer() -> Any:
-            return self._tokenizer(config)
-
-        return Network(model, transform, self.preprocess, device, half, context, make_tokenizer)
+        tokenizer = cache(partial(self._tokenizer, config))
+        return Network(model, transform, self.preprocess, device, half, context, tokenizer)
 
     def _made(self, name: str, precision: str) -> tuple[Any, Any]:
         """A network with random weights on the CPU, and its transform of images."""
@@ -256,6 +243,12 @@ class Source:
         return model, transform
 
     def _tokenizer(self, config: dict[str, Any]) -> Any:
+        """Of a network with this config.
+
+        Raises:
+            MissingExtraError: its files are not on this machine.
+            EncoderError: it cannot be made of them.
+        """
         text, make = config["text_cfg"], package().get_tokenizer
         self._localise_tokenizer(text, files.allowed(files.ALLOW_DOWNLOAD))
         if (

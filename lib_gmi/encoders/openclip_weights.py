@@ -203,13 +203,12 @@ def hub_folder(repository: str, file: str, name: str, download: bool) -> Path:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def read_state(path: Path, pickle: bool | None = None, trusted: bool = False) -> dict[str, Any]:
+def read_state(path: Path, trusted: bool = False) -> dict[str, Any]:
     """The tensors of a file of weights, by name, on the CPU.
 
     Args:
-        path: safetensors, or a pickle of torch's.
-        pickle: whether pickles may be read; by default as ``GMI_ALLOW_PICKLE`` says. Even then
-            only by torch's restricted reader (``weights_only=True``).
+        path: safetensors; or, where ``GMI_ALLOW_PICKLE`` allows it, a pickle of torch's, which is
+            read by its restricted reader (``weights_only=True``).
         trusted: the file is known by its whole checksum: TorchScript may be read as well.
 
     Raises:
@@ -225,7 +224,7 @@ def read_state(path: Path, pickle: bool | None = None, trusted: bool = False) ->
     elif _is_torchscript(path):
         state = _torchscript(path, trusted)
     else:
-        state = _pickled(path, allowed(ALLOW_PICKLE, pickle))
+        state = _pickled(path)
     nested = state.get("state_dict", state) if isinstance(state, dict) else {}
     # "module." stands before the names where a network was trained on several devices
     tensors = {
@@ -273,8 +272,8 @@ def _torchscript(path: Path, trusted: bool) -> dict[str, Any]:
         return dict(jit.load(str(path), map_location="cpu").state_dict())
 
 
-def _pickled(path: Path, permitted: bool) -> Any:
-    if not permitted:
+def _pickled(path: Path) -> Any:
+    if not allowed(ALLOW_PICKLE):
         raise EncoderError(
             f"{path}: is a pickle, which can hold more than weights; safetensors are expected. "
             f"If you trust where it comes from, set {ALLOW_PICKLE}=1; it is then read by torch's "

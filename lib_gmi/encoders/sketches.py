@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 #: Share of the pixels that become lines.
 _INK = 0.07
 _BLUR = 1.6
+#: Pixels of a drawing's shorter side.
+_SIDE = 256
 
 
-def edge_map(image: Image.Image, side: int = 256) -> Image.Image:
+def edge_map(image: Image.Image) -> Image.Image:
     """Black lines on white where a picture's brightness changes most.
 
     Sobel's gradient of the blurred, grey picture, thinned to its ridges (Canny 1986, without the
@@ -27,11 +29,10 @@ def edge_map(image: Image.Image, side: int = 256) -> Image.Image:
 
     Args:
         image: RGB.
-        side: of the drawing's shorter side, in pixels.
     """
     from PIL import Image, ImageFilter
 
-    scale = side / min(image.size)
+    scale = _SIDE / min(image.size)
     size = (round(image.width * scale), round(image.height * scale))
     grey = image.convert("L").resize(size, Image.Resampling.LANCZOS)
     values = np.asarray(grey.filter(ImageFilter.GaussianBlur(_BLUR)), dtype=np.float32)

@@ -61,7 +61,8 @@ class _StyleEncoder(ImageEncoder):
     #: Areas at which images are looked at, as sides of squares, and how many numbers each gives.
     scales: tuple[tuple[int, int], ...]
 
-    def __init__(self, id: str, dim: int, device: str) -> None:
+    def __init__(self, id: str, device: str) -> None:
+        dim = sum(count for _, count in self.scales)
         # Several at a time help a GPU. On a CPU they fall out of its caches and take half as long
         # again (benchmarks/speed.py).
         super().__init__(id, dim, batch_size=1 if device == "cpu" else 8)
@@ -178,9 +179,6 @@ class Style(_StyleEncoder):
 
     scales = ((_FINE, DIM - _COARSE_DIM), (_COARSE, _COARSE_DIM))
 
-    def __init__(self, id: str, device: str) -> None:
-        super().__init__(id, DIM, device)
-
     def _features(self, unit: torch.Tensor, side: int) -> torch.Tensor:
         import torch
 
@@ -240,9 +238,6 @@ class FastStyle(_StyleEncoder):
     """Channel means and deviations of eight layers at 256² pixels: 1,632 numbers."""
 
     scales = ((256, FAST_DIM),)
-
-    def __init__(self, id: str, device: str) -> None:
-        super().__init__(id, FAST_DIM, device)
 
     def _features(self, unit: torch.Tensor, side: int) -> torch.Tensor:
         import torch

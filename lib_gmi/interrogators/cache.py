@@ -7,18 +7,14 @@ asked again, and the next answer writes a good file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.errors import LibraryError
 from ..base.json_file import JsonFile
 from ..records.protocols import PseudoPrompt
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 #: The newest so many answers are kept: a quarter of a megabyte.
 MOST = 500
@@ -27,11 +23,6 @@ _MAX_TEXT = 5000
 
 #: Answers by key, the newest last.
 _Said = dict[str, PseudoPrompt]
-
-
-def pixel_hash(image: Image.Image) -> str:
-    """Of the pixels and nothing else: the same image in another file is the same."""
-    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()
 
 
 class Cache:

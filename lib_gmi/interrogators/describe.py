@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..base.errors import GMIError, InterrogationStoppedError
+from ..base.images import pixel_hash
 from ..records.protocols import Interrogator, Progress, PseudoPrompt
-from .cache import Cache, pixel_hash
+from .cache import Cache
 from .order import DEFAULT_ORDER, NONE, HostInterrogator, Query, row
 
 if TYPE_CHECKING:

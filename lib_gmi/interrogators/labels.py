@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..records.protocols import Progress, PseudoPrompt
+from ..records.protocols import PseudoPrompt
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,26 +16,16 @@ SUMMARY = '"a photo of …", from the 1,000 labels of ImageNet; always there'
 _MOST, _LEAST = 3, 0.1
 
 
-class Labels:
-    """See the module's docstring. The confidence is the labels' probability together."""
+def say(image: Image.Image) -> PseudoPrompt:
+    """See the module's docstring. The confidence is the labels' probability together.
 
-    name, version, slow = "labels", "1", False
+    Raises:
+        MissingExtraError: the classifier's weights are not installed.
+    """
+    from ..encoders import labels
 
-    def interrogate(
-        self,
-        image: Image.Image,
-        progress: Progress | None = None,
-        stopped: Callable[[], bool] | None = None,
-    ) -> PseudoPrompt | None:
-        """See :class:`..protocols.Interrogator`.
-
-        Raises:
-            MissingExtraError: the classifier's weights are not installed.
-        """
-        from ..encoders import labels
-
-        text, confidence = described(labels.softmax(labels.look([image]).small)[0])
-        return PseudoPrompt(text, self.name, confidence)
+    text, confidence = described(labels.softmax(labels.look([image]).small)[0])
+    return PseudoPrompt(text, "labels", confidence)
 
 
 def described(probabilities: FloatArray) -> tuple[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.errors import GMIError, InterrogatorError
+from ..base.text import unknown
 from ..records.protocols import Interrogator, Progress, PseudoPrompt
 from . import clip_interrogator, labels
 
@@ -66,14 +66,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Plain:
-    """An interrogator that loads no model of ours; see :class:`..protocols.Interrogator`.
+    """An interrogator that cannot be stopped once it has begun; see
+    :class:`..protocols.Interrogator`.
 
     Attributes:
-        say: text for an image, or ``None``. It cannot be stopped once it has begun.
+        say: what there is to say of an image, or ``None``.
     """
 
     name: str
-    say: Callable[[Image.Image], str | None]
+    say: Callable[[Image.Image], PseudoPrompt | str | None]
     version: str | None = None
     slow: bool = False
 
@@ -83,8 +84,10 @@ class Plain:
         progress: Progress | None = None,
         stopped: Callable[[], bool] | None = None,
     ) -> PseudoPrompt | None:
-        text = self.say(image)
-        return PseudoPrompt(text, self.name) if text else None
+        said = self.say(image)
+        if isinstance(said, str):
+            return PseudoPrompt(said, self.name) if said else None
+        return said
 
 
 def rows() -> list[Row]:
@@ -94,7 +97,9 @@ def rows() -> list[Row]:
         Row(
             "metadata",
             "the prompt in the image's file",
-            lambda query, host: Plain("metadata", lambda _: _prompt_in_file(query)),
+            lambda query, host: Plain(
+                "metadata", lambda _: query.making.prompt if query.making else None
+            ),
         ),
         Row(
             "host",
@@ -106,17 +111,12 @@ def rows() -> list[Row]:
             "the library's nearest prompt",
             lambda query, host: Plain("library", lambda _: query.nearest()),
         ),
-        Row("labels", labels.SUMMARY, lambda query, host: labels.Labels()),
+        Row("labels", labels.SUMMARY, lambda query, host: Plain("labels", labels.say, "1")),
         *(
             Row(f"{clip_interrogator.NAME}:{mode}", summary, partial(_clip_interrogator, mode))
             for mode, summary in clip_interrogator.MODES.items()
         ),
     ]
-
-
-def _prompt_in_file(query: Query) -> str | None:
-    """What the image was made from, if its file is honest."""
-    return None if query.making is None else query.making.prompt
 
 
 def _clip_interrogator(mode: str, query: Query, host: HostInterrogator | None) -> Interrogator:
@@ -147,9 +147,7 @@ def row(name: str) -> Row:
     if name == clip_interrogator.NAME:
         name += ":fast"
     if name not in known:
-        near = difflib.get_close_matches(name, [*known, NONE], n=3, cutoff=0.4)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}, none."
-        raise InterrogatorError(f"Unknown interrogator '{name}'. {hint}")
+        raise InterrogatorError(unknown("interrogator", name, [*known, NONE]))
     return known[name]
 
 

@@ -11,9 +11,9 @@ that do not exist are NaN.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ..records.protocols import FloatArray
     from .rkme import BoolArray, IntArray
+
+T = TypeVar("T")
 
 #: Temperatures are fitted for 1 to 5 query images; more are treated like 5.
 MAX_IMAGES = 5
@@ -60,9 +62,6 @@ class Calibration:
     calibration_error: float
     conformal_floor: float
     queries: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
@@ -262,9 +261,11 @@ def calibration_error(probabilities: FloatArray, hits: BoolArray | NDArray[Any])
     return error
 
 
-def for_images(calibrations: Sequence[Calibration | None], images: int) -> Calibration | None:
-    """The calibration for a number of query images, or for the next smaller one that exists."""
-    for index in range(min(images, len(calibrations)), 0, -1):
-        if calibrations[index - 1] is not None:
-            return calibrations[index - 1]
-    return None
+def for_images(known: Sequence[T | None], images: int) -> T | None:
+    """What is known for a number of query images, or for the next smaller one that exists.
+
+    Args:
+        known: for 1, 2, … images.
+        images: how many there are.
+    """
+    return next((one for one in reversed(known[:images]) if one is not None), None)

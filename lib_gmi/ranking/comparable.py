@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..base.errors import EncoderError, ImageError
 from ..base.images import check_codec
@@ -16,10 +15,6 @@ from ..encoders import registry
 from ..records.prompts import default_prompt_set
 from ..records.protocols import Exclusion
 from ..records.specification import OWN_PROMPTS, Specification
-
-if TYPE_CHECKING:
-    pass
-
 
 #: With fewer prompts a candidate is listed, not ranked.
 MIN_PROMPTS = 4

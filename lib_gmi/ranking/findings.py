@@ -48,7 +48,6 @@ _SCORED = 128
 class Report:
     """What leave-one-prompt-out says of one method: a calibration per number of images."""
 
-    method: str
     calibrations: tuple[Calibration | None, ...]
 
     @property
@@ -156,24 +155,24 @@ def findings(
         data, lambda part: LearnedKernel.fit_grid(part, prior, grid), progress
     )
     best = _best_params([log_loss(held_out) for held_out in scores])
-    reports = {"learned": report("learned", scores[best])}
+    reports = {"learned": report(scores[best])}
     for name in contestants:
         lacks_prompts = methods.METHODS[name].needs_prompt and data.prompt_embeddings is None
         if name == "learned" or lacks_prompts:
             continue
         method = methods.METHODS[name]
         held_out, _ = leave_one_prompt_out(data, method.fit_alone, progress)
-        reports[name] = report(name, held_out[0])
+        reports[name] = report(held_out[0])
     foreign = [foreign_threshold(novelty[best], n) for n in range(1, MAX_IMAGES + 1)]
     return Findings(grid[best], reports, tuple(foreign), tuple(near_duplicates(scores[best])))
 
 
-def report(name: str, held_out: FloatArray) -> Report:
+def report(held_out: FloatArray) -> Report:
     """Calibrations for 1 to 5 images from held-out scores."""
     # Lists first, here and for novelty: a tuple grows while it is built, and CPython raises a
     # SystemError when another thread holds it then, as reForge does with all objects there are.
     calibrations = [calibrate(held_out, n) for n in range(1, MAX_IMAGES + 1)]
-    return Report(name, tuple(calibrations))
+    return Report(tuple(calibrations))
 
 
 def _best_params(losses: Sequence[FloatArray]) -> int:
@@ -194,7 +193,7 @@ def findings_to_json(found: Findings) -> bytes:
     data = {
         "params": vars(found.params),
         "reports": {
-            name: [None if c is None else c.to_json() for c in report.calibrations]
+            name: [None if c is None else vars(c) for c in report.calibrations]
             for name, report in found.reports.items()
         },
         "foreign": list(found.foreign),
@@ -211,7 +210,7 @@ def findings_from_json(data: bytes | None, candidates: int) -> Findings | None:
         stored: dict[str, Any] = json.loads(data)
         reports = {
             methods.METHODS[name].name: Report(
-                name, tuple(None if c is None else Calibration.from_json(c) for c in calibrations)
+                tuple(None if c is None else Calibration.from_json(c) for c in calibrations)
             )
             for name, calibrations in stored["reports"].items()
         }

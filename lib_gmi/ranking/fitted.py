@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.errors import RankingError
+from ..base.vectors import unit
 from ..encoders import named, registry
 from ..library.entries import stem
 from ..records.protocols import Exclusion, Progress
 from . import methods
+from .calibration import for_images
 from .findings import CONTESTANTS, Findings, findings, findings_from_json, findings_to_json
 from .kernels import LearnedKernel, Prior, load_prior
 from .normalised import moments
@@ -138,8 +140,7 @@ class FittedLibrary:
 
     def is_foreign(self, features: FloatArray) -> bool:
         """Whether query images ``[n, d]`` look unlike what any candidate makes."""
-        known = self.findings.foreign[: len(features)]
-        threshold = next((t for t in reversed(known) if t is not None), None)
+        threshold = for_images(self.findings.foreign, len(features))
         if threshold is None:
             return False
         return float(self.learned.novelty(features).mean()) > threshold
@@ -160,9 +161,7 @@ def _contents(stack: Stack) -> tuple[FloatArray, FloatArray, FloatArray]:
     for rows, there in zip(features, mask, strict=True):
         own = rows.sum(axis=0, dtype=np.float32) / max(int(there.sum()), 1)
         content += np.where(there[:, None], rows - own, 0)
-    means = content / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return mean, deviation, means.astype(np.float32)
+    return mean, deviation, unit(content / np.maximum(mask.sum(axis=0), 1)[:, None] / deviation)
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ class Selection:
         fits = specification.own_prompts or specification.prompt_set.hash == self.prompt_set_hash
         if self.prompt_set_hash is not None and not fits:
             return False
-        return not self.without or stem(specification.key) not in self.without
+        return stem(specification.key) not in self.without
 
     @property
     def key(self) -> str:
@@ -205,20 +204,21 @@ class Extra:
     fingerprint: str = ""
 
 
-def fit(
+def open_fitted(
     library: Library,
-    encoder_id: str | None = None,
-    prior: Callable[[str], Prior | None] | None = None,
+    encoder: str | None = None,
+    use_prior: bool = True,
     progress: Progress | None = None,
     selection: Selection | None = None,
     extra: Extra | None = None,
 ) -> FittedLibrary:
-    """Fit a library, or read what was found out about exactly these specifications before.
+    """A library with its fitted state: what was found out about exactly these specifications
+    before, or what is found out now.
 
     Args:
         library: the specifications.
-        encoder_id: rank those of this encoder; by default the most common.
-        prior: looks up an encoder's prior, see :func:`.kernels.load_prior`; ``None`` to use none.
+        encoder: name or id; by default the one most specifications were built with.
+        use_prior: steady a small library with what the embedded models say about the encoder.
         progress: told while leave-one-prompt-out runs.
         selection: of the specifications; by default all.
         extra: what takes part besides.
@@ -226,6 +226,7 @@ def fit(
     Raises:
         RankingError: there is nothing that can be ranked; the message says what to do.
     """
+    encoder_id = None if encoder is None else registry.info(named(encoder)).id
     snapshot = library.snapshot()
     selection, extra = selection or Selection(), extra or Extra()
     chosen, others = (
@@ -236,38 +237,17 @@ def fit(
     excluded = (*snapshot.excluded, *found_unfit)
     if data is None:
         raise RankingError(_nothing_to_rank(library, len(chosen) + len(others), excluded))
-    steady = None if prior is None else prior(data.encoder_id)
+    steady = load_prior(data.encoder_id) if use_prior else None
     # v2: before, the user's own did not decide alone what is ranked
     theirs = f"v2 {extra.fingerprint}" if extra.fingerprint else ""
     key = f"{snapshot.fingerprint} {selection.key} {theirs}".rstrip()
-    name = _file_name(key, data.encoder_id, steady is not None)
+    key = f"{_VERSION} {key} {data.encoder_id} {steady is not None}"
+    name = hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
     found = findings_from_json(library.read_fitted(name), len(data.candidates))
     if found is None:
         found = findings(data, steady, progress)
         library.write_fitted(name, findings_to_json(found))
     return FittedLibrary(data, found, excluded, steady)
-
-
-def open_fitted(
-    library: Library,
-    encoder: str | None = None,
-    use_prior: bool = True,
-    progress: Progress | None = None,
-    selection: Selection | None = None,
-    extra: Extra | None = None,
-) -> FittedLibrary:
-    """A library with its fitted state, fitted now if it changed since. See :func:`fit`.
-
-    Args:
-        library: the specifications.
-        encoder: name or id; by default the one most specifications were built with.
-        use_prior: steady a small library with what the embedded models say about the encoder.
-        progress: told while fitting.
-        selection: of the specifications; by default all.
-        extra: what takes part besides.
-    """
-    encoder_id = None if encoder is None else registry.info(named(encoder)).id
-    return fit(library, encoder_id, load_prior if use_prior else None, progress, selection, extra)
 
 
 def _nothing_to_rank(library: Library, found: int, excluded: Sequence[Exclusion]) -> str:
@@ -277,8 +257,3 @@ def _nothing_to_rank(library: Library, found: int, excluded: Sequence[Exclusion]
         )
     reasons = "; ".join(f"{e.title}: {e.reason}" for e in excluded[:3])
     return f"{library.folder}: none of {found} specifications can be ranked. {reasons}"
-
-
-def _file_name(fingerprint: str, encoder_id: str, with_prior: bool) -> str:
-    key = f"{_VERSION} {fingerprint} {encoder_id} {with_prior}"
-    return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"

@@ -71,19 +71,14 @@ class Identifier:
         only: Collection[str] | None = None,
         titles: Mapping[str, str] | None = None,
     ) -> Ranking:
-        """Rank the library's candidates for example images and an optional prompt.
+        """:func:`identify` for example images and an optional prompt, see :meth:`read`.
 
         Args:
             query: images or their files, or what :meth:`read` made of them and of the prompt.
             prompt: describes the images.
-            method: a method's name, or ``auto``.
-            only: identities of the candidates to rank, see :func:`identify`.
+            method: see :func:`identify`.
+            only: likewise.
             titles: today's of all that are installed, by identity.
-
-        Raises:
-            ImageError: an image cannot be read.
-            MissingExtraError: a prompt is given and the text encoder is not installed.
-            RankingError: the method cannot run.
         """
         wanted = query if isinstance(query, Requirement) else self.read(query, prompt)
         library = self.library.with_titles(titles) if titles else self.library

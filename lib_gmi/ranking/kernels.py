@@ -13,14 +13,13 @@ regularised linear discriminant analysis (Fisher 1936; Friedman 1989); see ``doc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.errors import RankingError
 from ..base.paths import data_folder
 from ..base.vectors import unit
 from ..encoders import registry
@@ -29,6 +28,7 @@ from .normalised import Normalised, Normalizer
 
 if TYPE_CHECKING:
     from ..encoders.info import Block
+    from ..records.prompts import Prompt
     from ..records.protocols import FloatArray
     from .stack import Stack
 
@@ -41,6 +41,9 @@ PRIOR_STRENGTH = 20.0
 #: Share of the error covariance that stands for what people do to images before they ask. A few
 #: hundredths make a query nearly as easy after a JPEG as before (``benchmarks/robustness.py``).
 CHANGES_WEIGHT = 0.03
+
+#: With fewer candidates, how well prompts tell them apart is mostly chance.
+_MIN_CANDIDATES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,9 @@ class LearnedKernel:
     Scores are squared distances in the space in which candidates differ, of at most M − 1
     dimensions; what lies outside of it is the same for all of them and is what :meth:`novelty`
     measures.
+
+    Attributes:
+        candidates: where they are drawn to in this space, ``[M, r]``.
     """
 
     name = "learned"
@@ -130,9 +136,9 @@ class LearnedKernel:
         self.space = space
         self._stack = stack
         share_kept = space.kept_share(params.pull)
-        self._drawn = np.asarray(share_kept * space.candidates, dtype=np.float32)
+        self.candidates = np.asarray(share_kept * space.candidates, dtype=np.float32)
         # An average of few samples lies too far out; without this, short specifications starve.
-        squares = np.square(self._drawn) - np.square(share_kept) * space.means_noise
+        squares = np.square(self.candidates) - np.square(share_kept) * space.means_noise
         self._constant = np.asarray(squares.sum(axis=1), dtype=np.float32)
         if params.attention > 0:
             self._prepare_attention(space.additive.centred(samples.whole(), stack.mask))
@@ -177,7 +183,7 @@ class LearnedKernel:
             return self._attentive_scores(query, prompts)
         projected = (query - self.space.additive.centre) @ self.space.projection.T
         squares = np.einsum("nr,nr->n", projected, projected)[:, None]
-        return np.asarray(squares - 2 * projected @ self._drawn.T + self._constant)
+        return np.asarray(squares - 2 * projected @ self.candidates.T + self._constant)
 
     def novelty(self, features: FloatArray) -> FloatArray:
         """How unlike anything in the library an image is, ``[n, d] → [n]``.
@@ -199,20 +205,6 @@ class LearnedKernel:
         query = self.normalizer.transform(features) - self.space.additive.centre
         strength = self.space.samples[candidate] @ (self.space.projection @ query.mean(axis=0))
         return np.where(self._stack.mask[candidate], strength, -np.inf).astype(np.float32)
-
-    def to_tensors(self) -> dict[str, FloatArray]:
-        """What scoring needs, as arrays for safetensors; :func:`scores_from_tensors` reads it."""
-        if self.params.attention > 0:
-            raise RankingError("Only the state of a kernel with attention 0 can be saved.")
-        return {
-            "mean": self.normalizer.mean,
-            "deviation": self.normalizer.deviation,
-            "balance": np.asarray(self.normalizer.balance, dtype=np.float32),
-            "centre": self.space.additive.centre,
-            "projection": self.space.projection,
-            "candidates": self._drawn,
-            "constant": self._constant,
-        }
 
     # -- ρ > 0: the candidates' representation follows the query -----------------------------------
 
@@ -236,18 +228,6 @@ class LearnedKernel:
         quadratic = np.einsum("qmi,miq->qm", present, gram)
         bias = self.space.noise * np.square(present).sum(axis=2)
         return np.asarray(outside[:, None] - 2 * linear + quadratic - bias, dtype=np.float32)
-
-
-def scores_from_tensors(
-    tensors: Mapping[str, FloatArray], blocks: tuple[Block, ...], features: FloatArray
-) -> FloatArray:
-    """:meth:`LearnedKernel.scores` from saved state: ``[n, d] → [n, M]``."""
-    balance = tuple(tensors.get("balance", np.empty(0)).tolist())  # older files have none
-    normalizer = Normalizer(tensors["mean"], tensors["deviation"], blocks, balance)
-    centred = normalizer.transform(features) - tensors["centre"]
-    projected = centred @ tensors["projection"].T
-    squares = np.einsum("nr,nr->n", projected, projected)[:, None]
-    return np.asarray(squares - 2 * projected @ tensors["candidates"].T + tensors["constant"])
 
 
 @dataclass(eq=False)
@@ -376,3 +356,26 @@ def load_prior(encoder_id: str) -> Prior | None:
     tensors: dict[str, Any] = load(path.read_bytes())
     rows = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
     return Prior(**rows)
+
+
+def informative_first(
+    prompts: Sequence[Prompt], stack: Stack | None, kernel: LearnedKernel | None
+) -> list[Prompt]:
+    """Which prompts to generate first for a checkpoint that has none yet.
+
+    They are ordered by their Fisher ratio over a library; then come those that nobody knows.
+
+    Candidates can only be compared by prompts that the others have as well, so what the library
+    knows comes first anyway; ``benchmarks/prompt_order.py`` measures what the order is worth.
+
+    Args:
+        prompts: of the set, in its order.
+        stack: the library's; ``None`` for none.
+        kernel: fitted to it.
+    """
+    if stack is None or kernel is None or len(stack.candidates) < _MIN_CANDIDATES:
+        return list(prompts)
+    ratios = dict(zip(stack.prompt_ids, kernel.space.fisher_ratios().tolist(), strict=True))
+    known = [p for p in prompts if np.isfinite(ratios.get(p.id, np.nan))]
+    rest = [p for p in prompts if p not in known]
+    return sorted(known, key=lambda prompt: -ratios[prompt.id]) + rest

@@ -7,24 +7,21 @@ pooling the (centred) images first would.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..base.errors import RankingError
+from ..base.text import unknown
 from ..encoders import registry
 from . import rkme
 from .kernels import LearnedKernel, Params, Prior
 from .normalised import Normalizer
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ..records.protocols import FloatArray
-    from .rkme import BoolArray
     from .stack import Stack
 
 #: The encoder of ``rkme-basic``.
@@ -82,9 +79,7 @@ def method(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
-    near = difflib.get_close_matches(name, METHODS, n=2, cutoff=0.4)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: auto, {', '.join(METHODS)}."
-    raise RankingError(f"Unknown method '{name}'. {hint}")
+    raise RankingError(unknown("method", name, ["auto", *METHODS]))
 
 
 class RKME:
@@ -114,21 +109,8 @@ class RKME:
         samples = normalizer.transform(stack.features)
         if concatenated:
             samples = self._beside(samples, stack.prompt_embeddings)
-        self._prepare(info.gamma, normalizer, samples, stack.mask, stack.prompt_embeddings)
-
-    def _prepare(
-        self,
-        gamma: float,
-        normalizer: Normalizer,
-        samples: FloatArray,
-        mask: BoolArray,
-        embeddings: FloatArray | None,
-    ) -> None:
-        self._gamma = gamma
-        self._normalizer = normalizer
-        self._samples = samples
-        self._mask = mask
-        self._embeddings = embeddings
+        self._gamma, self._normalizer, self._samples = info.gamma, normalizer, samples
+        self._mask, self._embeddings = stack.mask, stack.prompt_embeddings
         self._squares = np.einsum("mnd,mnd->mn", samples, samples)
         self._gram = rkme.rbf_of_products(
             samples @ samples.transpose(0, 2, 1),
@@ -137,39 +119,9 @@ class RKME:
             self._gamma,
         )
 
-    def to_tensors(self) -> dict[str, NDArray[Any]]:
-        """The fitted state as arrays for safetensors; :meth:`from_tensors` reads it."""
-        tensors: dict[str, NDArray[Any]] = {
-            "mean": self._normalizer.mean,
-            "deviation": self._normalizer.deviation,
-            "samples": self._samples,
-            "mask": self._mask,
-        }
-        if self._embeddings is not None:
-            tensors["prompt_embeddings"] = self._embeddings
-        return tensors
-
-    @classmethod
-    def from_tensors(
-        cls,
-        name: str,
-        encoder_id: str,
-        tensors: Mapping[str, NDArray[Any]],
-        weighted: bool = False,
-        concatenated: bool = False,
-    ) -> RKME:
-        """The method as it was when :meth:`to_tensors` was called."""
-        info = registry.info(encoder_id)
-        fitted = cls.__new__(cls)
-        fitted.name, fitted._weighted, fitted._concatenated = name, weighted, concatenated
-        normalizer = Normalizer(tensors["mean"], tensors["deviation"], info.blocks)
-        embeddings = tensors.get("prompt_embeddings")
-        fitted._prepare(info.gamma, normalizer, tensors["samples"], tensors["mask"], embeddings)
-        return fitted
-
     def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
         weights = self._weights(len(features), prompts)
-        return rkme.scores(self._gram, self._cross(features, prompts), 1.0, weights, self._mask)
+        return rkme.scores(self._gram, self._cross(features, prompts), weights, self._mask)
 
     def evidence(
         self, features: FloatArray, prompts: FloatArray | None, candidate: int

@@ -6,7 +6,6 @@ samples went through, and encoded; where words are asked for, an interrogator de
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ..base.images import open_image, through_codec, to_rgb, trim_borders
+from ..base.images import open_image, pixel_hash, through_codec, to_rgb, trim_borders
+from ..base.recent import Recent
 from ..records.specification import Requirement
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 #: Said where an image fits better without what :func:`.images.trim_borders` cuts off.
 TRIMMED = "Plain borders around the image were left out of the comparison."
-#: Images whose features are remembered.
-_REMEMBERED = 32
+#: Bytes of features that are remembered: of some forty images.
+_REMEMBERED = 1 << 20
 
 
 class QueryEncoder:
@@ -43,7 +43,7 @@ class QueryEncoder:
 
     def __init__(self, encoder: Encoder, codec: str = "source") -> None:
         self.encoder, self.codec = encoder, codec
-        self._known: dict[str, FloatArray] = {}
+        self._known: Recent[str, FloatArray] = Recent(_REMEMBERED, lambda row: row.nbytes)
 
     def features(self, images: Sequence[Image.Image]) -> FloatArray:
         """Raw features of images as they are, ``[n, d]``: with their borders, as samples have them.
@@ -80,20 +80,22 @@ class QueryEncoder:
         if prompt is None or not prompt.strip() or text_encoder is None:
             return Requirement(features, self.encoder.id, prompt=prompt, trimmed=trimmed)
         embedding = text_encoder.encode_texts([prompt])[0]
-        notes = _notes(prompt, text_encoder)
+        note = getattr(text_encoder, "note", None)  # of how the prompt was read; some have none
+        notes = tuple(filter(None, [note and note(prompt)]))
         return Requirement(
             features, self.encoder.id, embedding, text_encoder.id, prompt, notes, trimmed
         )
 
     def _encode(self, images: Sequence[Image.Image]) -> FloatArray:
-        keys = [_pixel_hash(image) for image in images]
-        known = dict(self._known)  # other threads may ask at the same time
-        new = {k: i for k, i in zip(keys, images, strict=True) if k not in known}
+        keys = [pixel_hash(image) for image in images]
+        rows = {key: self._known.get(key) for key in keys}
+        new = {k: i for k, i in zip(keys, images, strict=True) if rows[k] is None}
         if new:
             pixels = [through_codec(image, self.codec) for image in new.values()]
-            known.update(zip(new, self.encoder.encode_images(pixels), strict=True))
-            self._known = dict(list(known.items())[-_REMEMBERED:])
-        return np.stack([known[key] for key in keys])
+            for key, row in zip(new, self.encoder.encode_images(pixels), strict=True):
+                rows[key] = row
+                self._known.put(key, row)
+        return np.stack([row for key in keys if (row := rows[key]) is not None])
 
 
 def as_it_fits(library: FittedLibrary, wanted: Requirement) -> Requirement:
@@ -119,17 +121,3 @@ def described(images: Sequence[Image.Image | Path], interrogator: Callable[[Imag
     """
     first = images[0]
     return interrogator(open_image(first) if isinstance(first, Path) else to_rgb(first))
-
-
-def _notes(prompt: str, text_encoder: TextEncoder) -> tuple[str, ...]:
-    """What people should know of how the prompt was read."""
-    longer = getattr(text_encoder, "longer_than_context", None)
-    if longer is not None and longer([prompt])[0]:
-        return (f"The prompt is longer than {text_encoder.id} reads: its end was not used.",)
-    note = getattr(text_encoder, "note", None)
-    said = None if note is None else note(prompt)
-    return () if said is None else (said,)
-
-
-def _pixel_hash(image: Image.Image) -> str:
-    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()

@@ -153,7 +153,7 @@ class Ranking:
                 for group in self.groups
             ],
             "excluded": [vars(e) for e in self.excluded],
-            "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "calibration": None if self.calibration is None else vars(self.calibration),
         }
 
 

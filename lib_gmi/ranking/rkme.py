@@ -28,26 +28,20 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
 
 
-def rbf(a: FloatArray, b: FloatArray, gamma: float) -> FloatArray:
-    """The RBF kernel between two sets, batched.
-
-    Args:
-        a: ``[..., n, d]``.
-        b: ``[..., m, d]``.
-        gamma: γ > 0, in 1/units of the features squared.
-
-    Returns:
-        ``[..., n, m]`` with values in (0, 1].
-    """
-    squares_a = np.einsum("...nd,...nd->...n", a, a)[..., :, None]
-    squares_b = np.einsum("...md,...md->...m", b, b)[..., None, :]
-    return rbf_of_products(a @ np.swapaxes(b, -1, -2), squares_a, squares_b, gamma)
-
-
 def rbf_of_products(
     products: FloatArray, squares_a: FloatArray, squares_b: FloatArray, gamma: float
 ) -> FloatArray:
-    """:func:`rbf` from inner products and squared lengths that broadcast against each other."""
+    """The RBF kernel from inner products and squared lengths that broadcast against each other.
+
+    Args:
+        products: ⟨a, b⟩.
+        squares_a: ‖a‖².
+        squares_b: ‖b‖².
+        gamma: γ > 0, in 1/units of the features squared.
+
+    Returns:
+        Values in (0, 1].
+    """
     distances = squares_a + squares_b - 2 * products
     # Rounding can take the distance of a point to itself below zero.
     kernel: FloatArray = np.exp(-gamma * np.maximum(distances, 0), dtype=np.float32)
@@ -70,9 +64,7 @@ def prompt_weights(embeddings: FloatArray, query: FloatArray) -> FloatArray:
     return np.asarray(weights, dtype=np.float32)
 
 
-def scores(
-    gram: FloatArray, cross: FloatArray, self_term: float, weights: FloatArray, mask: BoolArray
-) -> FloatArray:
+def scores(gram: FloatArray, cross: FloatArray, weights: FloatArray, mask: BoolArray) -> FloatArray:
     """Eq. 3 for many candidates and query images at once.
 
     Eq. 2 with weights of one, Eq. 9 with the cosines of :func:`prompt_weights`.
@@ -80,7 +72,6 @@ def scores(
     Args:
         gram: K_m, the kernel among each candidate's samples, ``[M, N, N]``.
         cross: k_m(z_τ), between each query image and the samples, ``[n, M, N]``.
-        self_term: k(z_τ, z_τ).
         weights: of the samples for each query image, ``[n, N]`` or ``[n, M, N]``.
         mask: which samples exist, ``[M, N]``. N in the equations is each candidate's own count.
 
@@ -95,47 +86,5 @@ def scores(
         gram_weights = gram @ masked.transpose(1, 2, 0)
         quadratic = np.einsum("qmi,miq->qm", masked, gram_weights) / counts**2
         linear = np.einsum("qmi,qmi->qm", masked, cross) / counts
-        result = quadratic - 2 * linear + self_term
+        result = quadratic - 2 * linear + 1.0  # k(z_τ, z_τ)
     return np.where(counts > 0, result, np.inf).astype(np.float32)
-
-
-def reduced_set(
-    features: FloatArray,
-    size: int,
-    gamma: float,
-    embeddings: FloatArray | None = None,
-) -> IntArray:
-    """Choose the (prompt, image) pairs that stand for all of them, by kernel herding.
-
-    Chen, Welling & Smola, "Super-Samples from Kernel Herding" (UAI 2010), restricted to the
-    samples themselves and without repetition. With prompt embeddings the kernel on pairs is
-    ``k(z, z′) · (1 + cos(q, q′)) / 2``, so that the prompts are covered as well.
-
-    Args:
-        features: ``[N, d]``.
-        size: how many to choose, 1 ≤ size ≤ N.
-        gamma: of the RBF kernel.
-        embeddings: of the prompts, ``[N, t]``.
-
-    Returns:
-        Indices ``[size]``, in the order of choice: each prefix is a good smaller set.
-
-    Raises:
-        ValueError: ``size`` is out of range.
-    """
-    count = len(features)
-    if not 1 <= size <= count:
-        raise ValueError(f"size is {size}, but must lie in 1..{count}")
-    kernel = rbf(features, features, gamma)
-    if embeddings is not None:
-        cosines = np.stack([prompt_weights(embeddings, row) for row in embeddings])
-        kernel = (kernel * (1 + cosines) / 2).astype(np.float32)
-    potential = kernel.mean(axis=1)
-    taken = np.zeros(count, dtype=np.float32)
-    chosen: list[int] = []
-    for step in range(size):
-        gain = potential - taken / (step + 1)
-        gain[chosen] = -np.inf
-        chosen.append(int(np.argmax(gain)))
-        taken += kernel[:, chosen[-1]]
-    return np.asarray(chosen, dtype=np.int64)

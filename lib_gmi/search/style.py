@@ -50,7 +50,7 @@ class Style:
         if kernel.params.attention > 0:  # then candidates have no fixed places
             steady = replace(kernel.params, attention=0.0)
             kernel = LearnedKernel.fit(self._library.stack, self._library.prior, steady)
-        places = unit(kernel.to_tensors()["candidates"])
+        places = unit(kernel.candidates)
         own = self.identities.index(identity)
         cosines = places @ places[own]
         return {name: float(cosines[i]) for i, name in enumerate(self.identities) if i != own}

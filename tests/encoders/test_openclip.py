@@ -267,7 +267,8 @@ def test_what_is_longer_than_the_context_is_told(weights: Path) -> None:
     encoder = load_joint(named(weights))
     fits, over = " ".join(["cat"] * 14), " ".join(["cat"] * 15)  # beside a start and an end token
     texts = ["", fits, over, "x" * 100_000, " " * 100_000 + "cat"]
-    assert encoder.longer_than_context(texts) == [False, False, True, True, False]
+    overflows = [encoder.note(text) is not None for text in texts]
+    assert overflows == [False, False, True, True, False]
     rows = encoder.encode_texts(texts)
     assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(5), abs=1e-5)
     wanted = QueryEncoder(encoder).requirement(images(1), over, load_text(named(weights)))
@@ -332,8 +333,12 @@ def test_a_pickle_is_read_only_where_the_user_says_so(
 
 
 @pytest.mark.parametrize("modern", [True, False])
-def test_an_evil_pickle_runs_nothing_even_then(tmp_path: Path, modern: bool) -> None:
+def test_an_evil_pickle_runs_nothing_even_then(
+    tmp_path: Path, modern: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
+
+    monkeypatch.setenv(openclip_weights.ALLOW_PICKLE, "1")
 
     path, mark = tmp_path / "evil.pt", tmp_path / "mark"
     if modern:
@@ -341,18 +346,22 @@ def test_an_evil_pickle_runs_nothing_even_then(tmp_path: Path, modern: bool) -> 
     else:
         path.write_bytes(pickle.dumps({"weight": _Evil(mark)}))
     with pytest.raises(EncoderError, match="cannot be read as weights"):
-        openclip_weights.read_state(path, pickle=True)
+        openclip_weights.read_state(path)
     assert not mark.exists()
 
 
-def test_a_program_in_place_of_weights_is_refused(tmp_path: Path) -> None:
+def test_a_program_in_place_of_weights_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import zipfile
+
+    monkeypatch.setenv(openclip_weights.ALLOW_PICKLE, "1")
 
     path = tmp_path / "script.pt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("script/constants.pkl", b"")
     with pytest.raises(EncoderError, match="is a program"):
-        openclip_weights.read_state(path, pickle=True)
+        openclip_weights.read_state(path)
 
 
 @pytest.mark.parametrize(

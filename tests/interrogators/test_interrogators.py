@@ -16,9 +16,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from lib_gmi import interrogators
 from lib_gmi.base.errors import InterrogatorError
+from lib_gmi.base.images import pixel_hash
 from lib_gmi.cli.main import main
 from lib_gmi.interrogators import DEFAULT_ORDER, Interrogators, Query, parse_order
-from lib_gmi.interrogators.cache import MOST, Cache, pixel_hash
+from lib_gmi.interrogators.cache import MOST, Cache
 from lib_gmi.metadata.making import Making
 from lib_gmi.records.protocols import PseudoPrompt
 

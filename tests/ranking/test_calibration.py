@@ -154,6 +154,6 @@ def test_a_report_is_made_while_somebody_holds_every_object(
 
     monkeypatch.setattr(findings_module, "calibrate", holding)
 
-    report = findings_module.report("learned", np.zeros((3, 4, 3), dtype=np.float32))
+    report = findings_module.report(np.zeros((3, 4, 3), dtype=np.float32))
 
     assert len(report.calibrations) == len(held) == MAX_IMAGES

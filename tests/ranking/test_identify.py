@@ -18,7 +18,7 @@ from lib_gmi.encoders import registry
 from lib_gmi.library.catalogue import Library
 from lib_gmi.library.embedded import embedded_library
 from lib_gmi.ranking.findings import findings
-from lib_gmi.ranking.fitted import FittedLibrary, fit, open_fitted
+from lib_gmi.ranking.fitted import FittedLibrary, open_fitted
 from lib_gmi.ranking.identify import Identifier, identify
 from lib_gmi.ranking.kernels import GRID, load_prior
 from lib_gmi.ranking.query import TRIMMED, QueryEncoder, as_it_fits
@@ -150,34 +150,34 @@ def test_what_was_found_out_is_kept_until_the_library_changes(
     stack = random_stack(candidates=3, prompts=8, text=False)
     library = Library(tmp_path)
     stored(library, stack)
-    first = fit(library)
+    first = open_fitted(library, use_prior=False)
 
     def again(*args: object, **kwargs: object) -> None:
         raise AssertionError("fitted although nothing had changed")
 
     with monkeypatch.context() as patch:
         patch.setattr("lib_gmi.ranking.fitted.findings", again)
-        assert fit(Library(tmp_path)).findings == first.findings
+        assert open_fitted(Library(tmp_path), use_prior=False).findings == first.findings
     (file,) = (tmp_path / "fitted").iterdir()
     file.write_text("{ damaged")
-    assert fit(Library(tmp_path)).findings == first.findings
+    assert open_fitted(Library(tmp_path), use_prior=False).findings == first.findings
     extra = make_stack(random_stack(candidates=1, prompts=8, seed=9).features, RANDOM)
     renamed = replace(extra, candidates=(CandidateRef("id:new", "new", "new"),))
     stored(library, renamed)
-    assert len(fit(library).stack.candidates) == 4
+    assert len(open_fitted(library, use_prior=False).stack.candidates) == 4
     assert len(list((tmp_path / "fitted").iterdir())) <= 12, "not everything is kept for ever"
 
 
 def test_an_empty_library_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RankingError, match="gmi build"):
-        fit(Library(tmp_path / "nothing here"))
+        open_fitted(Library(tmp_path / "nothing here"), use_prior=False)
 
 
 def test_a_library_of_which_nothing_can_be_ranked_says_why(tmp_path: Path) -> None:
     library = Library(tmp_path)
     stored(library, random_stack(candidates=2, prompts=3, text=False))
     with pytest.raises(RankingError, match="only 3 samples; 4 are needed"):
-        fit(library)
+        open_fitted(library, use_prior=False)
 
 
 def test_the_embedded_library_ranks_its_own_style_first() -> None:

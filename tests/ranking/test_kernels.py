@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import RANDOM, circle, circle_stack, make_stack, random_stack, register
+from support import RANDOM, circle, circle_stack, make_stack, random_stack
 
-from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import registry
-from lib_gmi.encoders.info import Block
 from lib_gmi.ranking.discriminants import Precision, Scatter
-from lib_gmi.ranking.kernels import LearnedKernel, Params, Prior, scores_from_tensors
+from lib_gmi.ranking.kernels import LearnedKernel, Params, Prior
 from lib_gmi.ranking.methods import RKME, FittedMethod
 from lib_gmi.ranking.normalised import Normalizer
 from lib_gmi.ranking.stack import Stack
@@ -166,32 +164,6 @@ def test_dead_features_do_not_explode() -> None:
     assert fitted.scores(query, None) == pytest.approx(before, rel=0.05, abs=0.5)
 
 
-def test_saved_state_scores_the_same() -> None:
-    stack = random_stack()
-    fitted = LearnedKernel.fit(stack)
-    query = stack.features[1, :3]
-    blocks = registry.info(RANDOM).blocks
-    assert scores_from_tensors(fitted.to_tensors(), blocks, query) == pytest.approx(
-        fitted.scores(query, None), abs=1e-4
-    )
-    with pytest.raises(RankingError, match="attention 0"):
-        LearnedKernel.fit(stack, None, Params(1.0, 0.5)).to_tensors()
-
-
-def test_saved_state_keeps_how_much_each_of_joined_encoders_counts() -> None:
-    blocks = (Block("a", 0, 12, 0), Block("b", 12, 40, 1))
-    rng = np.random.default_rng(0)
-    makers = 2 * rng.standard_normal((5, 1, 40))
-    name = register("test/joined-balance", blocks)
-    stack = make_stack(rng.standard_normal((5, 10, 40)) + makers, name)
-    fitted = LearnedKernel.fit(stack, None, Params(balance=(4.0, 1.0)))
-    query, tensors = stack.features[0, :3], fitted.to_tensors()
-    expected = pytest.approx(fitted.scores(query, None), abs=1e-4)
-    assert scores_from_tensors(tensors, blocks, query) == expected
-    del tensors["balance"]
-    assert scores_from_tensors(tensors, blocks, query) != expected, "it makes a difference"
-
-
 def test_evidence_is_what_the_samples_add_to_the_score() -> None:
     """s_m = ‖φ(z)‖² − 2·mean(evidence) + const_m, so the more evidence, the lower the score."""
     stack = random_stack(candidates=4, prompts=8)
@@ -250,7 +222,7 @@ def test_directions_in_which_candidates_do_not_differ_are_forgotten() -> None:
     stack = noisy_stack(prompts=30)
     plain = LearnedKernel.fit(stack, None, Params(pull=0.0))
     drawn = LearnedKernel.fit(stack, None, Params(pull=50.0))
-    before, after = plain.to_tensors()["candidates"], drawn.to_tensors()["candidates"]
+    before, after = plain.candidates, drawn.candidates
     kept = np.linalg.norm(after, axis=0) / np.linalg.norm(before, axis=0)
     assert (kept <= 1 + 1e-6).all()
     assert kept[-1] > 0.7  # eigenvalues ascend: the last direction is the one that counts
@@ -260,7 +232,7 @@ def test_directions_in_which_candidates_do_not_differ_are_forgotten() -> None:
 def test_without_pull_candidates_stay_where_they_are() -> None:
     stack = noisy_stack()
     fitted = LearnedKernel.fit(stack, None, Params(pull=0.0))
-    assert np.array_equal(fitted.to_tensors()["candidates"], fitted.space.candidates)
+    assert np.array_equal(fitted.candidates, fitted.space.candidates)
 
 
 def test_choices_of_pull_share_what_is_costly_and_nothing_else() -> None:
@@ -281,7 +253,7 @@ def test_all_candidates_are_drawn_alike_however_few_samples_they_have() -> None:
     mask = stack.mask.copy()
     mask[0, 4:] = False
     fitted = LearnedKernel.fit(replace(stack, mask=mask), None, Params(pull=5.0))
-    share = fitted.to_tensors()["candidates"] / fitted.space.candidates
+    share = fitted.candidates / fitted.space.candidates
     assert 0 < share[0].max() < 1
     assert share == pytest.approx(np.tile(share[0], (8, 1)), abs=1e-4)
 
