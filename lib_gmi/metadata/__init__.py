@@ -160,11 +160,11 @@ def _read(file: BinaryIO) -> Making | None:
 
 def _told(texts: Texts) -> Making | None:
     """What the texts of a file say, by the first of the formats that says anything."""
-    from . import a1111, comfyui, flat, fooocus, invokeai, novelai
+    from . import a1111, comfyui, flat, invokeai, novelai
 
     if not texts:
         return None
-    making = novelai.read(texts) or invokeai.read(texts) or fooocus.read(texts) or flat.read(texts)
+    making = novelai.read(texts) or invokeai.read(texts) or flat.read(texts)
     if making is not None:
         return making
     making = comfyui.read(texts)
