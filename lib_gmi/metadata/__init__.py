@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -53,11 +54,10 @@ def making_of(image: Image.Image) -> Making | None:
     from . import provenance
     from .reading import texts_of
 
-    try:
+    with suppress(Exception):  # a stranger's file: whatever is wrong with it, it says nothing
         texts = texts_of(image)
         return _told(texts) or _hidden(image, True) or provenance.read(texts, image, None)
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
+    return None
 
 
 def read_making(path: Path) -> Making | None:
@@ -67,19 +67,16 @@ def read_making(path: Path) -> Making | None:
         The making, or ``None`` if nothing is said or the file is no image; pipes and devices are
         not opened. Never raises because of the file.
     """
-    try:
-        with open_regular(path) as file:
-            return _read(file)
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
+    with suppress(Exception), open_regular(path) as file:
+        return _read(file)
+    return None
 
 
 def making_in(content: bytes) -> Making | None:
     """What a file's content says about its making. Never raises because of it."""
-    try:
+    with suppress(Exception):
         return _read(io.BytesIO(content))
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
+    return None
 
 
 def sidecar_making(path: Path) -> Making | None:
@@ -92,12 +89,11 @@ def sidecar_making(path: Path) -> Making | None:
         The making; of a checkpoint it holds the checkpoint (or, of a LoRA, the network) and nothing
         else. ``None`` if nothing is said. Never raises because of a file.
     """
-    from .sidecars import read
+    from . import sidecars
 
-    try:
-        return read(path)
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
+    with suppress(Exception):
+        return sidecars.read(path)
+    return None
 
 
 def prompt_of(image: Image.Image) -> str | None:
@@ -120,21 +116,18 @@ def infotext_of(image: Image.Image) -> str | None:
     from .infotext import MAX_INFOTEXT
     from .reading import texts_of
 
-    try:
+    with suppress(Exception):
         texts = texts_of(image)
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
-    found = texts.named.get("parameters") or texts.named.get("Parameters") or texts.exif.comment
-    return found[:MAX_INFOTEXT] if found else None
+        found = texts.named.get("parameters") or texts.named.get("Parameters") or texts.exif.comment
+        return found[:MAX_INFOTEXT] if found else None
+    return None
 
 
 def prompt_in(infotext: str) -> str | None:
     """The prompt in such a text, or ``None``."""
     from .infotext import MAX_INFOTEXT, parse
 
-    if _is_json(infotext):
-        return None
-    return prompt_text(parse(infotext[:MAX_INFOTEXT]).prompt)
+    return None if _is_json(infotext) else prompt_text(parse(infotext[:MAX_INFOTEXT]).prompt)
 
 
 def _read(file: BinaryIO) -> Making | None:
@@ -142,7 +135,8 @@ def _read(file: BinaryIO) -> Making | None:
     from PIL import Image
 
     from . import provenance
-    from .reading import late_texts_of, texts_of
+    from .png import late_texts
+    from .reading import named_texts, texts_of
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -151,11 +145,9 @@ def _read(file: BinaryIO) -> Making | None:
             making = _told(texts)
             if making is None and image.format == "PNG":
                 at = file.tell()  # Pillow goes on from here if pixels are needed
-                making = _told(late_texts_of(file))
+                making = _told(named_texts(late_texts(file)))
                 file.seek(at)
-            if making is None:
-                making = _hidden(image) or provenance.read(texts, image, file)
-            return making
+            return making or _hidden(image) or provenance.read(texts, image, file)
 
 
 def _told(texts: Texts) -> Making | None:

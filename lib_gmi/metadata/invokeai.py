@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .making import (
@@ -11,17 +11,17 @@ from .making import (
     Making,
     MakingSettings,
     Network,
+    distinct,
     mention,
     network,
     settings_in,
 )
-from .program import Facts, Program
 from .reading import Texts
 from .text import prompt_text
 from .values import MAX_JSON, first, items, loads, mapping, prose, whole
 
 #: Lists that are there when something steered the image.
-_STEERING = {
+_LISTS = {
     "controlnets": "controlnet",
     "t2iAdapters": "controlnet",
     "control_layers": "controlnet",
@@ -31,15 +31,6 @@ _STEERING = {
 }
 #: Options of the command line of version 1, and what each was for.
 _OPTIONS = {"I": "img2img", "M": "inpaint", "G": "faces", "U": "upscale"}
-_OPTION_NAMES = {
-    "seed": "S",
-    "steps": "s",
-    "cfg": "C",
-    "sampler": "A",
-    "width": "W",
-    "height": "H",
-    "denoise": "f",
-}
 #: Characters of a command line. The picture that was begun with may stand in it, in base 64.
 _MAX_DREAM = MAX_JSON
 _MAX_WORDS = 2000
@@ -52,78 +43,66 @@ def read(texts: Texts) -> Making | None:
     """The making, or ``None`` where InvokeAI wrote nothing."""
     newest = loads(texts.named.get("invokeai_metadata"))
     if isinstance(newest, dict):
-        making = _NEWEST.read(newest)
-        return making if making and (making.prompt or making.checkpoint) else None
+        return _newest(newest)
     older = loads(texts.named.get("sd-metadata"))
     if isinstance(older, dict):
         return _older(older)
     return _oldest(texts.named.get("Dream", "").strip())
 
 
-def _named(value: Any) -> tuple[Any, str | None]:
-    """A model's name and hash. BLAKE3's, the default, is left out: nobody else has it."""
+def _newest(data: Mapping[str, Any]) -> Making | None:
+    """Of version 3 and later, one flat object."""
+    processes = {done for key, done in _LISTS.items() if items(data.get(key))}
+    mode = str(data.get("generation_mode", ""))[:100]
+    if mode.endswith("img2img") or data.get("init_image"):
+        processes.add("img2img")
+    if mode.endswith(("inpaint", "outpaint")):
+        processes |= {"img2img", "inpaint"}
+    if data.get("hrf_enabled") is True:
+        processes.add("hires")
+    if str(data.get("upscale_model") or data.get("upscale_initial_image") or ""):
+        processes.add("upscale")
+    refiner = _model(data.get("refiner_model"))
+    if refiner is not None:
+        processes.add("refiner")
+    loras: list[Network | None] = []
+    for entry in map(mapping, items(data.get("loras"))):
+        named = _model(first(entry.get("model"), entry.get("lora")))
+        if named is not None:
+            sha = named.hashes[0] if named.hashes else None
+            loras.append(network("lora", named.name, entry.get("weight"), sha))
+    skipped = whole(data.get("clip_skip"), 0, 23)
+    vae = _model(data.get("vae"))
+    making = Making(
+        program="invokeai",
+        prompt=prompt_text(data.get("positive_prompt")),
+        negative=prompt_text(data.get("negative_prompt")),
+        checkpoint=_model(data.get("model")),
+        networks=distinct(loras),
+        settings=settings_in(
+            {
+                **data,
+                # InvokeAI counts the layers that are skipped
+                "clip_skip": None if skipped is None else skipped + 1,
+                "vae": vae and vae.name,
+            },
+            cfg="cfg_scale",
+            sampler="scheduler",
+            scheduler="",
+            denoise="strength",
+        ),
+        processes=frozenset(processes),
+        refiner=refiner,
+    )
+    return making if making.prompt or making.checkpoint else None
+
+
+def _model(value: Any) -> CheckpointMention | None:
+    """A model's record. Its hash is BLAKE3's by default, which nobody else has: it is left out."""
     record = mapping(value)
     sha = record.get("hash")
     plain = isinstance(sha, str) and (":" not in sha or sha.startswith("sha256:"))
-    return first(record.get("name"), record.get("model_name")), sha if plain else None
-
-
-def _facts(data: Facts) -> Facts:
-    mode = str(data.get("generation_mode", ""))[:100]
-    skipped = whole(data.get("clip_skip"), 0, 23)
-    model, model_hash = _named(data.get("model"))
-    refiner, refiner_hash = _named(data.get("refiner_model"))
-    return {
-        **data,
-        **{name: items(data.get(name)) for name in _STEERING},
-        "model": model,
-        "model_hash": model_hash,
-        "refiner": refiner,
-        "refiner_hash": refiner_hash,
-        # InvokeAI counts the layers that are skipped
-        "clip_skip": None if skipped is None else skipped + 1,
-        "vae": _named(data.get("vae"))[0],
-        "begun": mode.endswith("img2img"),
-        "painted": mode.endswith(("inpaint", "outpaint")),
-    }
-
-
-def _loras(facts: Facts) -> Iterable[Network | None]:
-    for entry in map(mapping, items(facts.get("loras"))):
-        name, sha = _named(first(entry.get("model"), entry.get("lora")))
-        yield network("lora", name, entry.get("weight"), sha)
-
-
-#: Of version 3 and later, one flat object.
-_NEWEST = Program(
-    "invokeai",
-    frozenset(),
-    frozenset({"begun"}),
-    {
-        "prompt": "positive_prompt",
-        "negative": "negative_prompt",
-        "hash": "model_hash",
-        "refiner": "refiner",
-        "refiner_hash": "refiner_hash",
-        "cfg": "cfg_scale",
-        "sampler": "scheduler",
-        "scheduler": "",
-        "denoise": "strength",
-    },
-    {
-        "begun": "img2img",
-        "init_image": "img2img",
-        "painted": "img2img inpaint",
-        "hrf_enabled": "hires",
-        "upscale_model": "upscale",
-        "upscale_initial_image": "upscale",
-        **_STEERING,
-    },
-    _facts,
-    _loras,
-    tagged=False,
-    wordless=True,
-)
+    return mention(first(record.get("name"), record.get("model_name")), sha if plain else None)
 
 
 def _older(data: Mapping[str, Any]) -> Making | None:
@@ -149,7 +128,7 @@ def _older(data: Mapping[str, Any]) -> Making | None:
             "upscale": "esrgan" in str(image.get("postprocessing"))[:2000],
         },
         mention(first(data.get("model_weights"), data.get("model_id")), data.get("model_hash")),
-        settings_in(image, {"cfg": "cfg_scale", "denoise": "strength"}),
+        settings_in(image, cfg="cfg_scale", denoise="strength"),
     )
 
 
@@ -171,7 +150,16 @@ def _oldest(text: str) -> Making | None:
         dream[1],
         {done: option in options for option, done in _OPTIONS.items()},
         None,
-        settings_in(options, _OPTION_NAMES),
+        settings_in(
+            options,
+            seed="S",
+            steps="s",
+            cfg="C",
+            sampler="A",
+            width="W",
+            height="H",
+            denoise="f",
+        ),
     )
 
 

@@ -145,9 +145,7 @@ def distinct(networks: Iterable[Network | None]) -> tuple[Network, ...]:
     return tuple(found.values())
 
 
-def settings_in(
-    facts: Mapping[str, Any], names: Mapping[str, str | tuple[str, ...]]
-) -> MakingSettings:
+def settings_in(facts: Mapping[str, Any], **names: str | tuple[str, ...]) -> MakingSettings:
     """The settings that an object of a program holds.
 
     Args:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from .making import Making
-from .program import Facts, Program
+from .making import Making, mention, settings_in
 from .reading import Texts
+from .text import prompt_text
 from .values import items, loads, mapping
 
 #: Lists of reference images, and of what is to be taken of them.
@@ -30,66 +32,50 @@ def read(texts: Texts) -> Making | None:
     alike = {"uc", "sampler", "scale"} <= comment.keys() and "c" not in comment  # Draw Things' is
     if "NovelAI" not in software[:100] and not alike:
         return None
-    told = {**comment, "Source": source, "Description": named.get("Description")}
-    return _NOVELAI.read(told)
+    return _read(comment, source, named.get("Description"))
 
 
-def from_hidden(data: Facts) -> Making | None:
+def from_hidden(data: Mapping[str, Any]) -> Making | None:
     """The making that the alpha channel hides: the texts of the file as one object."""
     comment = loads(data.get("Comment"))
     if not isinstance(comment, dict):
         return None
-    told = {name: data.get(name) for name in ("Source", "Description")}
-    return _NOVELAI.read({**comment, **told})
+    return _read(comment, data.get("Source"), data.get("Description"))
 
 
-def _facts(comment: Facts) -> Facts:
+def _read(comment: Mapping[str, Any], source: Any, description: Any) -> Making:
+    processes: set[str] = set()
     asked = str(comment.get("request_type", ""))[:200]
-    painted = "Infill" in asked
-    begun = painted or "Img2Img" in asked or (not asked and comment.get("strength") is not None)
+    if "Img2Img" in asked or (not asked and comment.get("strength") is not None):
+        processes.add("img2img")
+    if "Infill" in asked:
+        processes |= {"img2img", "inpaint"}
     # of newer images: reference images ("vibes"), and characters with their own prompts and places
     referred = any(key.startswith(_REFERENCES) and items(comment[key]) for key in comment)
+    if referred or comment.get("controlnet_model"):
+        processes.add("extension")
     caption = mapping(mapping(comment.get("v4_prompt")).get("caption"))
     characters = [
         mapping(entry).get("char_caption") for entry in items(caption.get("char_captions"))
     ]
     named = [text for text in characters if isinstance(text, str) and text.strip()]
-    source, prompt = comment["Source"], comment.get("prompt")
+    if named:
+        processes.add("regional")
     titled = _SOURCE.fullmatch(source.strip()) if isinstance(source, str) else None
-    prompt = prompt if isinstance(prompt, str) and prompt.strip() else comment["Description"]
+    prompt = comment.get("prompt")
+    prompt = prompt if isinstance(prompt, str) and prompt.strip() else description
     if isinstance(prompt, str) and named:
         prompt = ", ".join([prompt, *named])
-    return {
-        **comment,
-        "prompt": prompt,
-        "model": titled and titled[1],
-        "hash": titled and titled[2],
-        "begun": begun,
-        "painted": painted,
-        "referred": referred,
-        "characters": named,
-    }
-
-
-_NOVELAI = Program(
-    "novelai",
-    frozenset(),
-    frozenset({"prompt"}),
-    {
-        "negative": "uc",
-        "hash": "hash",
-        "cfg": "scale",
-        "scheduler": "noise_schedule",
-        "denoise": "strength",
-    },
-    {
-        "begun": "img2img",
-        "painted": "inpaint",
-        "referred": "extension",
-        "controlnet_model": "extension",
-        "characters": "regional",
-    },
-    _facts,
-    tagged=False,
-    wordless=True,
-)
+    return Making(
+        program="novelai",
+        prompt=prompt_text(prompt),
+        negative=prompt_text(comment.get("uc")),
+        checkpoint=mention(titled[1], titled[2]) if titled else None,
+        settings=settings_in(
+            comment,
+            cfg="scale",
+            scheduler="noise_schedule",
+            denoise="strength",
+        ),
+        processes=frozenset(processes),
+    )

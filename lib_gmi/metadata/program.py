@@ -29,7 +29,6 @@ class Program:
         marks: processes, several of them between spaces, by a setting that is there and on.
         facts: an object, put in the order that ``names`` and ``marks`` can name.
         networks: of an object.
-        tagged: its prompts name networks as well.
         processes: of an object, where they depend on more than one setting.
         wordless: an object without a prompt tells a making too.
     """
@@ -41,7 +40,6 @@ class Program:
     marks: Mapping[str, str] = field(default_factory=dict)
     facts: Callable[[Facts], Facts] = dict
     networks: Callable[[Facts], Iterable[Network | None]] = lambda facts: ()
-    tagged: bool = True
     processes: Callable[[Facts], set[str]] = lambda facts: set()
     wordless: bool = False
 
@@ -59,13 +57,12 @@ class Program:
 
         prompt, hashes = told("prompt"), told("hash")
         if not isinstance(prompt, str):
-            if not self.wordless:
-                return None
             prompt = None
+        if prompt is None and not self.wordless:
+            return None
         refiner = mention(told("refiner"), told("refiner_hash"))
         marked = [done for name, done in self.marks.items() if is_on(facts.get(name))]
         processes = self.processes(facts).union(*map(str.split, marked))
-        networks = [*self.networks(facts), *(networks_in(prompt) if self.tagged else ())]
         return Making(
             program=self.name,
             prompt=prompt_text(prompt),
@@ -73,8 +70,8 @@ class Program:
             checkpoint=mention(
                 told("model"), *(items(hashes) or [hashes]), version_id=told("version_id")
             ),
-            networks=distinct(networks),
-            settings=settings_in(facts, names),
+            networks=distinct([*self.networks(facts), *networks_in(prompt)]),
+            settings=settings_in(facts, **names),
             processes=frozenset(processes | ({"refiner"} if refiner else set())),
             refiner=refiner,
         )

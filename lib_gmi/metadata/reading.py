@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from .exif import Exif, read_exif
 from .values import MAX_JSON
@@ -129,14 +129,3 @@ def mended(text: str) -> str:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return text
-
-
-def late_texts_of(file: IO[bytes]) -> Texts:
-    """Of a PNG file: the texts after its pixels.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    from .png import late_texts
-
-    return named_texts(late_texts(file))
