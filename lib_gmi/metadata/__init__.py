@@ -30,7 +30,6 @@ __all__ = [
     "Making",
     "MakingSettings",
     "Network",
-    "infotext_of",
     "making_in",
     "making_of",
     "plain_prompt",
@@ -105,21 +104,16 @@ def prompt_of(image: Image.Image) -> str | None:
     Returns:
         The prompt, at most :data:`MAX_PROMPT` characters, or ``None`` if there is none.
     """
-    making = making_of(image)
-    if making is not None:
-        return making.prompt
-    return prompt_in(infotext_of(image) or "")
-
-
-def infotext_of(image: Image.Image) -> str | None:
-    """Prompt and settings as one text: from a PNG's ``parameters``, or EXIF's user comment."""
     from .infotext import MAX_INFOTEXT
     from .reading import texts_of
 
+    making = making_of(image)
+    if making is not None:
+        return making.prompt
     with suppress(Exception):
         texts = texts_of(image)
         found = texts.named.get("parameters") or texts.named.get("Parameters") or texts.exif.comment
-        return found[:MAX_INFOTEXT] if found else None
+        return prompt_in((found or "")[:MAX_INFOTEXT])
     return None
 
 
@@ -170,7 +164,9 @@ def _told(texts: Texts) -> Making | None:
     making = written if making is None else _filled(making, written)
     after = texts.named.get("postprocessing", texts.named.get("extras"))
     if making is not None and after:
-        making = replace(making, processes=making.processes | a1111.processed(after))
+        # what AUTOMATIC1111's Extras tab did afterwards, from the settings that it adds
+        done = "upscale" if "pscale" in after[:2000] else "extension"
+        making = replace(making, processes=making.processes | {done})
     return making
 
 

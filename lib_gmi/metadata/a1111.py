@@ -162,11 +162,6 @@ def read(text: str) -> Making | None:
     )
 
 
-def processed(text: str) -> frozenset[str]:
-    """What AUTOMATIC1111's Extras tab did afterwards, from the settings that it adds."""
-    return frozenset({"upscale" if "pscale" in text[:2000] else "extension"})
-
-
 def _program(infotext: Infotext) -> str:
     version, app = infotext.facts.get("Version", ""), infotext.facts.get("App", "")
     if "sd.next" in app.lower():

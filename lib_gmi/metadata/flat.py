@@ -184,30 +184,20 @@ _DRAW_THINGS = Program(
 # -- spaces on Hugging Face -----------------------------------------------------------------------
 
 
-def _space_facts(data: Facts) -> Facts:
-    size = data.get("resolution")
-    return {
-        **data,
-        "resolution": size.replace(" ", "") if isinstance(size, str) else None,
-        "model_name": first(word(data.get("Model")), word(data.get("model"))),
-    }
-
-
 _SPACE = Program(
     "huggingface",
     frozenset({"prompt", "num_inference_steps"}),
     frozenset({"Model", "model", "Model hash", "model_hash"}),
     {
         "negative": "negative_prompt",
-        "model": "model_name",
+        "model": ("Model", "model"),
         "hash": ("Model hash", "model_hash"),
         "cfg": "guidance_scale",
         "steps": "num_inference_steps",
         "size": "resolution",
     },
     {"use_upscaler": "hires", "image": "img2img"},
-    _space_facts,
-    lambda facts: [network("lora", name) for name in words_of(facts.get("use_lora"))],
+    networks=lambda facts: [network("lora", name) for name in words_of(facts.get("use_lora"))],
 )
 
 # -- Fooocus --------------------------------------------------------------------------------------

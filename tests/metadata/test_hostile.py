@@ -23,7 +23,6 @@ from lib_gmi.metadata import (
     civitai,
     comfyui,
     flat,
-    infotext_of,
     invokeai,
     making_of,
     novelai,
@@ -180,7 +179,7 @@ def test_any_exif(noise: bytes, order: bytes) -> None:
     image = Image.new("RGB", (8, 8))
     image.info["exif"] = order + noise
     check(making_of(image))
-    infotext_of(image)
+    prompt_of(image)
 
 
 HEADER = st.dictionaries(
