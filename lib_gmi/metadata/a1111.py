@@ -6,15 +6,7 @@ import re
 
 from . import civitai
 from .infotext import Infotext, hashes_in, parse
-from .making import (
-    CheckpointMention,
-    Making,
-    Network,
-    distinct,
-    mention,
-    network,
-    settings_in,
-)
+from .making import CheckpointMention, Making, Network, distinct, mention, network, settings_in
 from .text import networks_in, prompt_text
 from .values import first, real
 
@@ -144,7 +136,7 @@ def read(text: str) -> Making | None:
     # Fooocus writes the prompt with all its styles above, and the user's own as a setting
     prompt = first(facts.get("Raw prompt") or None, infotext.prompt)
     negative = first(facts.get("Raw negative prompt") or None, infotext.negative)
-    networks = distinct([*_networks(infotext, hashes)])
+    networks = distinct(_networks(infotext, hashes))
     if not any(one.kind in ("lora", "lycoris") for one in networks):
         networks = distinct([*networks, *resources.networks])
     return Making(
@@ -155,7 +147,6 @@ def read(text: str) -> Making | None:
         networks=networks,
         settings=settings_in(
             facts,
-            "",
             seed="Seed",
             steps="Steps",
             cfg="CFG scale",
@@ -169,11 +160,6 @@ def read(text: str) -> Making | None:
         processes=processes,
         refiner=refiner,
     )
-
-
-def processed(text: str) -> frozenset[str]:
-    """What AUTOMATIC1111's Extras tab did afterwards, from the settings that it adds."""
-    return frozenset({"upscale" if "pscale" in text[:2000] else "extension"})
 
 
 def _program(infotext: Infotext) -> str:

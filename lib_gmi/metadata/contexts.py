@@ -62,8 +62,7 @@ def part_of(nodes: Mapping[str, Node], node: Node, output: int) -> Any:
         seen.add(key)
         if context.inputs.get(name) is not None:
             return context.inputs[name]
-        before = _before(context)
-        waiting[:0] = before
+        waiting[:0] = _before(context)
     return None
 
 

@@ -86,9 +86,9 @@ def _newest(data: Mapping[str, Any]) -> Making | None:
                 "clip_skip": None if skipped is None else skipped + 1,
                 "vae": vae and vae.name,
             },
-            "seed steps width height clip_skip vae",
             cfg="cfg_scale",
             sampler="scheduler",
+            scheduler="",
             denoise="strength",
         ),
         processes=frozenset(processes),
@@ -128,7 +128,7 @@ def _older(data: Mapping[str, Any]) -> Making | None:
             "upscale": "esrgan" in str(image.get("postprocessing"))[:2000],
         },
         mention(first(data.get("model_weights"), data.get("model_id")), data.get("model_hash")),
-        settings_in(image, "seed steps sampler width height", cfg="cfg_scale", denoise="strength"),
+        settings_in(image, cfg="cfg_scale", denoise="strength"),
     )
 
 
@@ -152,7 +152,6 @@ def _oldest(text: str) -> Making | None:
         None,
         settings_in(
             options,
-            "",
             seed="S",
             steps="s",
             cfg="C",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from .values import digest, first, real, whole, word
@@ -76,6 +76,9 @@ class MakingSettings:
     denoise: float | None = None
 
 
+_SETTINGS = (*(setting.name for setting in fields(MakingSettings)), "size")
+
+
 @dataclass(frozen=True)
 class Making:
     """The making of one image.
@@ -142,18 +145,16 @@ def distinct(networks: Iterable[Network | None]) -> tuple[Network, ...]:
     return tuple(found.values())
 
 
-def settings_in(
-    facts: Mapping[str, Any], same: str, **others: str | tuple[str, ...]
-) -> MakingSettings:
+def settings_in(facts: Mapping[str, Any], **names: str | tuple[str, ...]) -> MakingSettings:
     """The settings that an object of a program holds.
 
     Args:
         facts: the object.
-        same: settings that the program calls as :func:`making_settings` does, between spaces.
-        others: those that it calls otherwise; of several names the first that is there.
+        names: what it calls those that it calls otherwise than :func:`making_settings` does; of
+            several names the first that is there.
     """
-    names = {**{name: name for name in same.split()}, **others}
-    told = {ours: (n,) if isinstance(n, str) else n for ours, n in names.items()}
+    called = {ours: names.get(ours, ours) for ours in _SETTINGS}
+    told = {ours: (n,) if isinstance(n, str) else n for ours, n in called.items()}
     return making_settings(**{ours: first(*map(facts.get, n)) for ours, n in told.items()})
 
 

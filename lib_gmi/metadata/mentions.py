@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,6 @@ class Installed:
         self._candidates = list(candidates)
         self._by_name: dict[str, list[Candidate]] = {}
         self._by_stem: dict[str, list[Candidate]] = {}
-        self._by_version: dict[int, list[Candidate]] | None = None
         self._hashed: list[tuple[str, Candidate]] = []
         known = better or {}
         for candidate in candidates:
@@ -65,7 +65,7 @@ class Installed:
         hashes = [digits.lower() for digits in mention.hashes if len(digits) >= _DIGITS]
         meant = [c for sha, c in self._hashed if any(sha.startswith(h) for h in hashes)]
         if not meant and mention.version_id is not None:
-            meant = self._of_version(mention.version_id)
+            meant = self._by_version.get(mention.version_id, [])
         if meant:
             return _distinct(meant)
         named = self._named(mention.name or "")
@@ -84,19 +84,18 @@ class Installed:
         under = [c for c in found if ("/" + without_suffix(plain_name(c.name))).endswith(tail)]
         return under or found
 
-    def _of_version(self, version: int) -> list[Candidate]:
-        """Those that a file beside them says to be this version on Civitai."""
-        if self._by_version is None:
-            from . import sidecar_making
+    @cached_property
+    def _by_version(self) -> dict[int, list[Candidate]]:
+        """Those that a file beside them says to be a version on Civitai."""
+        from . import sidecar_making
 
-            found: dict[int, list[Candidate]] = {}
-            for candidate in self._candidates:
-                beside = None if candidate.path is None else sidecar_making(candidate.path)
-                said = None if beside is None else beside.checkpoint
-                if said is not None and said.version_id is not None:
-                    found.setdefault(said.version_id, []).append(candidate)
-            self._by_version = found
-        return self._by_version.get(version, [])
+        found: dict[int, list[Candidate]] = {}
+        for candidate in self._candidates:
+            beside = None if candidate.path is None else sidecar_making(candidate.path)
+            said = None if beside is None else beside.checkpoint
+            if said is not None and said.version_id is not None:
+                found.setdefault(said.version_id, []).append(candidate)
+        return found
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,6 @@ def _read(comment: Mapping[str, Any], source: Any, description: Any) -> Making:
         checkpoint=mention(titled[1], titled[2]) if titled else None,
         settings=settings_in(
             comment,
-            "seed steps sampler width height",
             cfg="scale",
             scheduler="noise_schedule",
             denoise="strength",

@@ -143,8 +143,7 @@ def _outcome(graph: Graph, end: Node) -> Outcome | None:
         return _by_service(graph, picture)
     if not picture.samplers:
         return Outcome(None)
-    exact: list[tuple[int, int] | None] = []
-    makings = [_drawn(graph, sampler, picture, exact) for sampler in picture.samplers]
+    makings, sizes = zip(*(_drawn(graph, one, picture) for one in picture.samplers), strict=True)
     making = agreed(makings)
     if picture.mixed and not picture.one_of:
         # pictures that were laid into one another
@@ -153,7 +152,7 @@ def _outcome(graph: Graph, end: Node) -> Outcome | None:
         picture.one_of and (picture.loaded or picture.lost)
     ):
         making = contested(making)
-    return Outcome(making, exact[0] if len(exact) == 1 else None)
+    return Outcome(making, sizes[0] if len(sizes) == 1 else None)
 
 
 def _by_service(graph: Graph, picture: Origin) -> Outcome:
@@ -172,21 +171,18 @@ def _by_service(graph: Graph, picture: Origin) -> Outcome:
     return Outcome(making, (width, height) if width and height else None)
 
 
-def _drawn(
-    graph: Graph, sampler: Node, picture: Origin, exact: list[tuple[int, int] | None]
-) -> Making:
-    """The making of what one sampler drew, by all the ways that lead to it."""
+def _drawn(graph: Graph, sampler: Node, picture: Origin) -> tuple[Making, tuple[int, int] | None]:
+    """The making of what one sampler drew, by all the ways that lead to it, and its exact size."""
     chains = chains_of(graph, sampler)
     if not chains:
-        exact.append(None)
-        return Making("comfyui", processes=frozenset({"several"}))
+        return Making("comfyui", processes=frozenset({"several"})), None
     makings = [_put_together(graph, chain, picture) for chain in chains]
-    chain, making = chains[0], makings[0]
-    exact.append(_exact_size(graph, chain, picture) if len(chains) == 1 else None)
+    making = makings[0]
     if any(other.checkpoint != making.checkpoint for other in makings):
         making = contested(making)
     processes = making.processes.union(*(other.processes for other in makings))
-    return replace(making, processes=processes)
+    size = _exact_size(graph, chains[0], picture) if len(chains) == 1 else None
+    return replace(making, processes=processes), size
 
 
 def _exact_size(graph: Graph, chain: Chain, picture: Origin) -> tuple[int, int] | None:

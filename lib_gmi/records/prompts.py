@@ -16,8 +16,6 @@ from ..base.paths import data_folder
 #: Specifications are built breadth-first in passes that end after so many prompts.
 PASSES = (4, 8, 16)
 
-_PLAIN = {"natural": {"field": "natural", "prefix": "", "negative": ""}}
-
 
 @dataclass(frozen=True)
 class Prompt:
@@ -70,7 +68,7 @@ class PromptSet:
     version: str
     prompts: tuple[Prompt, ...]
     dialects: Mapping[str, Dialect] = field(
-        default_factory=lambda: {k: Dialect(**v) for k, v in _PLAIN.items()}
+        default_factory=lambda: {"natural": Dialect("natural", "", "")}
     )
 
     def __post_init__(self) -> None:

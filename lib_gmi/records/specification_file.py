@@ -8,7 +8,7 @@ embedded, ``prompt_embeddings`` (float16 ``[n, t]``), with two metadata entries:
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .specification import SCHEMA, CandidateRef, PromptSetRef, Rejection, Specif
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_T = TypeVar("_T")
 _SCHEMA_KEY = "gmi.schema"
 _JSON_KEY = "gmi.specification"
 # Far above any real specification; a file that claims more is damaged or hostile.
@@ -59,24 +60,24 @@ def from_bytes(data: bytes, name: str = "specification") -> Specification:
     if "features" not in tensors:
         raise SpecificationError(f"{name}: holds no features.")
     try:
-        candidate = _pick(CandidateRef, known.pop("candidate"))
-        prompt_set = _pick(PromptSetRef, known.pop("prompt_set"))
-        settings = _pick(GenerationSettings, known.pop("settings"))
-        rejected = tuple(_pick(Rejection, r) for r in known.pop("rejected", ()))
+        texts = _typed(known.pop("texts", {}), dict)
+        text_encoder_id = known.pop("text_encoder_id", None)
+        if text_encoder_id is not None:
+            _typed(text_encoder_id, str)
         return Specification(
-            candidate=candidate,
-            encoder_id=_text(known.pop("encoder_id")),
+            candidate=_pick(CandidateRef, known.pop("candidate")),
+            encoder_id=_typed(known.pop("encoder_id"), str),
             features=tensors.pop("features"),
-            prompt_ids=tuple(_text(p) for p in _list(known.pop("prompt_ids"))),
-            seeds=tuple(_integer(s) for s in _list(known.pop("seeds"))),
-            prompt_set=prompt_set,
-            settings=settings,
-            text_encoder_id=_text_or_none(known.pop("text_encoder_id", None)),
+            prompt_ids=tuple(_typed(p, str) for p in _typed(known.pop("prompt_ids"), list)),
+            seeds=tuple(_typed(s, int) for s in _typed(known.pop("seeds"), list)),
+            prompt_set=_pick(PromptSetRef, known.pop("prompt_set")),
+            settings=_pick(GenerationSettings, known.pop("settings")),
+            text_encoder_id=text_encoder_id,
             prompt_embeddings=tensors.pop("prompt_embeddings", None),
-            rejected=rejected,
+            rejected=tuple(_pick(Rejection, r) for r in known.pop("rejected", ())),
             updated=_finite(known.pop("updated", 0.0)),
-            provenance=_mapping(known.pop("provenance", {})),
-            texts={k: _text(v) for k, v in _mapping(known.pop("texts", {})).items()},
+            provenance=_typed(known.pop("provenance", {}), dict),
+            texts={k: _typed(v, str) for k, v in texts.items()},
             extra=known,
             extra_tensors=tensors,
             minor=minor,
@@ -234,25 +235,10 @@ def _pick(cls: type[Any], data: Any) -> Any:
     return cls(**values)
 
 
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, found {type(value).__name__}")
-    return value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, found {type(value).__name__}")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"expected a whole number, found {type(value).__name__}")
+def _typed(value: Any, kind: type[_T]) -> _T:
+    """A value of exactly this type, so that a flag is no number."""
+    if type(value) is not kind or (isinstance(value, str) and len(value) > _MAX_TEXT):
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
     return value
 
 
@@ -261,9 +247,3 @@ def _finite(value: Any) -> float:
     if not np.isfinite(number):
         raise ValueError("a number is not finite")
     return number
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise TypeError(f"expected a text, found {type(value).__name__}")
-    return value

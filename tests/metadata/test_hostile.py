@@ -22,8 +22,7 @@ from lib_gmi.metadata import (
     a1111,
     civitai,
     comfyui,
-    fooocus,
-    infotext_of,
+    flat,
     invokeai,
     making_of,
     novelai,
@@ -111,13 +110,13 @@ def test_any_settings(facts: dict[str, str], value: Any) -> None:
 @given(KEYED)
 def test_any_object(data: dict[str, Any]) -> None:
     text = json.dumps(data)
-    check(civitai.site_making(data))
+    check(flat.SITE.read(data))
     check(civitai.version_making(data))
-    check(fooocus.of_json(data))
+    check(flat.FOOOCUS.read(data))
     check(novelai.from_hidden({**data, "Comment": text}))
     for name in ("invokeai_metadata", "sd-metadata", "Dream", "Comment", "parameters", "prompt"):
         texts = Texts(named={name: text, "Software": "NovelAI"})
-        for format_ in (novelai, invokeai, fooocus, comfyui):
+        for format_ in (novelai, invokeai, flat, comfyui):
             check(format_.read(texts))
 
 
@@ -180,7 +179,7 @@ def test_any_exif(noise: bytes, order: bytes) -> None:
     image = Image.new("RGB", (8, 8))
     image.info["exif"] = order + noise
     check(making_of(image))
-    infotext_of(image)
+    prompt_of(image)
 
 
 HEADER = st.dictionaries(
