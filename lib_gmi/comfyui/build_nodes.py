@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..base.errors import HostError
+from ..hosts.comfyui import tensor_to_images
 from ..records.prompts import default_prompt_set
 from ..service import recipes
 from ..service.jobs import Job
-from .answer import pictures
 from .graphs import behind
 from .inputs import HIDDEN, Inputs, Node
 from .queue import CHECK_CLASS, NODE_CLASS, check_title
@@ -156,7 +156,7 @@ class AddToSpecification(Node, id="GMI_AddToSpecification"):
     ) -> dict[str, Any]:
         service = runtime().service
         workflow = behind(graph or {}, node_id, "image", "GMI_SpecificationPrompt")
-        picture = pictures(image)[0]
+        picture = tensor_to_images(image)[0]
         added = recipes.add(service, specification_prompt, picture, workflow, start_over)
         samples, of = len(added), added.prompt_set.size
         message = f"{added.candidate.title} has {samples} of {of} prompts."

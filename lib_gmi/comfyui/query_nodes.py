@@ -6,25 +6,14 @@ import hashlib
 from typing import Any
 
 from ..base.errors import RankingError
+from ..hosts.comfyui import image_to_tensor, tensor_to_images
 from ..service.answers import RANKERS
-from .answer import Answer, find, pictures
+from .answer import Answer, find
+from .compare import render
 from .inputs import CHECKPOINT, HIDDEN, Inputs, Node, checkpoint_or, filters
 from .runtime import runtime
 
 STOP = "(none: stop with an error)"
-
-
-def _query_inputs() -> Inputs:
-    """The inputs that Find Best Model and its kin share."""
-    return {
-        "image": ("IMAGE", {}),
-        "prompt": ("STRING", {"default": "", "multiline": True}),
-        "top_k": ("INT", {"default": 5, "min": 1, "max": 100}),
-        "method": (list(RANKERS), {"default": "auto"}),
-        **filters(),
-        "lock_answer": ("BOOLEAN", {"default": False}),
-        "locked_answer": ("STRING", {"default": ""}),
-    }
 
 
 class RankingNode(Node):
@@ -45,19 +34,32 @@ class RankingNode(Node):
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class FindBestModel(RankingNode, id="GMI_FindBestModel"):
+class _QueryNode(RankingNode):
+    """What Find Best Model and its kin have in common."""
+
+    HIDDEN = HIDDEN
+
+    @classmethod
+    def required(cls) -> Inputs:
+        return {
+            "image": ("IMAGE", {}),
+            "prompt": ("STRING", {"default": "", "multiline": True}),
+            "top_k": ("INT", {"default": 5, "min": 1, "max": 100}),
+            "method": (list(RANKERS), {"default": "auto"}),
+            **filters(),
+            "lock_answer": ("BOOLEAN", {"default": False}),
+            "locked_answer": ("STRING", {"default": ""}),
+        }
+
+
+class FindBestModel(_QueryNode, id="GMI_FindBestModel"):
     """Image(s) → the checkpoint that makes such images."""
 
     RETURN_TYPES = (CHECKPOINT, "STRING", "FLOAT", "FLOAT", "STRING")
     RETURN_NAMES = ("checkpoint", "ranking", "scores", "probability", "pseudo_prompt")
     OUTPUT_IS_LIST = (False, False, True, False, False)
-    HIDDEN = HIDDEN
     FUNCTION = "find"
     OUTPUT_NODE = True  # the ranking on the node is an answer by itself
-
-    @classmethod
-    def required(cls) -> Inputs:
-        return _query_inputs()
 
     def find(self, image: Any, **inputs: Any) -> dict[str, Any]:
         answer = find(image, **inputs)
@@ -67,18 +69,17 @@ class FindBestModel(RankingNode, id="GMI_FindBestModel"):
         return {"ui": {"gmi_ranking": [answer.shown]}, "result": result}
 
 
-class LoadBestModel(RankingNode, id="GMI_LoadBestModel"):
+class LoadBestModel(_QueryNode, id="GMI_LoadBestModel"):
     """Image(s) → the loaded checkpoint that makes such images."""
 
     RETURN_TYPES = ("MODEL", "CLIP", "VAE", CHECKPOINT, "STRING")
     RETURN_NAMES = ("MODEL", "CLIP", "VAE", "checkpoint", "report")
-    HIDDEN = HIDDEN
     FUNCTION = "load"
 
     @classmethod
     def required(cls) -> Inputs:
         return {
-            **_query_inputs(),
+            **super().required(),
             "min_probability": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05}),
             "fallback": checkpoint_or(STOP),
         }
@@ -124,17 +125,16 @@ def _decide(answer: Answer, min_probability: float, fallback: str) -> tuple[str,
     return fallback, f"{report} Loaded the fallback {fallback} instead."
 
 
-class CompareTopK(RankingNode, id="GMI_CompareTopK"):
+class CompareTopK(_QueryNode, id="GMI_CompareTopK"):
     """Image(s) → the best checkpoints' renderings beside it."""
 
     RETURN_TYPES = ("IMAGE", "STRING")
     RETURN_NAMES = ("comparison", "ranking")
-    HIDDEN = HIDDEN
     FUNCTION = "compare"
 
     @classmethod
     def required(cls) -> Inputs:
-        inputs = _query_inputs()
+        inputs = super().required()
         for key in ("lock_answer", "locked_answer", "top_k"):
             del inputs[key]
         return {
@@ -145,14 +145,12 @@ class CompareTopK(RankingNode, id="GMI_CompareTopK"):
 
     def compare(self, image: Any, k: int, seed: int, **inputs: Any) -> dict[str, Any]:
         from ..base.grids import side_by_side
-        from ..hosts.comfyui import image_to_tensor
-        from .compare import render
 
         answer = find(image, **inputs)
         rows = [row for row in answer.shown["candidates"] if row["kind"] == "checkpoint"][:k]
         names = [row["name"] for row in rows]
         rendered, problems = render(runtime(), names, answer.prompt, seed)
-        sheet = side_by_side([("your image", pictures(image)[0]), *rendered])
+        sheet = side_by_side([("your image", tensor_to_images(image)[0]), *rendered])
         answer.shown["candidates"] = rows
         answer.shown["notes"] += problems
         result = (image_to_tensor(sheet), answer.text)

@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import SearchError
+from ..hosts.comfyui import image_to_tensor, tensor_to_images
 from ..routes.fields import MAX_PROMPT
 from ..search.query import Query, weights, words
 from ..service.filters import Filter
-from .answer import pictures
 from .found import samples, similar
 from .inputs import CHECKPOINT, Inputs, checkpoint_or, filters, wanted
 from .query_nodes import RankingNode
@@ -79,7 +79,6 @@ class SearchSamples(_SearchNode, id="GMI_SearchSamples"):
         import torch
 
         from ..base.grids import of_one_size
-        from ..hosts.comfyui import image_to_tensor
 
         query = _query(_known(like), inputs)
         searches = runtime().api.searches
@@ -129,8 +128,8 @@ def _query(like: Candidate | None, inputs: dict[str, Any]) -> Query:
     image, sketch = inputs.get("image"), inputs.get("sketch")
     return Query(
         text=str(inputs.get("text") or "")[:MAX_PROMPT],
-        images=[] if image is None else pictures(image),
-        sketches=[] if sketch is None else pictures(sketch),
+        images=[] if image is None else tensor_to_images(image),
+        sketches=[] if sketch is None else tensor_to_images(sketch),
         tags=words(str(inputs.get("tags") or "")),
         all_tags=bool(inputs.get("all_tags")),
         like="" if like is None else like.identity,
