@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..base.background import Background
 from ..base.errors import HostError, StoppedError
+from ..base.paths import library_folder_in
 from ..hosts.a1111 import JOB, A1111Host
 from ..interrogators import parse_order
 from ..library.catalogue import Library
@@ -54,18 +55,9 @@ def runtime() -> Runtime:
 
 def library_folder() -> Path:
     """From the settings, ``$GMI_LIBRARY``, or ``gmi`` in the web UI's data folder."""
-    import os
-
     from modules import paths_internal
 
-    from ..base.paths import LIBRARY_VARIABLE, default_library_folder
-
-    chosen = options.chosen().library
-    if chosen is not None:
-        return chosen
-    if os.environ.get(LIBRARY_VARIABLE):
-        return default_library_folder()
-    return Path(paths_internal.data_path) / "gmi"
+    return options.chosen().library or library_folder_in(paths_internal.data_path)
 
 
 def _make() -> Runtime:
@@ -75,7 +67,7 @@ def _make() -> Runtime:
     prompt_set = None if chosen.prompt_set is None else PromptSet.load(chosen.prompt_set)
     wanted = ServiceOptions(
         device=chosen.device,
-        keep_samples=lambda: keeps_samples(options.chosen(), library),
+        keep_samples=lambda: _keeps_samples(library),
         order=lambda: parse_order(options.chosen().interrogators),
         interrogator=interrogator.interrogate,
         background=Background,
@@ -121,8 +113,8 @@ def _make() -> Runtime:
     return Runtime(host, service, queue, builds, Api(service, builds), politeness)
 
 
-def keeps_samples(chosen: options.Options, library: Library) -> bool:
-    """Whether copies of new samples are kept."""
+def _keeps_samples(library: Library) -> bool:
+    chosen = options.chosen()
     return chosen.keep_samples and library.samples.has_room(chosen.samples_limit)
 
 
@@ -137,11 +129,6 @@ def somebody_works() -> bool:
     return bool(lock.locked()) or job.startswith("train")
 
 
-def running_builds() -> Builds | None:
-    """The builds, if anything has needed them yet."""
-    return None if _runtime is None else _runtime.builds
-
-
-def running_politeness() -> Politeness | None:
-    """The politeness, if anything has needed it yet."""
-    return None if _runtime is None else _runtime.politeness
+def running() -> Runtime | None:
+    """The runtime, if anything has needed it yet."""
+    return _runtime

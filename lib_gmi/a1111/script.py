@@ -133,8 +133,7 @@ class _PlainSection:
 
 
 def _seen() -> None:
-    from .runtime import running_politeness
+    from .runtime import running
 
-    politeness = running_politeness()
-    if politeness is not None:
-        politeness.seen()
+    if (now := running()) is not None:
+        now.politeness.seen()

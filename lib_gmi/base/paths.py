@@ -29,6 +29,13 @@ def default_library_folder() -> Path:
     return user_data_path("gmi", appauthor=False) / "library"
 
 
+def library_folder_in(folder: str) -> Path:
+    """The library's place in a program's folder for data, or ``$GMI_LIBRARY``."""
+    if os.environ.get(LIBRARY_VARIABLE):
+        return default_library_folder()
+    return Path(folder) / "gmi"
+
+
 def remembered_files() -> Path:
     """Where the encoders of this machine's own files are noted: beside the default library.
 

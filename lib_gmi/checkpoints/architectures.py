@@ -29,9 +29,6 @@ _REASONS = {
     "refiner": "it is a refiner, which only finishes the images of another checkpoint",
     "edit": "it edits images and needs one to begin with",
     "video": "it makes videos",
-    "vae": "it is a VAE, not a checkpoint",
-    "lora": "it is a LoRA, not a checkpoint",
-    "text-encoder": "it is a text encoder, not a checkpoint",
 }
 
 #: Tensor name → shape; the shape is empty where only the name is known.
@@ -67,7 +64,6 @@ class _Sign:
     architecture: str | None
     kind: str
     names: tuple[str, ...]
-    absent: tuple[str, ...] = ()
 
 
 #: Networks other than U-Nets, the special before the general: the first that fits is it.
@@ -89,12 +85,11 @@ _SIGNS = (
     ),
     _Sign("mochi", "video", ("t5_yproj.weight",)),
     _Sign(
-        "ltx-video",
-        "video",
-        ("adaln_single.emb.timestep_embedder.linear_1.bias",),
-        absent=("pos_embed.proj.bias",),
+        "pixart",
+        "text-to-image",
+        ("adaln_single.emb.timestep_embedder.linear_1.bias", "pos_embed.proj.bias"),
     ),
-    _Sign("pixart", "text-to-image", ("adaln_single.emb.timestep_embedder.linear_1.bias",)),
+    _Sign("ltx-video", "video", ("adaln_single.emb.timestep_embedder.linear_1.bias",)),
     _Sign("pixart", "text-to-image", ("t_block.1.weight",)),
     _Sign("cosmos", "video", ("blocks.block0.blocks.0.block.attn.to_q.0.weight",)),
     _Sign("lumina2", "text-to-image", ("cap_embedder.1.weight",)),
@@ -135,7 +130,7 @@ _PARTS = (
     _Part(
         "lora",
         (".lora_down.", ".lora_up.", ".lora_A.", ".lora_B.", ".hada_w1_", ".lokr_w1"),
-        _REASONS["lora"],
+        "it is a LoRA, not a checkpoint",
     ),
     _Part("other", _CONTROL_SIGNS, _CONTROL),
     _Part("other", ("motion_modules.",), "it is a motion module, not a checkpoint"),
@@ -143,7 +138,7 @@ _PARTS = (
     _Part(
         "vae",
         ("decoder.conv_in.weight", "decoder.conv1.weight", "taesd_decoder.1.weight"),
-        _REASONS["vae"],
+        "it is a VAE, not a checkpoint",
     ),
     _Part(
         "text-encoder",
@@ -153,7 +148,7 @@ _PARTS = (
             "transformer.resblocks.0.",
             "model.layers.0.self_attn.",
         ),
-        _REASONS["text-encoder"],
+        "it is a text encoder, not a checkpoint",
     ),
 )
 
@@ -222,9 +217,7 @@ def _network(shapes: Shapes) -> _Network | None:
                 return _Network(prefix, None, "other", _CONTROL)
             return _unet(shapes, prefix)
         for sign in _SIGNS:
-            if all(prefix + name in shapes for name in sign.names) and not any(
-                prefix + name in shapes for name in sign.absent
-            ):
+            if all(prefix + name in shapes for name in sign.names):
                 return _transformer(shapes, prefix, sign)
     return None
 

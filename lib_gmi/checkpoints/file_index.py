@@ -6,6 +6,7 @@ times of change, so that only new and replaced files are read again.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ class FileIndex:
 
     def __init__(self, cache: Path) -> None:
         self._cache: JsonFile[_Identities] = JsonFile(cache, _identities, dict, indent=0)
-        self._identities: _Identities | None = None
         self._facts: dict[str, tuple[list[int], CheckpointFacts]] = {}
         self._changed = False
 
@@ -38,7 +38,7 @@ class FileIndex:
         Raises:
             HostError: the file cannot be read.
         """
-        known = self._known()
+        known = self._known
         now = strict_stamp(path)
         found = known.get(str(path))
         if found is None or found[0] != now or not now:
@@ -59,12 +59,11 @@ class FileIndex:
         if not self._changed:
             return
         self._changed = False  # before the copy: other threads may add to it meanwhile
-        self._cache.keep(dict(self._known()))
+        self._cache.keep(dict(self._known))
 
+    @cached_property
     def _known(self) -> _Identities:
-        if self._identities is None:
-            self._identities = self._cache.cached()
-        return self._identities
+        return self._cache.cached()
 
 
 def _identities(rows: dict[str, Any]) -> _Identities:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,10 @@ class FullHashes:
     def __init__(self, cache: Path) -> None:
         self._cache: JsonFile[dict[str, str]] = JsonFile(cache, _checked, dict, indent=0)
         self._lock = threading.Lock()
-        self._known: dict[str, str] | None = None
 
     def known(self) -> dict[str, str]:
         """``quick:…`` → ``sha256:…`` of the files that were read."""
         with self._lock:
-            if self._known is None:
-                self._known = self._cache.cached()
             return dict(self._known)
 
     def read(
@@ -68,13 +66,14 @@ class FullHashes:
                 continue  # it is gone; who asks for it is told
             known[quick] = full
             read += 1
-            self._keep(quick, full)
+            with self._lock:
+                self._known[quick] = full
+                self._cache.keep(self._known)
         return read
 
-    def _keep(self, quick: str, full: str) -> None:
-        with self._lock:
-            self._known = {**(self._known or {}), quick: full}
-            self._cache.keep(self._known)
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        return self._cache.cached()
 
 
 def _checked(rows: dict[str, Any]) -> dict[str, str]:

@@ -29,6 +29,8 @@ MAX_SIDECAR = 1 << 20
 MAX_EVIDENCE_TEXT = 300
 #: ``4step`` and the like are believed up to here.
 MAX_NAMED_STEPS = 16
+#: Fields of settings that the table calls by the same names.
+_SAME = ("steps", "cfg", "sampler", "scheduler", "clip_skip", "vae", "dialect")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def find(facts: CheckpointFacts, path: Path, sidecars: bool = True) -> Preset:
     else:
         prediction = _recognise("predictions", evidence, architecture, because)
     acceleration = _recognise("accelerations", evidence, architecture, because)
-    if acceleration is None and _is_schnell(facts, family):
+    undistilled = facts.architecture == "flux" and not facts.guidance_distilled
+    if acceleration is None and undistilled and family != "flux-dedistilled":
         acceleration = "schnell"
         because.append("schnell: it is a Flux without guidance, the file's tensors say")
     row = merge(architecture, family, prediction, acceleration)
@@ -118,25 +121,9 @@ def merge(
 def _settings(row: Mapping[str, Any]) -> GenerationSettings:
     width, height = row["size"]
     prefix = {"prefix": row["prefix"]} if row["prefix"] else {}
-    return GenerationSettings(
-        width=width,
-        height=height,
-        steps=row["steps"],
-        cfg=row["cfg"],
-        sampler=row["sampler"],
-        scheduler=row["scheduler"],
-        clip_skip=row["clip_skip"],
-        vae=row["vae"],
-        dialect=row["dialect"],
-        negative=row["negative"] or "",
-        codec=CODEC,
-        extra={**row["extra"], **prefix},
-    )
-
-
-def _is_schnell(facts: CheckpointFacts, family: str | None) -> bool:
-    undistilled = facts.architecture == "flux" and not facts.guidance_distilled
-    return undistilled and family != "flux-dedistilled"
+    negative, extra = row["negative"] or "", {**row["extra"], **prefix}
+    same = {name: row[name] for name in _SAME}
+    return GenerationSettings(width, height, **same, negative=negative, codec=CODEC, extra=extra)
 
 
 # -- evidence -------------------------------------------------------------------------------------

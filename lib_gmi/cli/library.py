@@ -30,28 +30,19 @@ def _list(arguments: argparse.Namespace) -> Output:
     library = Library(arguments.library)
     entries, problems = library.look()
     columns = [
-        Column("checkpoint", cut=3),
-        *map(Column, ("architecture", "samples", "")),
-        Column("encoder", cut=2),
-        Column("identity", cut=1),
-    ]
-    rows = [
-        [
-            entry.title,
-            entry.described["candidate"]["architecture"] or None,
-            f"{entry.samples}/{entry.prompt_set_size}",
-            f"{len(rejected)} broken" if (rejected := entry.described["rejected"]) else "",
-            entry.encoder_id,
-            entry.identity,
-        ]
-        for entry in entries
+        Column("checkpoint", lambda e: e.title, cut=3),
+        Column("architecture", lambda e: e.described["candidate"]["architecture"] or None),
+        Column("samples", lambda e: f"{e.samples}/{e.prompt_set_size}"),
+        Column("", lambda e: f"{len(r)} broken" if (r := e.described["rejected"]) else ""),
+        Column("encoder", lambda e: e.encoder_id, cut=2),
+        Column("identity", lambda e: e.identity, cut=1),
     ]
     text: list[str | Table] = [
         f"{library.folder}: no specifications yet. Build them with: gmi build FOLDER"
     ]
     if entries:
         count = f"{len(entries)} specifications in {library.folder}"
-        text = [Table(columns, rows), "", count]
+        text = [Table(columns, entries), "", count]
     return Output(
         [{"file": entry.file, **entry.described} for entry in entries],
         text,

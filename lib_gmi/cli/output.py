@@ -26,11 +26,13 @@ class Column:
 
     Attributes:
         header: above it.
+        value: of a row's; without, the row's cell in the column's place.
         show: format specification of its numbers, such as ``.1%``.
         cut: columns from 1 on may be cut to fit the terminal, in this order; 0 never.
     """
 
     header: str
+    value: Callable[[Any], object] | None = None
     show: str = ""
     cut: int = 0
 
@@ -40,12 +42,13 @@ class Table:
     """Rows of values, for people or as CSV.
 
     Attributes:
-        columns: how each value of a row is shown.
-        rows: texts and numbers; ``None`` is a dash, and an empty cell of CSV.
+        columns: what each of them shows of a row: a text, a number, or ``None``, which is a dash,
+            and an empty cell of CSV.
+        rows: of any kind that the columns know.
     """
 
     columns: Sequence[Column]
-    rows: Sequence[Sequence[object]]
+    rows: Sequence[Any]
 
     def for_people(self) -> str:
         """A table that fits the terminal; no control character of a name gets through."""
@@ -64,7 +67,8 @@ class Table:
 
     def _cells(self) -> Iterator[list[tuple[object, str]]]:
         for row in self.rows:
-            pairs = zip(row, self.columns, strict=True)
+            values = [c.value(row) if c.value else row[i] for i, c in enumerate(self.columns)]
+            pairs = zip(values, self.columns, strict=True)
             yield [(v, "" if v is None else format(v, column.show)) for v, column in pairs]
 
 

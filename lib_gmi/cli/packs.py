@@ -171,11 +171,8 @@ def _exported(path: Path, pack: Pack, sharing: Sharing) -> list[str]:
 
 
 def _import(arguments: argparse.Namespace) -> Iterator[Output]:
-    from ..library.packs import Packs
-
-    library = Library(arguments.library)
-    packs = Packs(library)
-    own = {entry.identity for entry in library.entries()}
+    packs = _packs(arguments)
+    own = {entry.identity for entry in packs.library.entries()}
     for path in arguments.files:
         try:
             report = packs.import_file(path)
@@ -209,9 +206,7 @@ def _imported(report: ImportReport, own: set[str]) -> list[str]:
 
 
 def _remove(arguments: argparse.Namespace) -> Output:
-    from ..library.packs import Packs
-
-    packs = Packs(Library(arguments.library))
+    packs = _packs(arguments)
     found = {info.id: info for info in map(packs.find, arguments.names)}
     moved = {info.id: packs.remove(info.id) for info in found.values()}
     text = []
@@ -224,9 +219,7 @@ def _remove(arguments: argparse.Namespace) -> Output:
 
 
 def _verify(arguments: argparse.Namespace) -> Output:
-    from ..library.packs import Packs
-
-    packs = Packs(Library(arguments.library))
+    packs = _packs(arguments)
     targets = [_target(packs, name) for name in arguments.names] or packs.installed()
     checks = [packs.verify(target) for target in targets]
     text = [
@@ -250,11 +243,11 @@ def _target(packs: Packs, name: str) -> Path | PackInfo:
 
 
 def _list(arguments: argparse.Namespace) -> Output:
-    from ..library.packs import Packs, present
+    from ..library.packs import present
 
-    library = Library(arguments.library)
-    infos = Packs(library).installed()
-    installed, where = {entry.identity for entry in library.entries()}, "in your library"
+    packs = _packs(arguments)
+    infos = packs.installed()
+    installed, where = {entry.identity for entry in packs.library.entries()}, "in your library"
     if arguments.checkpoints is not None:
         with Bar("Hashing", quiet=arguments.json) as progress:
             installed = present(infos, arguments.checkpoints, progress)
@@ -275,39 +268,37 @@ def _list(arguments: argparse.Namespace) -> Output:
 
 def _table(infos: Sequence[PackInfo], installed: set[str], where: str) -> Table:
     columns = [
-        Column("pack", cut=1),
-        Column("author", cut=3),
-        Column("licence", cut=2),
-        *map(Column, ("of", "specifications", where, "id")),
+        Column("pack", lambda info: info.about.title, cut=1),
+        Column("author", lambda info: info.about.author or None, cut=3),
+        Column("licence", lambda info: info.about.licence or "not stated", cut=2),
+        Column("of", lambda info: str(datetime.date.fromtimestamp(info.about.created))),
+        Column("specifications", lambda info: len(info.entries)),
+        Column(where, lambda info: f"{info.installed(installed)}/{len(info.identities)}"),
+        Column("id", lambda info: info.id[:8]),
     ]
-    rows = [
-        [
-            info.about.title,
-            info.about.author or None,
-            info.about.licence or "not stated",
-            datetime.date.fromtimestamp(info.about.created).isoformat(),
-            len(info.entries),
-            f"{info.installed(installed)}/{len(info.identities)}",
-            info.id[:8],
-        ]
-        for info in infos
-    ]
-    return Table(columns, rows)
+    return Table(columns, infos)
 
 
 def _pages(infos: Sequence[PackInfo], installed: set[str], where: str) -> Table:
     from ..library.packs import page_link
 
-    rows = {}
-    for entry in (entry for info in infos for entry in info.entries):
-        here = where if entry.identity in installed else f"not {where}"
-        page = page_link(entry.identity) or "no file known"
-        rows[entry.identity] = [entry.title, f"{entry.samples}/{entry.of_samples}", here, page]
-    columns = [Column("checkpoint", cut=1), *map(Column, ("samples", "", "page"))]
-    return Table(columns, list(rows.values()))
+    columns = [
+        Column("checkpoint", lambda e: e.title, cut=1),
+        Column("samples", lambda e: f"{e.samples}/{e.of_samples}"),
+        Column("", lambda e: where if e.identity in installed else f"not {where}"),
+        Column("page", lambda e: page_link(e.identity) or "no file known"),
+    ]
+    entries = {entry.identity: entry for info in infos for entry in info.entries}
+    return Table(columns, list(entries.values()))
 
 
 # -- shared ---------------------------------------------------------------------------------------
+
+
+def _packs(arguments: argparse.Namespace) -> Packs:
+    from ..library.packs import Packs
+
+    return Packs(Library(arguments.library))
 
 
 def _name(info: PackInfo) -> str:

@@ -116,30 +116,18 @@ def _for_people(ranking: Ranking, top: int) -> list[str | Table]:
 
 def _table(ranking: Ranking, top: int) -> Table:
     with_paper = ranking.best.weighted_rkme is not None and ranking.method != "weighted-rkme"
+    paper = Column("weighted RKME", lambda row: row.weighted_rkme, ".4f")
     columns = [
-        Column("#"),
-        Column("checkpoint", cut=2),
-        Column("probability", ".1%"),
-        Column(""),
-        Column("score", ".4g"),
-        *([Column("weighted RKME", ".4f")] if with_paper else []),
-        Column("samples"),
-        Column("looks most like its", cut=1),
+        Column("#", lambda row: row.rank),
+        Column("checkpoint", lambda row: row.candidate.title, cut=2),
+        Column("probability", lambda row: row.probability, ".1%"),
+        Column("", lambda row: "" if row.probability is None else bar(row.probability)),
+        Column("score", lambda row: row.score, ".4g"),
+        *([paper] if with_paper else []),
+        Column("samples", lambda row: f"{row.samples}/{row.of_samples}"),
+        Column("looks most like its", lambda row: ", ".join(row.evidence), cut=1),
     ]
-    rows = [
-        [
-            row.rank,
-            row.candidate.title,
-            row.probability,
-            "" if row.probability is None else bar(row.probability),
-            row.score,
-            *([row.weighted_rkme] if with_paper else []),
-            f"{row.samples}/{row.of_samples}",
-            ", ".join(row.evidence),
-        ]
-        for row in ranking.candidates[:top]
-    ]
-    return Table(columns, rows)
+    return Table(columns, ranking.candidates[:top])
 
 
 def _rank_folder(identifier: Identifier, folder: Path, arguments: argparse.Namespace) -> Output:
@@ -168,8 +156,8 @@ def _rank_folder(identifier: Identifier, folder: Path, arguments: argparse.Names
             progress.update(number, len(paths), path.name)
     columns = [
         *map(Column, ("image", "rank", "checkpoint")),
-        Column("probability", ".4f"),
-        Column("score", ".6g"),
+        Column("probability", show=".4f"),
+        Column("score", show=".6g"),
         *map(Column, ("foreign", "error")),
     ]
     return Output(data, csv=Table(columns, rows), code=partly(failed))

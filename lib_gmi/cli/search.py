@@ -155,7 +155,7 @@ def _found(finding: SampleAnswer) -> Output:
     hits = finding.hits
     columns = [
         Column("#"),
-        Column("score", ".3f"),
+        Column("score", show=".3f"),
         Column("checkpoint", cut=3),
         Column("prompt", cut=1),
         Column("seed"),
@@ -179,34 +179,26 @@ def _found(finding: SampleAnswer) -> Output:
 def _ranked(answer: CheckpointAnswer, top: int) -> Output:
     rows = answer.checkpoints[:top]
     parts = list(rows[0].parts) if len(rows[0].parts) > 1 else []
-    shown = Table(
-        [
-            Column("#"),
-            Column("checkpoint", cut=2),
-            *(Column(name, ".2f") for name in ("score", *parts)),
-            Column("samples"),
-            Column("for example", cut=1),
-        ],
-        [
-            [
-                row.rank,
-                row.title,
-                row.score,
-                *(row.parts[part] for part in parts),
-                row.samples,
-                Path(row.evidence[0]).name if row.evidence else "",
-            ]
-            for row in rows
-        ],
-    )
+
+    def of(part: str) -> Column:
+        return Column(part, lambda row: row.parts[part], ".2f")
+
+    columns = [
+        Column("#", lambda row: row.rank),
+        Column("checkpoint", lambda row: row.title, cut=2),
+        Column("score", lambda row: row.score, ".2f"),
+        *map(of, parts),
+        Column("samples", lambda row: row.samples),
+        Column("for example", lambda r: Path(r.evidence[0]).name if r.evidence else "", cut=1),
+    ]
     headers = ("checkpoint", "identity", "architecture", "samples")
     csv = Table(
-        [Column("rank"), Column("score", ".6g"), *map(Column, headers)],
+        [Column("rank"), Column("score", show=".6g"), *map(Column, headers)],
         [[r.rank, r.score, r.title, r.identity, r.architecture, r.samples] for r in rows],
     )
     about = "Scores are deviations from the mean of all checkpoints, for this query alone."
     data = {"checkpoints": rows, "notes": answer.notes}
-    return Output(data, [shown, "", about, *answer.notes], csv)
+    return Output(data, [Table(columns, rows), "", about, *answer.notes], csv)
 
 
 def _index(arguments: argparse.Namespace) -> Output:

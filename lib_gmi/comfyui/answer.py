@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.errors import GMIError, RankingError
 from ..base.text import last_part, readable
+from ..hosts.comfyui import tensor_to_images
 from ..routes.fields import MAX_PROMPT
 from .inputs import wanted
 from .runtime import runtime
 from .sources import makings
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -74,34 +71,36 @@ def find(image: Any, **inputs: Any) -> Answer:
     api = runtime().api
     method = str(inputs.get("method", "auto"))
     said = makings(inputs.get("graph"), inputs.get("node_id"))
-    found = api.service.answers.answer(pictures(image), prompt or None, method, allowed, said)
+    found = api.service.answer(tensor_to_images(image), prompt or None, method, allowed, said)
     shown = api.answer_json(found, len(found.ranking.candidates), allowed)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
     if chosen is None:
-        raise RankingError(
-            "Only workflows of your own can be ranked so far, and none of them is a checkpoint to "
-            "load. Build specifications of checkpoints, or widen the filter."
-        )
+        raise RankingError(no_checkpoint("can be ranked so far"))
     notes = list(shown["notes"])
     if shown["missing"]:
         notes.append(f"{shown['missing']} installed without a specification were not compared.")
     if rows[0] is not chosen:
-        notes.insert(
-            0,
-            f"{rows[0]['title']} comes first. It is a workflow of yours, so the answer is the best "
-            f"checkpoint, {chosen['title']}.",
-        )
+        notes.insert(0, workflow_first(rows[0]["title"], chosen["title"]))
     top = rows[: int(inputs.get("top_k", len(rows)))]
     shown |= {"candidates": top, "notes": notes, "locked": False, "chosen": chosen["name"]}
     return Answer(shown, chosen["name"], _probability(shown, chosen))
 
 
-def pictures(pixels: Any) -> Sequence[Image.Image]:
-    """ComfyUI's IMAGE as Pillow images."""
-    from ..hosts.comfyui import tensor_to_images
+def no_checkpoint(found: str) -> str:
+    """What to say where only workflows were ranked or found."""
+    return (
+        f"Only workflows of your own {found}, and none of them is a checkpoint to load. Build "
+        "specifications of checkpoints, or widen the filter."
+    )
 
-    return tensor_to_images(pixels)
+
+def workflow_first(first: str, chosen: str) -> str:
+    """The note of an answer whose first row is a workflow, by the titles of it and the answer."""
+    return (
+        f"{first} comes first. It is a workflow of yours, so the answer is the best checkpoint, "
+        f"{chosen}."
+    )
 
 
 def _locked(locked: str, image: Any, prompt: str) -> Answer:
@@ -137,7 +136,7 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
 
 def _description(image: Any, prompt: str) -> dict[str, Any] | None:
     try:
-        described = runtime().service.descriptions.describe(pictures(image), prompt)
+        described = runtime().service.describe(tensor_to_images(image), prompt)
     except GMIError:
         return None  # without a library there is nothing to describe it by
     return None if described is None else asdict(described)

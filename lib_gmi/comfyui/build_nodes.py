@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..base.errors import HostError
+from ..hosts.comfyui import tensor_to_images
 from ..records.prompts import default_prompt_set
 from ..service import recipes
 from ..service.jobs import Job
-from .answer import pictures
 from .graphs import behind
-from .inputs import CATEGORY, HIDDEN, entry
-from .queue import check_title
+from .inputs import HIDDEN, Inputs, Node
+from .queue import CHECK_CLASS, NODE_CLASS, check_title
 from .runtime import runtime
 
 NEXT_MISSING = "next missing"
@@ -19,50 +19,31 @@ NEXT_MISSING = "next missing"
 PASSES = ("4 (quick)", "8", "16", "all")
 
 
-class BuildSpecifications:
+class BuildSpecifications(Node, id="GMI_BuildSpecifications"):
     """A place in a workflow to start builds from. Executing it starts nothing."""
 
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Builds specifications of your checkpoints when you press its button, and only then. The "
-        "work is queued behind everything else: you can go on working meanwhile."
-    )
-    RETURN_TYPES = ()
     FUNCTION = "describe"
     OUTPUT_NODE = True
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+    def required(cls) -> Inputs:
         return {
-            "required": {
-                "pattern": entry(
-                    "STRING",
-                    "Only checkpoints with such names are built. Wildcards work, and commas "
-                    "separate.",
-                    default="*",
-                ),
-                "prompts": entry(
-                    list(PASSES),
-                    "How many images of each checkpoint to generate. Four are enough to begin "
-                    "with, sixteen are good.",
-                    default=PASSES[0],
-                ),
-            }
+            "pattern": ("STRING", {"default": "*"}),
+            "prompts": (list(PASSES), {"default": PASSES[0]}),
         }
 
     def describe(self, pattern: str, prompts: str) -> dict[str, Any]:
         return {"ui": {"text": ["Nothing was started: press Build now on the node."]}}
 
 
-class _Job:
+class _Job(Node):
     """What the nodes have in common that only we queue."""
 
-    CATEGORY = f"{CATEGORY}/internal"
+    CATEGORY = f"{Node.CATEGORY}/internal"
     # Front ends hide both kinds from their menus, where such a node must not be; older ones know
     # only the second.
     DEV_ONLY = True
     DEPRECATED = True
-    RETURN_TYPES = ()
     FUNCTION = "run"
     OUTPUT_NODE = True
 
@@ -71,19 +52,12 @@ class _Job:
         return float("nan")
 
 
-class BuildPass(_Job):
+class BuildPass(_Job, id=NODE_CLASS):
     """One job of a build. Only ever queued by a build itself."""
 
-    DESCRIPTION = "One job of a build. The sidebar queues these; it is of no use in a workflow."
-
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {
-            "required": {
-                "checkpoint": entry("STRING", "The name of the checkpoint to build."),
-                "samples": entry("INT", "How many samples it shall have.", default=4, min=1),
-            }
-        }
+    def required(cls) -> Inputs:
+        return {"checkpoint": ("STRING", {}), "samples": ("INT", {"default": 4, "min": 1})}
 
     def run(self, checkpoint: str, samples: int) -> dict[str, Any]:
         import comfy.model_management as memory
@@ -108,17 +82,12 @@ class BuildPass(_Job):
         )
 
 
-class SpotCheck(_Job):
+class SpotCheck(_Job, id=CHECK_CLASS):
     """The images of one spot check. Only ever queued by the sidebar."""
 
-    DESCRIPTION = (
-        "Generates three images of a checkpoint and compares them with what a pack says of it. "
-        "The sidebar queues these; it is of no use in a workflow."
-    )
-
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {"required": {"checkpoint": entry("STRING", "The name of the checkpoint to check.")}}
+    def required(cls) -> Inputs:
+        return {"checkpoint": ("STRING", {})}
 
     def run(self, checkpoint: str) -> dict[str, Any]:
         runtime().queue.tidy()
@@ -128,47 +97,20 @@ class SpotCheck(_Job):
         return _told(check_title(checkpoint), sentence)
 
 
-class SpecificationPrompt:
+class SpecificationPrompt(Node, id="GMI_SpecificationPrompt"):
     """One prompt of the prompt set for a workflow of the user's own."""
 
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Hands out one prompt at a time for a workflow of your own: a UNet with its own text "
-        "encoders, a stack of LoRAs, a refiner. Wire the image that comes out into Add to "
-        "Specification, and queue the workflow as often as there are prompts you want."
-    )
     RETURN_TYPES = ("STRING", "STRING", "INT", "GMI_PROMPT")
     RETURN_NAMES = ("prompt", "negative", "seed", "specification_prompt")
-    OUTPUT_TOOLTIPS = (
-        "The prompt to generate, in the dialect you chose.",
-        "A negative prompt that suits the dialect.",
-        "The seed that every checkpoint uses for this prompt.",
-        "Which prompt of which recipe this is, for Add to Specification.",
-    )
     FUNCTION = "choose"
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+    def required(cls) -> Inputs:
         prompt_set = default_prompt_set()
         return {
-            "required": {
-                "recipe": entry(
-                    "STRING",
-                    "The name under which this workflow appears in rankings.",
-                    default="my workflow",
-                ),
-                "dialect": entry(
-                    list(prompt_set.dialects),
-                    "How the checkpoint expects to be spoken to: sentences, booru tags, or Pony's "
-                    "tags with scores.",
-                ),
-                "prompt": entry(
-                    [NEXT_MISSING, *prompt_set.ids],
-                    "Which prompt to generate; 'next missing' goes on with the first that the "
-                    "recipe lacks.",
-                    default=NEXT_MISSING,
-                ),
-            }
+            "recipe": ("STRING", {"default": "my workflow"}),
+            "dialect": (list(prompt_set.dialects), {}),
+            "prompt": ([NEXT_MISSING, *prompt_set.ids], {"default": NEXT_MISSING}),
         }
 
     @classmethod
@@ -187,38 +129,21 @@ class SpecificationPrompt:
         return wanted.text, wanted.negative, wanted.seed, wanted
 
 
-class AddToSpecification:
+class AddToSpecification(Node, id="GMI_AddToSpecification"):
     """One image of a workflow of the user's own → its recipe's specification."""
 
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Adds an image to the specification of your workflow, so that the workflow takes part in "
-        "rankings like a checkpoint. The workflow itself is kept with it."
-    )
     RETURN_TYPES = ("STRING",)
     RETURN_NAMES = ("report",)
-    OUTPUT_TOOLTIPS = ("How many prompts the recipe has now.",)
+    HIDDEN = HIDDEN
     FUNCTION = "add"
     OUTPUT_NODE = True
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+    def required(cls) -> Inputs:
         return {
-            "required": {
-                "image": entry(
-                    "IMAGE", "What your workflow made of the prompt; of a batch, the first."
-                ),
-                "specification_prompt": entry(
-                    "GMI_PROMPT", "The output of the same name of Specification Prompt."
-                ),
-                "start_over": entry(
-                    "BOOLEAN",
-                    "If the recipe was built by another workflow before, put that specification "
-                    "aside and begin a new one.",
-                    default=False,
-                ),
-            },
-            "hidden": dict(HIDDEN),
+            "image": ("IMAGE", {}),
+            "specification_prompt": ("GMI_PROMPT", {}),
+            "start_over": ("BOOLEAN", {"default": False}),
         }
 
     def add(
@@ -231,7 +156,7 @@ class AddToSpecification:
     ) -> dict[str, Any]:
         service = runtime().service
         workflow = behind(graph or {}, node_id, "image", "GMI_SpecificationPrompt")
-        picture = pictures(image)[0]
+        picture = tensor_to_images(image)[0]
         added = recipes.add(service, specification_prompt, picture, workflow, start_over)
         samples, of = len(added), added.prompt_set.size
         message = f"{added.candidate.title} has {samples} of {of} prompts."

@@ -12,8 +12,10 @@ from ..base.errors import ImageError, SearchError
 from ..base.images import open_image
 from ..metadata import CheckpointMention
 from ..metadata.mentions import Installed
+from ..routes.rows import sample_url
 from ..search.hits import LIBRARY
 from ..service.candidates import RECIPE
+from .answer import no_checkpoint, workflow_first
 from .reading import output_folder
 
 if TYPE_CHECKING:
@@ -85,12 +87,11 @@ def samples(
     if not hits:
         raise SearchError(f"No picture of what was found can be read. {notes[-1]}")
     found = [_installed(hit, candidates) for hit in hits]
-    hits = [
-        h if c is None else replace(h, checkpoint=c.title) for h, c in zip(hits, found, strict=True)
-    ]
     names = [None if candidate is None else candidate.name for candidate in found]
+    pairs = list(zip(hits, found, strict=True))
+    hits = [h if c is None else replace(h, checkpoint=c.title) for h, c in pairs]
     usable = {candidate.identity for candidate in recipes}
-    there = [c is not None or h.identity in usable for h, c in zip(hits, found, strict=True)]
+    there = [c is not None or h.identity in usable for h, c in pairs]
     number = next((i for i, name in enumerate(names) if name is not None), 0)
     if number:
         notes.append(
@@ -159,17 +160,10 @@ def similar(
     names = {c.identity: c.name for c in searches.service.candidates.all()}
     chosen = next((r for r in answer.checkpoints if not r.identity.startswith(RECIPE)), None)
     if chosen is None:
-        raise SearchError(
-            "Only workflows of your own were found, and none of them is a checkpoint to load. "
-            "Build specifications of checkpoints, or widen the filter."
-        )
+        raise SearchError(no_checkpoint("were found"))
     notes, best = list(answer.notes), answer.checkpoints[0]
     if best is not chosen:
-        notes.insert(
-            0,
-            f"{best.title} comes first. It is a workflow of yours, so the answer is the best "
-            f"checkpoint, {chosen.title}.",
-        )
+        notes.insert(0, workflow_first(best.title, chosen.title))
     prompts = searches.searcher().read().prompt_by_file
     rows: list[dict[str, Any]] = [
         {
@@ -180,7 +174,8 @@ def similar(
             "parts": [f"{part}: {in_words(score)}" for part, score in row.parts.items()],
             "samples": row.samples,
             "evidence": [
-                {"image": _sample(file), "prompt": prompts.get(file, "")} for file in row.evidence
+                {"image": sample_url(Path(file)), "prompt": prompts.get(file, "")}
+                for file in row.evidence
             ],
             "chosen": row is chosen,
         }
@@ -197,10 +192,7 @@ def similar(
 
 def in_words(score: float) -> str:
     """A standardised score as people read it: how far it lies from the mean of all compared."""
-    for least, text in _WORDS:
-        if score >= least:
-            return text
-    return "far below average"
+    return next((text for least, text in _WORDS if score >= least), "far below average")
 
 
 def _found(answer: SampleAnswer) -> str:
@@ -240,7 +232,7 @@ def _installed(hit: Hit, candidates: Sequence[Candidate]) -> Candidate | None:
 def _address(hit: Hit) -> str | None:
     """Where the front end finds the picture of a hit; ``None`` where nobody serves it."""
     if hit.source == LIBRARY:
-        return _sample(hit.file)
+        return sample_url(Path(hit.file))
     folder = output_folder().absolute()
     path = Path(hit.file)
     if not path.is_relative_to(folder):
@@ -249,9 +241,3 @@ def _address(hit: Hit) -> str | None:
     place = "" if below.parent == Path() else below.parent.as_posix()
     query: Mapping[str, str] = {"filename": below.name, "subfolder": place, "type": "output"}
     return f"/view?{urlencode(query, errors='surrogateescape')}&preview=webp;75"
-
-
-def _sample(file: str) -> str:
-    from ..routes.rows import sample_url
-
-    return sample_url(Path(file))

@@ -1,14 +1,19 @@
-"""Inputs of nodes, as ComfyUI's ``INPUT_TYPES`` wants them; those of several nodes once."""
+"""What nodes declare, as ComfyUI wants it; their texts are those of the English locale."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
 
 from ..base.text import natural
 from ..checkpoints.presets import table
 from ..service.filters import ANY, Filter
 
-CATEGORY = "Find Best Model"
+#: Inputs by name, in the order they are shown: ComfyUI's type, or the names to choose from, and its
+#: options, such as ``default`` and ``min``.
+Inputs = dict[str, tuple[Any, dict[str, Any]]]
 #: ComfyUI fills them in by itself; they lead to the file of an image, and decide nothing.
 HIDDEN = {"graph": "PROMPT", "node_id": "UNIQUE_ID"}
 
@@ -33,35 +38,64 @@ class CheckpointName(str):
 CHECKPOINT = CheckpointName("COMBO")
 
 
-def entry(kind: str | list[str], tooltip: str, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """One input.
+@cache
+def texts() -> dict[str, Any]:
+    """Of all nodes by id, in the file from which ComfyUI's front end takes them, too."""
+    path = Path(__file__).parents[2] / "locales" / "en" / "nodeDefs.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
-    Args:
-        kind: ComfyUI's type, or the names to choose from.
-        tooltip: what the input is for.
-        options: of ComfyUI, such as ``default`` and ``min``.
+
+class Node:
+    """What all nodes have in common.
+
+    Attributes:
+        ID: by which workflows know it, and :func:`texts`.
+        HIDDEN: inputs that ComfyUI fills in by itself.
     """
-    return kind, {**options, "tooltip": tooltip}
+
+    ID: str
+    CATEGORY = "Find Best Model"
+    RETURN_TYPES: tuple[Any, ...] = ()
+    HIDDEN: ClassVar[dict[str, str]] = {}
+    DESCRIPTION: str
+    OUTPUT_TOOLTIPS: tuple[str, ...]
+
+    def __init_subclass__(cls, id: str = "") -> None:
+        if id:
+            said = texts()[id]
+            cls.ID, cls.DESCRIPTION = id, said["description"]
+            if cls.RETURN_TYPES:
+                cls.OUTPUT_TOOLTIPS = tuple(text["tooltip"] for text in said["outputs"].values())
+
+    @classmethod
+    def required(cls) -> Inputs:
+        """Inputs that have to be set or wired."""
+        raise NotImplementedError
+
+    @classmethod
+    def optional(cls) -> Inputs:
+        return {}
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802  ComfyUI's name
+        said = texts()[cls.ID]["inputs"]
+        declared: dict[str, Any] = {
+            group: {
+                name: (kind, {**options, "tooltip": said[name]["tooltip"]})
+                for name, (kind, options) in inputs.items()
+            }
+            for group, inputs in (("required", cls.required()), ("optional", cls.optional()))
+            if inputs
+        }
+        return {**declared, "hidden": dict(cls.HIDDEN)} if cls.HIDDEN else declared
 
 
-def filters(verb: str) -> dict[str, Any]:
-    """Which checkpoints take part, by architecture and name; see :func:`wanted`.
-
-    Args:
-        verb: what happens to them, such as "are ranked".
-    """
+def filters() -> Inputs:
+    """Which checkpoints take part, by architecture and name; see :func:`wanted`."""
     return {
-        "architecture": entry(
-            [ANY, *table()["architectures"]],
-            f"Only checkpoints of this architecture {verb}.",
-            default=ANY,
-        ),
-        "pattern": entry(
-            "STRING",
-            f"Only checkpoints with such names {verb}. Wildcards work, commas separate, folders "
-            "end in a slash, and an exclamation mark in front excludes.",
-            default="",
-        ),
+        "architecture": ([ANY, *table()["architectures"]], {"default": ANY}),
+        "pattern": ("STRING", {"default": ""}),
     }
 
 
@@ -77,6 +111,6 @@ def checkpoint_names() -> list[str]:
     return sorted(folder_paths.get_filename_list("checkpoints"), key=natural)
 
 
-def checkpoint_or(nothing: str, tooltip: str) -> tuple[Any, dict[str, Any]]:
+def checkpoint_or(nothing: str) -> tuple[Any, dict[str, Any]]:
     """A list of the installed checkpoints, where ``nothing`` stands for none of them."""
-    return entry([nothing, *checkpoint_names()], tooltip, default=nothing)
+    return [nothing, *checkpoint_names()], {"default": nothing}

@@ -6,62 +6,18 @@ import hashlib
 from typing import Any
 
 from ..base.errors import RankingError
+from ..hosts.comfyui import image_to_tensor, tensor_to_images
 from ..service.answers import RANKERS
-from .answer import Answer, find, pictures
-from .inputs import (
-    CATEGORY,
-    CHECKPOINT,
-    HIDDEN,
-    checkpoint_or,
-    entry,
-    filters,
-)
+from .answer import Answer, find
+from .compare import render
+from .inputs import CHECKPOINT, HIDDEN, Inputs, Node, checkpoint_or, filters
 from .runtime import runtime
 
 STOP = "(none: stop with an error)"
 
 
-def _query_inputs() -> dict[str, Any]:
-    """The inputs that Find Best Model and its kin share, in the order they are shown."""
-    return {
-        "image": entry(
-            "IMAGE",
-            "The image you like. Several in a batch count as examples of the same wish, which "
-            "makes the answer much surer.",
-        ),
-        "prompt": entry(
-            "STRING",
-            "A description of the image, if you have one. It can stay empty.",
-            default="",
-            multiline=True,
-        ),
-        "top_k": entry("INT", "How many checkpoints the ranking lists.", default=5, min=1, max=100),
-        "method": entry(
-            list(RANKERS),
-            "How checkpoints are scored. Auto takes the method that works best on your own "
-            "library.",
-            default="auto",
-        ),
-        **filters("are ranked"),
-        "lock_answer": entry(
-            "BOOLEAN",
-            "Keep the answer of the next run in the workflow, so that everybody who opens it gets "
-            "the same result.",
-            default=False,
-        ),
-        "locked_answer": entry(
-            "STRING",
-            "The answer that was kept. While it is set and the answer is locked, nothing is "
-            "ranked.",
-            default="",
-        ),
-    }
-
-
-class RankingNode:
+class RankingNode(Node):
     """What the nodes that rank have in common."""
-
-    CATEGORY = CATEGORY
 
     @classmethod
     def IS_CHANGED(cls, **inputs: Any) -> str:  # noqa: N802  ComfyUI's name
@@ -78,32 +34,32 @@ class RankingNode:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class FindBestModel(RankingNode):
+class _QueryNode(RankingNode):
+    """What Find Best Model and its kin have in common."""
+
+    HIDDEN = HIDDEN
+
+    @classmethod
+    def required(cls) -> Inputs:
+        return {
+            "image": ("IMAGE", {}),
+            "prompt": ("STRING", {"default": "", "multiline": True}),
+            "top_k": ("INT", {"default": 5, "min": 1, "max": 100}),
+            "method": (list(RANKERS), {"default": "auto"}),
+            **filters(),
+            "lock_answer": ("BOOLEAN", {"default": False}),
+            "locked_answer": ("STRING", {"default": ""}),
+        }
+
+
+class FindBestModel(_QueryNode, id="GMI_FindBestModel"):
     """Image(s) → the checkpoint that makes such images."""
 
-    DESCRIPTION = (
-        "Ranks your checkpoints by how well they make images like this one. Wire the answer into "
-        "the checkpoint name of a loader. Checkpoints need specifications first: build them in "
-        "the sidebar."
-    )
     RETURN_TYPES = (CHECKPOINT, "STRING", "FLOAT", "FLOAT", "STRING")
     RETURN_NAMES = ("checkpoint", "ranking", "scores", "probability", "pseudo_prompt")
     OUTPUT_IS_LIST = (False, False, True, False, False)
-    OUTPUT_TOOLTIPS = (
-        "The name of the best checkpoint, to be wired into the name of a checkpoint loader.",
-        "The ranking as text, best first.",
-        "The scores in the order of the ranking, as a list; lower is better.",
-        "How likely the best checkpoint is, from 0 to 1; 0 where no probability can be claimed, 1 "
-        "where the answer is locked.",
-        "The text that describes the image: your own prompt, or the prompt of the library whose "
-        "samples look most like it.",
-    )
     FUNCTION = "find"
     OUTPUT_NODE = True  # the ranking on the node is an answer by itself
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {"required": _query_inputs(), "hidden": dict(HIDDEN)}
 
     def find(self, image: Any, **inputs: Any) -> dict[str, Any]:
         answer = find(image, **inputs)
@@ -113,40 +69,20 @@ class FindBestModel(RankingNode):
         return {"ui": {"gmi_ranking": [answer.shown]}, "result": result}
 
 
-class LoadBestModel(RankingNode):
+class LoadBestModel(_QueryNode, id="GMI_LoadBestModel"):
     """Image(s) → the loaded checkpoint that makes such images."""
 
-    DESCRIPTION = (
-        "Finds the checkpoint that makes images like this one and loads it with ComfyUI's own "
-        "loader. When nothing is likely enough it takes the checkpoint you name."
-    )
     RETURN_TYPES = ("MODEL", "CLIP", "VAE", CHECKPOINT, "STRING")
     RETURN_NAMES = ("MODEL", "CLIP", "VAE", "checkpoint", "report")
-    OUTPUT_TOOLTIPS = (
-        "The diffusion model of the checkpoint that was chosen.",
-        "The text encoder of the checkpoint that was chosen.",
-        "The VAE of the checkpoint that was chosen.",
-        "The name of the checkpoint that was chosen.",
-        "What was chosen and why, and the ranking as text.",
-    )
     FUNCTION = "load"
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        inputs = _query_inputs()
-        inputs["min_probability"] = entry(
-            "FLOAT",
-            "Below this probability, or when nothing installed is close, the fallback is loaded. "
-            "At 0 the best checkpoint is always taken.",
-            default=0.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-        )
-        inputs["fallback"] = checkpoint_or(
-            STOP, "The checkpoint to load when the best one is not likely enough."
-        )
-        return {"required": inputs, "hidden": dict(HIDDEN)}
+    def required(cls) -> Inputs:
+        return {
+            **super().required(),
+            "min_probability": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05}),
+            "fallback": checkpoint_or(STOP),
+        }
 
     def load(
         self, image: Any, min_probability: float, fallback: str, **inputs: Any
@@ -189,43 +125,32 @@ def _decide(answer: Answer, min_probability: float, fallback: str) -> tuple[str,
     return fallback, f"{report} Loaded the fallback {fallback} instead."
 
 
-class CompareTopK(RankingNode):
+class CompareTopK(_QueryNode, id="GMI_CompareTopK"):
     """Image(s) → the best checkpoints' renderings beside it."""
 
-    DESCRIPTION = (
-        "Renders the image's prompt with each of the best checkpoints, with the same seed, and "
-        "shows the results beside the image: the check that a human eye wants."
-    )
     RETURN_TYPES = ("IMAGE", "STRING")
     RETURN_NAMES = ("comparison", "ranking")
-    OUTPUT_TOOLTIPS = (
-        "One picture: your image first, then what each of the best checkpoints makes of its "
-        "prompt.",
-        "The ranking as text, best first.",
-    )
     FUNCTION = "compare"
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        inputs = _query_inputs()
+    def required(cls) -> Inputs:
+        inputs = super().required()
         for key in ("lock_answer", "locked_answer", "top_k"):
             del inputs[key]
-        inputs["k"] = entry("INT", "How many checkpoints to compare.", default=3, min=1, max=12)
-        inputs["seed"] = entry(
-            "INT", "The seed that all of them use.", default=0, min=0, max=0xFFFFFFFFFFFFFFFF
-        )
-        return {"required": inputs, "hidden": dict(HIDDEN)}
+        return {
+            **inputs,
+            "k": ("INT", {"default": 3, "min": 1, "max": 12}),
+            "seed": ("INT", {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF}),
+        }
 
     def compare(self, image: Any, k: int, seed: int, **inputs: Any) -> dict[str, Any]:
         from ..base.grids import side_by_side
-        from ..hosts.comfyui import image_to_tensor
-        from .compare import render
 
         answer = find(image, **inputs)
         rows = [row for row in answer.shown["candidates"] if row["kind"] == "checkpoint"][:k]
         names = [row["name"] for row in rows]
         rendered, problems = render(runtime(), names, answer.prompt, seed)
-        sheet = side_by_side([("your image", pictures(image)[0]), *rendered])
+        sheet = side_by_side([("your image", tensor_to_images(image)[0]), *rendered])
         answer.shown["candidates"] = rows
         answer.shown["notes"] += problems
         result = (image_to_tensor(sheet), answer.text)

@@ -17,9 +17,9 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
+from ..hosts.installed import title_of_file
 from ..service.jobs import Job
 from .graphs import Graph, what_loads
 
@@ -221,7 +221,7 @@ class ComfyQueue:
     def job_title(self, job: Job) -> str:
         """What queue panels call a job."""
         goal = max(job.samples, self._goals.get(job.name, 0))
-        return f"Find Best Model: profiles of {_title(job.name)}, {job.samples} of {goal}"
+        return f"Find Best Model: profiles of {title_of_file(job.name)}, {job.samples} of {goal}"
 
     def _put_job(self, job: Job) -> None:
         inputs = {"checkpoint": job.name, "samples": job.samples}
@@ -270,21 +270,22 @@ class ComfyQueue:
     def _forget(self) -> None:
         with self._lock:
             there = {item[1] for item in itertools.chain(*_items())}
-            for prompt_id in [known for known in self._forgotten if known not in there]:
-                _queue().delete_history_item(prompt_id)
-                self._forgotten.remove(prompt_id)
-                self._submitted.remove(prompt_id)
+            self._clear([known for known in self._forgotten if known not in there])
 
     def tidy(self) -> None:
         """Take finished jobs out of the history, where people look for their images."""
         with self._lock:
             waiting = {item[1] for item in itertools.chain(*_items())}
             finished = [prompt_id for prompt_id in self._submitted if prompt_id not in waiting]
-            for prompt_id in finished[: -_KEPT_HISTORY or None]:
-                _queue().delete_history_item(prompt_id)
-                self._submitted.remove(prompt_id)
-                if prompt_id in self._forgotten:
-                    self._forgotten.remove(prompt_id)
+            self._clear(finished[:-_KEPT_HISTORY])
+
+    def _clear(self, prompt_ids: Sequence[str]) -> None:
+        """Take jobs out of the history."""
+        for prompt_id in prompt_ids:
+            _queue().delete_history_item(prompt_id)
+            self._submitted.remove(prompt_id)
+            if prompt_id in self._forgotten:
+                self._forgotten.remove(prompt_id)
 
 
 def somebody_works() -> bool:
@@ -294,7 +295,7 @@ def somebody_works() -> bool:
 
 def check_title(name: str) -> str:
     """What queue panels call a spot check."""
-    return f"Find Best Model: check of {_title(name)}"
+    return f"Find Best Model: check of {title_of_file(name)}"
 
 
 def keep_models(room: Callable[[Job], bool]) -> Callable[[Job, Graph], Graph]:
@@ -313,11 +314,6 @@ def keep_models(room: Callable[[Job], bool]) -> Callable[[Job, Graph], Graph]:
         return what_loads(last, nodes.NODE_CLASS_MAPPINGS) if room(job) else {}
 
     return keep
-
-
-def _title(name: str) -> str:
-    """Of a checkpoint, as :func:`..hosts.installed.file_candidate` makes it."""
-    return str(PurePath(name.replace("\\", "/")).with_suffix(""))
 
 
 def _workflow(id_: str, title: str) -> dict[str, Any]:

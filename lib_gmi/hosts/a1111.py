@@ -48,9 +48,7 @@ _ATTEMPTS = 3
 class A1111Host(WebUICheckpoints):
     """The running web UI.
 
-    Args:
-        folder: where settings and caches are kept: the library's folder.
-        sidecars: see :class:`.FileHost`.
+    Args: see :class:`.FileHost`.
 
     Attributes:
         before_image: called before each image, without the queue lock; waits while people work.
@@ -89,7 +87,8 @@ class A1111Host(WebUICheckpoints):
             return
         with self._turn():
             self._borrowed = False
-            forks.in_main_thread(forks.load_chosen)
+            if not forks.loads_lazily():  # Forge loads it when it is needed
+                forks.in_main_thread(forks.load_now)
 
     def switch(self, candidate: Candidate) -> None:
         """Make a checkpoint the web UI's own, for good, and see that it was loaded.

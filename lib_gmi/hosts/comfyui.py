@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import HostError
+from ..base.paths import library_folder_in
 from ..checkpoints.full_hashes import FullHashes
 from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 from .installed import FileHost, distinct, file_candidate, unusable
@@ -31,15 +32,9 @@ _ROOM = 2.5
 
 def library_folder() -> Path:
     """The library's place in ComfyUI's user directory, or ``$GMI_LIBRARY``."""
-    import os
-
     import folder_paths
 
-    from ..base.paths import LIBRARY_VARIABLE, default_library_folder
-
-    if os.environ.get(LIBRARY_VARIABLE):
-        return default_library_folder()
-    return Path(folder_paths.get_user_directory()) / "gmi"
+    return library_folder_in(folder_paths.get_user_directory())
 
 
 class ComfyHost(FileHost):
@@ -61,12 +56,12 @@ class ComfyHost(FileHost):
         """Every file of every configured checkpoint folder, files added just now included."""
         import folder_paths
 
-        names = folder_paths.get_filename_list("checkpoints")
-        hashed = self.hashed()
-        candidates = [
-            replace(found, identity=hashed.get(found.identity, found.identity))
-            for found in map(self._candidate, names)
-        ]
+        hashed, candidates = self.hashed(), []
+        for name in folder_paths.get_filename_list("checkpoints"):
+            path = folder_paths.get_full_path("checkpoints", name)
+            found = file_candidate(self.files, name, None if path is None else Path(path))
+            identity = hashed.get(found.identity, found.identity)
+            candidates.append(replace(found, identity=identity))
         self.files.save()
         return distinct(candidates)
 
@@ -162,12 +157,6 @@ class ComfyHost(FileHost):
         import comfy.model_management as memory
 
         return bool(memory.processing_interrupted())
-
-    def _candidate(self, name: str) -> Candidate:
-        import folder_paths
-
-        found = folder_paths.get_full_path("checkpoints", name)
-        return file_candidate(self.files, name, None if found is None else Path(found))
 
 
 class ComfySession:

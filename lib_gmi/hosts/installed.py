@@ -63,7 +63,7 @@ def file_candidate(
         path: the file; ``None`` if it is gone.
         sidecars: whether what lies beside it may tell its architecture.
     """
-    title = str(PurePath(name.replace("\\", "/")).with_suffix(""))
+    title = title_of_file(name)
     printable = title.encode("utf-8", "replace").decode()
     if printable != title:
         reason = "its name is not valid text; rename the file"
@@ -82,6 +82,11 @@ def file_candidate(
     if architecture is None and facts.unsupported is None:
         architecture = find(facts, path, sidecars).architecture
     return Candidate(title, identity, name, path, size, architecture, unsupported=facts.unsupported)
+
+
+def title_of_file(name: str) -> str:
+    """What people see of a host's name for a file: with the folder, without the ending."""
+    return str(PurePath(name.replace("\\", "/")).with_suffix(""))
 
 
 def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:

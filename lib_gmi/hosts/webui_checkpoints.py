@@ -28,12 +28,7 @@ _LISTING = 4.0
 
 
 class WebUICheckpoints(FileHost):
-    """The checkpoint files that the web UI lists.
-
-    Args:
-        folder: where settings and caches are kept: the library's folder.
-        sidecars: see :class:`.FileHost`.
-    """
+    """The checkpoint files that the web UI lists. Args: see :class:`.FileHost`."""
 
     def __init__(self, folder: Path, sidecars: Callable[[], bool] = lambda: True) -> None:
         super().__init__(folder, sidecars)
@@ -76,11 +71,7 @@ class WebUICheckpoints(FileHost):
         self.candidate(info)  # takes notice of it
 
     def preset(self, candidate: Candidate) -> Preset:
-        """What suits this checkpoint and can be done here, without the user's changes.
-
-        Raises:
-            HostError: it is not a file of this host.
-        """
+        """See :meth:`.FileHost.preset`; what suits this checkpoint and can be done here."""
         preset = super().preset(candidate)
         settings = preset.settings
         if host_sampler(settings.sampler) is not None:

@@ -160,12 +160,6 @@ def load_now() -> None:
         sd_models.reload_model_weights()
 
 
-def load_chosen() -> None:
-    """Load what the user has chosen, if something else is loaded. The caller holds the lock."""
-    if not loads_lazily():  # Forge loads it when it is needed
-        load_now()
-
-
 def _forget_failure() -> None:
     """Forge takes what it failed to load for loaded, and generates with nothing at all."""
     from modules import sd_models

@@ -140,18 +140,12 @@ def of_library(library: Library) -> Desktop:
         LibraryError: the library cannot be read.
         RankingError: it has nothing that this program can rank.
     """
-    overrides = Overrides(library.folder / "settings.json")
-    if library.entries():
-        about = f"your library in {library.folder}"
-        host = ListedLibrary(library, overrides)
-        options = ServiceOptions(background=Background)
-        service = Service(host, library, host.prompt_set, host.encoder, options=options)
-    else:
+    empty, home = not library.entries(), library.folder
+    about = f"your library in {home}"
+    if empty:
         about = "the models that ship with this program, because your library is empty"
-        shipped = embedded_library()
-        host = ListedLibrary(shipped, overrides)
-        options = ServiceOptions(shipped=True, background=Background)
-        # what ships with this program is nobody's to write to
-        home = library.folder
-        service = Service(host, shipped, host.prompt_set, host.encoder, home, options)
+        library = embedded_library()  # nobody's to write to
+    host = ListedLibrary(library, Overrides(home / "settings.json"))
+    options = ServiceOptions(shipped=empty, background=Background)
+    service = Service(host, library, host.prompt_set, host.encoder, home, options)
     return Desktop(_LookingApi(service, _NoBuilds(service)), Abilities(), about)

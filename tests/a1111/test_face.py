@@ -114,7 +114,7 @@ def test_trouble_of_ours_never_reaches_the_web_ui(
         "lib_gmi.ui.tab.build",
         "lib_gmi.a1111.xyz.register",
         "lib_gmi.a1111.routes.register",
-        "lib_gmi.a1111.runtime.running_builds",
+        "lib_gmi.a1111.runtime.running",
         "lib_gmi.encoders.registry.images",
     ):
         monkeypatch.setattr(name, trouble)
