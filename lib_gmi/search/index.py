@@ -197,16 +197,22 @@ class FolderIndex:
     ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
         """One picture after the other, with what is known of it; tells what is left out."""
         for path in some:
+            file, stamp = self.folder / path, files[path]
             try:
-                data = _read_whole(self.folder / path, files[path])
-                image = decode_image(data, path)
-            except _SkippedError as reason:
-                done.leave_out(path, str(reason))
+                data = read_regular(file, MAX_BYTES)
+                if time_stamp(file) == stamp:
+                    image = decode_image(data, path)
+                    yield image, {"path": path, "stamp": stamp, **described(making_in(data))}
+                else:
+                    done.leave_out(path, "changed while they were read")
             except ImageError:
                 done.leave_out(path, "no images that can be read")
-            else:
-                about = described(making_in(data))
-                yield image, {"path": path, "stamp": files[path], **about}
+            except TooLargeError:
+                done.leave_out(path, "larger than an image may be")
+            except FileNotFoundError:
+                done.leave_out(path, "gone while they were read")
+            except OSError as error:
+                done.leave_out(path, f"cannot be read ({error.strerror or error})")
 
     def stamp(self) -> tuple[tuple[str, str], ...]:
         """Changes whenever the index does; nothing is read for it."""
@@ -330,22 +336,3 @@ def list_below(folder: Path) -> tuple[dict[str, str], list[str]]:
                     relative.encode()  # a name that is no text cannot be stored
                     files[relative] = time_stamp(path)
     return files, closed
-
-
-class _SkippedError(Exception):
-    """Why a file is not taken in."""
-
-
-def _read_whole(path: Path, stamp: str) -> bytes:
-    """A file that is the same before and after it was read."""
-    try:
-        data = read_regular(path, MAX_BYTES)
-        if time_stamp(path) != stamp:
-            raise _SkippedError("changed while they were read")
-    except TooLargeError:
-        raise _SkippedError("larger than an image may be") from None
-    except FileNotFoundError:
-        raise _SkippedError("gone while they were read") from None
-    except OSError as error:
-        raise _SkippedError(f"cannot be read ({error.strerror or error})") from None
-    return data

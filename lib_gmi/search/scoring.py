@@ -9,7 +9,7 @@ where images or another checkpoint are given, by the learned kernel (:mod:`.styl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,14 +21,14 @@ from .library_samples import literal
 from .style import aligned
 
 if TYPE_CHECKING:
-    from ..metadata.mentions import Installed
-    from ..ranking.rkme import IntArray
-    from ..records.protocols import Candidate, FloatArray, JointEncoder
-    from .hits import Hit
+    from ..records.protocols import FloatArray, JointEncoder
+    from .folder_images import FolderImages
     from .library_samples import LibrarySamples
-    from .prompt_words import PromptWords
     from .query import Query
     from .style import Style
+
+    #: What can be searched, each with a vector of unit length.
+    Source = LibrarySamples | FolderImages
 
 #: κ of the scores; chosen by ``benchmarks/search.py`` from 3, 10, 30 and 100.
 KAPPA = 10.0
@@ -36,39 +36,6 @@ KAPPA = 10.0
 BEST = {"text": "monte-carlo", "image": "density", "sketch": "density", "like": "monte-carlo"}
 #: Samples of another checkpoint that are asked with.
 _MOST_LIKE = 64
-
-
-class Source(Protocol):
-    """Samples or images that can be searched, each with a vector of unit length."""
-
-    @property
-    def vectors(self) -> FloatArray:
-        """Of all, ``[n, d]``."""
-
-    @property
-    def prompts(self) -> Sequence[str]:
-        """Of each; empty where it is unknown."""
-
-    @property
-    def words(self) -> PromptWords:
-        """Of the prompts."""
-
-    def __len__(self) -> int: ...
-
-    def cosines(self, vector: FloatArray, nearest: int | None, also: IntArray) -> FloatArray:
-        """⟨row, vector⟩, ``[n]``.
-
-        Args:
-            vector: ``[d]``.
-            nearest: if given, only so many nearest ones need a number; −inf says nothing then.
-            also: rows that need a number in any case, rising.
-        """
-
-    def maker(self, row: int, installed: Installed) -> Candidate | None:
-        """The candidate that one is of; ``None`` if that is not known."""
-
-    def hit(self, row: int, score: float) -> Hit:
-        """What there is to show of one, under the name that it has for its checkpoint."""
 
 
 class Scorer:

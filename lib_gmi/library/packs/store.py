@@ -111,7 +111,7 @@ class Packs:
         return sorted(infos, key=lambda info: (info.about.title.casefold(), info.id))
 
     def specifications(self) -> list[PackedSpecification]:
-        """Of all packs, whatever the user has built. See :func:`.packed.visible`.
+        """Of all packs, whatever the user has built. See :func:`.folder.visible`.
 
         Raises:
             LibraryError: the folder cannot be listed.
@@ -125,8 +125,8 @@ class Packs:
             LibraryError: the folder cannot be listed.
         """
         contents = [info.contents for info in self.installed()]
-        found = [packed for each in contents for packed in each.specifications]
-        return found, [problem for each in contents for problem in each.problems]
+        found = [packed for good, _ in contents for packed in good]
+        return found, [problem for _, bad in contents for problem in bad]
 
     def fingerprint(self) -> str:
         """Changes whenever an installed pack comes or goes or one of its files changes."""
