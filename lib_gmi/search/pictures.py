@@ -6,15 +6,15 @@ names. It is made anew, small, and without anything that the file says about its
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from urllib.parse import parse_qs, urlencode
 
+from ..base.images import open_image, small_webp
 from .folder_images import FolderImages
-from .index import FolderIndex, indexed_folders
+from .index import FolderIndex, indexed_folders, named_by_host
 
 #: Pixels of the longer side.
 SIDE = 512
@@ -50,8 +50,8 @@ class FolderPictures:
         indexes = indexed_folders(self._home, allowed=folders)
         if not any(self._holds(index, path) for index in indexes):
             return None
-        real, home = os.path.realpath(path), os.path.realpath(named)
-        inside = os.path.commonpath([real, home]) == home if _same_drive(real, home) else False
+        real = os.path.realpath(path)
+        inside = named_by_host(Path(real), [named])
         return Path(real) if inside and os.path.isfile(real) else None  # noqa: PTH113
 
     def _holds(self, index: FolderIndex, path: Path) -> bool:
@@ -89,24 +89,10 @@ def small_copy(path: Path, side: int = SIDE) -> bytes:
     Raises:
         ImageError: the file is gone, or no image.
     """
-    from PIL import Image
-
-    from ..base.images import open_image
-
-    image = open_image(path)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    plain = Image.new("RGB", image.size)
-    plain.paste(image)  # without profiles and comments
-    buffer = io.BytesIO()
-    plain.save(buffer, "WEBP", quality=_QUALITY)
-    return buffer.getvalue()
+    return small_webp(open_image(path), side, _QUALITY)
 
 
 def _plain(file: str) -> bool:
     """Whether a name can only mean something below a folder."""
     strange = "\\" in file or "\0" in file or os.path.isabs(file) or Path(file).drive  # noqa: PTH117
     return not strange and all(part not in ("", ".", "..") for part in file.split("/"))
-
-
-def _same_drive(one: str, other: str) -> bool:
-    return os.path.splitdrive(one)[0].casefold() == os.path.splitdrive(other)[0].casefold()

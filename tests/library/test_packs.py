@@ -96,7 +96,7 @@ def test_what_is_written_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
     pack = read_pack(path)
     assert pack.id == written.id
     assert pack.about == ABOUT
-    assert pack.tool.startswith("find-best-model ")
+    assert pack.manifest["tool"].startswith("find-best-model ")
     for ours, theirs in zip((first, second), pack.specifications, strict=True):
         assert_same_specification(ours, theirs)
     pages = [entry["page"] for entry in pack.manifest["entries"]]

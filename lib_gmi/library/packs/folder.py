@@ -214,7 +214,7 @@ def read_folder(folder: Path) -> Pack:
     Raises:
         PackError: something is damaged, missing or altered.
     """
-    content = _content(folder)
+    content, samples = _content(folder), SampleStore(folder / _SAMPLES)
     name = folder.name
     tensors: dict[str, NDArray[Any]] = {}
     stored = []
@@ -226,7 +226,7 @@ def read_folder(folder: Path) -> Pack:
         stored.append((specification.describe(), stem(specification.key)))
         pairs = zip(specification.prompt_ids, specification.seeds, strict=True)
         for row, pair in enumerate(pairs):
-            path = sample_path(folder, file, *pair)
+            path = samples.open(Path(file).stem, samples.path("", *pair).name)
             if path is not None:
                 picture = np.frombuffer(read_bytes(path), dtype=np.uint8)
                 tensors[f"{number}/thumbnails/{row}"] = picture
@@ -242,7 +242,7 @@ def read_info(folder: Path) -> PackInfo:
     try:
         content = _content(folder)
         manifest = content["manifest"]
-        about, _ = read_about(content["schema"], manifest, folder.name)
+        about = read_about(content["schema"], manifest, folder.name)
         if manifest["id"] != folder.name:
             raise PackError(f"{folder}: is not called like the pack in it.")
         entries = tuple(map(_entry, content["files"], manifest["entries"]))
@@ -266,12 +266,6 @@ def read_specification(folder: Path, entry: PackEntry) -> Specification:
     if misplaced or specification.candidate.identity != entry.identity:
         raise PackError(f"{path}: is not the specification that the pack came with.")
     return specification
-
-
-def sample_path(folder: Path, file: str, prompt_id: str, seed: int) -> Path | None:
-    """The thumbnail of a sample in an installed pack, or ``None``."""
-    samples = SampleStore(folder / _SAMPLES)
-    return samples.open(Path(file).stem, samples.path("", prompt_id, seed).name)
 
 
 def folder_state(folder: Path) -> FolderState:

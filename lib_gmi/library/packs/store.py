@@ -35,7 +35,6 @@ from .folder import (
     folder_state,
     read_folder,
     read_info,
-    sample_path,
     write_folder,
 )
 from .pack import Pack, read_pack
@@ -150,14 +149,6 @@ class Packs:
             raise PackError(f"'{name}' fits several packs: {ids}. Give one of these.")
         return found[0]
 
-    def sample(self, packed: PackedSpecification, prompt_id: str) -> Path | None:
-        """The thumbnail of a sample of this prompt, if the pack came with one."""
-        specification = packed.specification
-        for known, seed in zip(specification.prompt_ids, specification.seeds, strict=True):
-            if known == prompt_id:
-                return sample_path(packed.pack.folder, packed.file, prompt_id, seed)
-        return None
-
     def verify(self, target: Path | PackInfo) -> PackCheck:
         """Read a pack as a whole: a file, a folder that was removed, or one that is installed."""
         name = str(target) if isinstance(target, Path) else target.about.title
@@ -206,8 +197,7 @@ class Packs:
             PackError: the file is no pack, damaged or altered, or the library cannot be written;
                 nothing was changed.
         """
-        pack: Pack | None = _read(path)
-        assert pack is not None
+        pack = _read(path)
         pack_id = pack.id
         target = self.folder / pack_id
         with self._exclusive():
@@ -218,7 +208,7 @@ class Packs:
             temporary = self.folder / (_TEMPORARY + uuid.uuid4().hex)
             try:
                 write_folder(temporary, pack)
-                pack = None  # it is large, and what is read next is as large again
+                del pack  # it is large, and what is read next is as large again
                 read_folder(temporary)  # what is put in place can be used
                 with self.library.locked():
                     if damaged:
