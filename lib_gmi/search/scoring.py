@@ -16,7 +16,7 @@ import numpy as np
 from ..base.errors import EncoderError, MissingExtraError, SearchError
 from ..base.vectors import unit
 from ..encoders.sketches import dark_on_light
-from .content import monte_carlo, standard
+from .content import monte_carlo, product_of_experts
 from .library_samples import literal
 from .style import aligned
 
@@ -101,9 +101,9 @@ class Scorer:
             parts.append(np.concatenate(each))
         if len(parts) == 1:
             return parts[0]
-        total = np.zeros(len(parts[0]), dtype=np.float32)
-        for part, scores in zip(self.query.parts, parts, strict=True):
-            total += self.query.weight(part) * standard(np.where(np.isfinite(scores), scores, 0))
+        finite = (np.where(np.isfinite(scores), scores, 0) for scores in parts)
+        weights = map(self.query.weight, self.query.parts)
+        total = product_of_experts(list(zip(finite, weights, strict=True)))
         total[np.any(~np.isfinite(parts), axis=0)] = -np.inf
         return total
 
