@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 
 from ..base.images import open_image, small_webp
 from .folder_images import FolderImages
-from .index import FolderIndex, indexed_folders, named_by_host
+from .index import FolderIndex, indexed_folders
 
 #: Pixels of the longer side.
 SIDE = 512
@@ -50,8 +50,8 @@ class FolderPictures:
         indexes = indexed_folders(self._home, allowed=folders)
         if not any(self._holds(index, path) for index in indexes):
             return None
-        real = os.path.realpath(path)
-        inside = named_by_host(Path(real), [named])
+        real, home = os.path.realpath(path), os.path.realpath(named)
+        inside = os.path.commonpath([real, home]) == home if _same_drive(real, home) else False
         return Path(real) if inside and os.path.isfile(real) else None  # noqa: PTH113
 
     def _holds(self, index: FolderIndex, path: Path) -> bool:
@@ -96,3 +96,7 @@ def _plain(file: str) -> bool:
     """Whether a name can only mean something below a folder."""
     strange = "\\" in file or "\0" in file or os.path.isabs(file) or Path(file).drive  # noqa: PTH117
     return not strange and all(part not in ("", ".", "..") for part in file.split("/"))
+
+
+def _same_drive(one: str, other: str) -> bool:
+    return os.path.splitdrive(one)[0].casefold() == os.path.splitdrive(other)[0].casefold()
