@@ -288,6 +288,18 @@ def stored_copy(image: Image.Image, codec: str) -> bytes:
     return buffer.getvalue()
 
 
+def small_webp(image: Image.Image, side: int, quality: int) -> bytes:
+    """A WebP of an RGB image, its longer side at most ``side`` pixels, without metadata."""
+    from PIL import Image
+
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    # from bare pixels, so that nothing but them can come along
+    bare = Image.frombytes("RGB", image.size, image.tobytes())
+    buffer = io.BytesIO()
+    bare.save(buffer, "WEBP", quality=quality)
+    return buffer.getvalue()
+
+
 def check_codec(codec: str) -> None:
     """Raise an :class:`~.errors.ImageError` if :func:`through_codec` does not know the codec."""
     if codec != "source":

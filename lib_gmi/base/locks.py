@@ -56,6 +56,9 @@ class Lock:
         subject: what errors name.
         error: raised where it cannot be had.
         advice: what to do where the folder cannot be written.
+
+    Attributes:
+        depth: how often it is held just now, by one thread of this process.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Lock:
         self._file, self._subject, self._error, self._advice = file, subject, error, advice
         # an old filelock does not keep threads of one process apart
         self._threads = threading.RLock()
-        self._depth = 0
+        self.depth = 0
         self._native: BaseFileLock | None = None
         self._mark = _Mark(file.with_name(f"{file.name}-held"))
 
@@ -84,14 +87,14 @@ class Lock:
                 not writable.
         """
         with self._threads:
-            if not self._depth:
+            if not self.depth:
                 self._take(LOCK_TIMEOUT if timeout is None else timeout)
-            self._depth += 1
+            self.depth += 1
             try:
                 yield
             finally:
-                self._depth -= 1
-                if not self._depth:
+                self.depth -= 1
+                if not self.depth:
                     self._give()
 
     def _take(self, timeout: float) -> None:

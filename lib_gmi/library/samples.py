@@ -116,11 +116,11 @@ class SampleStore:
         source, target = self.path(stem, prompt_id, seed), self.path(other, prompt_id, seed)
         if target.exists():
             return
-        try:
+        with contextlib.suppress(OSError, NotImplementedError):  # not every drive can link
             target.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(OSError, NotImplementedError):  # not every drive can link
-                os.link(source, target)
-                return
+            os.link(source, target)
+            return
+        try:
             data = read_regular(source)
         except OSError as error:
             raise LibraryError(f"{source}: cannot be read ({error.strerror or error}).") from None

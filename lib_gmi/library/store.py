@@ -64,12 +64,11 @@ class Store:
         self._loaded: dict[str, Stored] = {}
         advice = "Choose another folder with --library or GMI_LIBRARY."
         self._lock = Lock(library / ".lock", library, advice=advice)
-        self._locks = 0  # that this thread holds, one in another
 
     @property
     def busy(self) -> bool:
         """Whether somebody in this process is writing, perhaps this thread."""
-        return self._locks > 0
+        return self._lock.depth > 0
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -81,14 +80,12 @@ class Store:
         if self.read_only:
             raise LibraryError(f"{self.library}: this library is read-only.")
         with self._lock.held():
-            self._locks += 1
             try:
-                if self._locks == 1:
+                if self._lock.depth == 1:
                     with contextlib.suppress(OSError, LibraryError):
                         self._clean_up()
                 yield
             finally:
-                self._locks -= 1
                 self.request.forget()
 
     def path(self, key: str) -> Path:

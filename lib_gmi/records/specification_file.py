@@ -41,7 +41,7 @@ def to_bytes(specification: Specification) -> bytes:
         _SCHEMA_KEY: f"{SCHEMA[0]}.{max(SCHEMA[1], specification.minor)}",
         _JSON_KEY: json.dumps(specification.describe(), sort_keys=True, ensure_ascii=False),
     }
-    return _canonical(save(tensors, metadata))
+    return canonical(save(tensors, metadata))
 
 
 def from_bytes(data: bytes, name: str = "specification") -> Specification:
@@ -106,7 +106,7 @@ def read_settings(described: Any) -> GenerationSettings:
     return settings
 
 
-def _canonical(data: bytes) -> bytes:
+def canonical(data: bytes) -> bytes:
     """The same file with its header's keys sorted: equal specifications have equal bytes.
 
     safetensors writes them in an order that changes from call to call.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class FolderImages:
-    """What there is in an index; a :class:`.scoring.Source`.
+    """What there is in an index, to be searched as :class:`.LibrarySamples` are.
 
     Args:
         index: of the folder.
@@ -81,7 +81,7 @@ class FolderImages:
             Approximate.build(self.vectors).save(self.index.approximate)
 
     def cosines(self, vector: FloatArray, nearest: int | None, also: IntArray) -> FloatArray:
-        """Of all images, ``[n]``; see :meth:`.scoring.Source.cosines`."""
+        """Of all images, ``[n]``; see :meth:`.LibrarySamples.cosines`."""
         if nearest is None or self._approximate is None:
             return np.asarray(self.vectors @ vector)
         rows, products = self._approximate.nearest(vector, nearest)

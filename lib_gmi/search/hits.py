@@ -73,18 +73,6 @@ class Origin:
     best: float
 
 
-def origins(hits: Sequence[Hit]) -> list[Origin]:
-    """Which checkpoints hits come from; those with most hits first, then the best hit."""
-    found: dict[tuple[str, str | None], list[Hit]] = {}
-    for hit in hits:
-        found.setdefault((hit.checkpoint, hit.identity), []).append(hit)
-    rows = [
-        Origin(*key, len(own), len(own) / len(hits), max(hit.score for hit in own))
-        for key, own in found.items()
-    ]
-    return sorted(rows, key=lambda row: (-row.hits, -row.best, row.checkpoint.casefold()))
-
-
 @dataclass(frozen=True)
 class SampleAnswer:
     """What a search for samples answers.
@@ -101,8 +89,15 @@ class SampleAnswer:
 
     @property
     def origins(self) -> list[Origin]:
-        """Which checkpoints the hits come from."""
-        return origins(self.hits)
+        """Which checkpoints the hits come from; those with most hits first, then the best hit."""
+        found: dict[tuple[str, str | None], list[Hit]] = {}
+        for hit in self.hits:
+            found.setdefault((hit.checkpoint, hit.identity), []).append(hit)
+        rows = [
+            Origin(*key, len(own), len(own) / len(self.hits), max(hit.score for hit in own))
+            for key, own in found.items()
+        ]
+        return sorted(rows, key=lambda row: (-row.hits, -row.best, row.checkpoint.casefold()))
 
     def to_json(self) -> dict[str, Any]:
         """For other programs."""

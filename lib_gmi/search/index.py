@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.errors import ImageError, LibraryError
-from ..base.files import TooLargeError, read_regular, walk, write_atomic
+from ..base.files import TooLargeError, read_regular, walk
 from ..base.images import IMAGE_SUFFIXES, MAX_BYTES, decode_image, groups, unreadable_here
-from ..base.locks import locked
+from ..base.json_file import JsonFile, read_json
 from ..base.stamps import time_stamp
 from ..base.vectors import unit
 from ..metadata import making_in, plain_prompt
@@ -102,6 +101,7 @@ class FolderIndex:
         name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self.place = home / "index" / name
         self.approximate = self.place / "approximate.faiss"
+        self._about: JsonFile[dict[str, Any]] = JsonFile(self.place / "folder.json", dict, dict)
 
     def update(
         self,
@@ -128,11 +128,13 @@ class FolderIndex:
         for path in [path for path in files if unreadable_here(Path(path))]:
             del files[path]
             done.leave_out(path, str(unreadable_here(Path(path))))
-        with locked(self.place / "folder.json"):
+        with self._about.locked():
             chunks = self._chunks()
             known = self._forget(chunks, files, bool(closed), done)
             todo = [path for path in files if path not in known]
-            self._write_folder()
+            about = {"folder": str(self.folder), "encoder": self.encoder_id, "dim": self.dim}
+            if self._about.cached() != about:
+                self._about.write(about)
             for start in range(0, len(todo), _AT_ONCE):
                 if stop():
                     done.stopped = True
@@ -197,16 +199,22 @@ class FolderIndex:
     ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
         """One picture after the other, with what is known of it; tells what is left out."""
         for path in some:
+            file, stamp = self.folder / path, files[path]
             try:
-                data = _read_whole(self.folder / path, files[path])
-                image = decode_image(data, path)
-            except _SkippedError as reason:
-                done.leave_out(path, str(reason))
+                data = read_regular(file, MAX_BYTES)
+                if time_stamp(file) == stamp:
+                    image = decode_image(data, path)
+                    yield image, {"path": path, "stamp": stamp, **described(making_in(data))}
+                else:
+                    done.leave_out(path, "changed while they were read")
             except ImageError:
                 done.leave_out(path, "no images that can be read")
-            else:
-                about = described(making_in(data))
-                yield image, {"path": path, "stamp": files[path], **about}
+            except TooLargeError:
+                done.leave_out(path, "larger than an image may be")
+            except FileNotFoundError:
+                done.leave_out(path, "gone while they were read")
+            except OSError as error:
+                done.leave_out(path, f"cannot be read ({error.strerror or error})")
 
     def stamp(self) -> tuple[tuple[str, str], ...]:
         """Changes whenever the index does; nothing is read for it."""
@@ -245,14 +253,6 @@ class FolderIndex:
             self.approximate.unlink()
         return write_chunk(path, vectors, rows)
 
-    def _write_folder(self) -> None:
-        about = {"folder": str(self.folder), "encoder": self.encoder_id, "dim": self.dim}
-        path, data = self.place / "folder.json", json.dumps(about).encode()
-        with contextlib.suppress(OSError):
-            if read_regular(path) == data:
-                return
-        write_atomic(path, data)
-
 
 def indexed_folders(
     home: Path, encoder_id: str | None = None, allowed: Sequence[Path] | None = None
@@ -266,8 +266,8 @@ def indexed_folders(
     """
     found = []
     for path in (home / "index").glob("*/folder.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            about = json.loads(read_regular(path))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            about = read_json(path)
             encoder, dim = str(about["encoder"]), about["dim"]
             if type(dim) is int and 0 < dim < _MOST_DIM and encoder_id in (None, encoder):
                 index = FolderIndex(home, Path(about["folder"]), encoder, dim)
@@ -330,22 +330,3 @@ def list_below(folder: Path) -> tuple[dict[str, str], list[str]]:
                     relative.encode()  # a name that is no text cannot be stored
                     files[relative] = time_stamp(path)
     return files, closed
-
-
-class _SkippedError(Exception):
-    """Why a file is not taken in."""
-
-
-def _read_whole(path: Path, stamp: str) -> bytes:
-    """A file that is the same before and after it was read."""
-    try:
-        data = read_regular(path, MAX_BYTES)
-        if time_stamp(path) != stamp:
-            raise _SkippedError("changed while they were read")
-    except TooLargeError:
-        raise _SkippedError("larger than an image may be") from None
-    except FileNotFoundError:
-        raise _SkippedError("gone while they were read") from None
-    except OSError as error:
-        raise _SkippedError(f"cannot be read ({error.strerror or error})") from None
-    return data

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LibrarySamples:
-    """Kept samples and their vectors; a :class:`.scoring.Source`.
+    """Kept samples and their vectors.
 
     Args:
         samples: those of a checkpoint beside each other.
@@ -121,7 +121,13 @@ class LibrarySamples:
         return LibrarySamples(samples, self.vectors[keep])
 
     def cosines(self, vector: FloatArray, nearest: int | None, also: IntArray) -> FloatArray:
-        """Of all samples, ``[n]``; see :meth:`.scoring.Source.cosines`."""
+        """⟨row, vector⟩ of all samples, ``[n]``.
+
+        Args:
+            vector: ``[d]``.
+            nearest: if given, only so many nearest ones need a number; −inf says nothing then.
+            also: rows that need a number in any case, rising.
+        """
         return np.asarray(self.vectors @ vector)
 
     def maker(self, row: int, installed: Installed) -> Candidate:

@@ -6,13 +6,13 @@ names. It is made anew, small, and without anything that the file says about its
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from urllib.parse import parse_qs, urlencode
 
+from ..base.images import open_image, small_webp
 from .folder_images import FolderImages
 from .index import FolderIndex, indexed_folders
 
@@ -89,17 +89,7 @@ def small_copy(path: Path, side: int = SIDE) -> bytes:
     Raises:
         ImageError: the file is gone, or no image.
     """
-    from PIL import Image
-
-    from ..base.images import open_image
-
-    image = open_image(path)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    plain = Image.new("RGB", image.size)
-    plain.paste(image)  # without profiles and comments
-    buffer = io.BytesIO()
-    plain.save(buffer, "WEBP", quality=_QUALITY)
-    return buffer.getvalue()
+    return small_webp(open_image(path), side, _QUALITY)
 
 
 def _plain(file: str) -> bool:

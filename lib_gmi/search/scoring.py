@@ -9,26 +9,26 @@ where images or another checkpoint are given, by the learned kernel (:mod:`.styl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import EncoderError, MissingExtraError, SearchError
 from ..base.vectors import unit
 from ..encoders.sketches import dark_on_light
-from .content import monte_carlo, standard
+from .content import monte_carlo, product_of_experts
 from .library_samples import literal
 from .style import aligned
 
 if TYPE_CHECKING:
-    from ..metadata.mentions import Installed
-    from ..ranking.rkme import IntArray
-    from ..records.protocols import Candidate, FloatArray, JointEncoder
-    from .hits import Hit
+    from ..records.protocols import FloatArray, JointEncoder
+    from .folder_images import FolderImages
     from .library_samples import LibrarySamples
-    from .prompt_words import PromptWords
     from .query import Query
     from .style import Style
+
+    #: What can be searched, each with a vector of unit length.
+    Source = LibrarySamples | FolderImages
 
 #: κ of the scores; chosen by ``benchmarks/search.py`` from 3, 10, 30 and 100.
 KAPPA = 10.0
@@ -36,39 +36,6 @@ KAPPA = 10.0
 BEST = {"text": "monte-carlo", "image": "density", "sketch": "density", "like": "monte-carlo"}
 #: Samples of another checkpoint that are asked with.
 _MOST_LIKE = 64
-
-
-class Source(Protocol):
-    """Samples or images that can be searched, each with a vector of unit length."""
-
-    @property
-    def vectors(self) -> FloatArray:
-        """Of all, ``[n, d]``."""
-
-    @property
-    def prompts(self) -> Sequence[str]:
-        """Of each; empty where it is unknown."""
-
-    @property
-    def words(self) -> PromptWords:
-        """Of the prompts."""
-
-    def __len__(self) -> int: ...
-
-    def cosines(self, vector: FloatArray, nearest: int | None, also: IntArray) -> FloatArray:
-        """⟨row, vector⟩, ``[n]``.
-
-        Args:
-            vector: ``[d]``.
-            nearest: if given, only so many nearest ones need a number; −inf says nothing then.
-            also: rows that need a number in any case, rising.
-        """
-
-    def maker(self, row: int, installed: Installed) -> Candidate | None:
-        """The candidate that one is of; ``None`` if that is not known."""
-
-    def hit(self, row: int, score: float) -> Hit:
-        """What there is to show of one, under the name that it has for its checkpoint."""
 
 
 class Scorer:
@@ -134,9 +101,9 @@ class Scorer:
             parts.append(np.concatenate(each))
         if len(parts) == 1:
             return parts[0]
-        total = np.zeros(len(parts[0]), dtype=np.float32)
-        for part, scores in zip(self.query.parts, parts, strict=True):
-            total += self.query.weight(part) * standard(np.where(np.isfinite(scores), scores, 0))
+        finite = (np.where(np.isfinite(scores), scores, 0) for scores in parts)
+        weights = map(self.query.weight, self.query.parts)
+        total = product_of_experts(list(zip(finite, weights, strict=True)))
         total[np.any(~np.isfinite(parts), axis=0)] = -np.inf
         return total
 

@@ -18,7 +18,7 @@ from .content import product_of_experts, standard
 from .embeddings import Embeddings
 from .hits import NOTHING, CheckpointAnswer, FoundCheckpoint, Hit, SampleAnswer
 from .library_samples import LibrarySamples, candidates_of
-from .scoring import Scorer, Source
+from .scoring import Scorer
 from .vectors import largest
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..ranking.rkme import BoolArray
     from ..records.protocols import Candidate, FloatArray, JointEncoder, Progress
     from .query import Query
+    from .scoring import Source
     from .style import Style
 
 #: Samples of a checkpoint that are shown beside it.

@@ -10,7 +10,7 @@ from ..encoders import load, optional_text_encoder
 from ..submitting.harvest import Harvester
 from ..submitting.recorder import Recorder
 from ..submitting.reencode import reencode, waiting
-from ..submitting.submit import Builder, BuildPlan
+from ..submitting.submit import Builder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,22 +37,15 @@ class Samples:
         self.states, self.device, self.keep = states, device, keep
         self.library = states.library
 
-    def recorder(self) -> Recorder:
+    def recorder(self, keep_copies: bool = True) -> Recorder:
         """Stores samples of this program's prompt set."""
-        return Recorder(
-            self.states.prompt_set, self.library, self._encoder(), optional_text_encoder()
-        )
+        text = optional_text_encoder()
+        return Recorder(self.states.prompt_set, self.library, self._encoder(), text, keep_copies)
 
     def builder(self, prompts: Sequence[Prompt], progress: Progress) -> Builder:
         """Generates and stores samples of these prompts, in their order."""
         return Builder(
-            self.states.host,
-            self.states.prompt_set,
-            self.library,
-            self._encoder(),
-            optional_text_encoder(),
-            progress,
-            BuildPlan(self.states.settings, prompts, self.keep()),
+            self.states.host, self.recorder(self.keep()), progress, self.states.settings, prompts
         )
 
     def harvester(self) -> Harvester:

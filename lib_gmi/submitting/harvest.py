@@ -109,13 +109,15 @@ class Harvester:
         if len(usable) < rules.least and stored is None:
             return None, left_out
         by_id = {prompt.id: prompt for prompt in prompts}
-        for done, (find, image) in enumerate(usable):
+        for done, find in enumerate(usable):
             if stop():
                 break
-            if stored is not None and not _has_room(stored, find, rules):
+            same = 0 if stored is None else stored.prompt_ids.count(find.prompt_id)
+            if stored is not None and (len(stored) >= rules.most or same >= rules.of_prompt):
                 left_out[SPARE] += 1  # for all harvests together: this may be the tenth
             else:
-                stored = recorder.add(new, by_id[find.prompt_id], image(), find.seed)
+                image = open_image(find.path)
+                stored = recorder.add(new, by_id[find.prompt_id], image, find.seed)
             progress.update(done + 1, len(usable), find.prompt)
         return stored, left_out
 
@@ -130,17 +132,12 @@ class Harvester:
         return found
 
 
-def _has_room(stored: Specification, find: Find, rules: Rules) -> bool:
-    same = stored.prompt_ids.count(find.prompt_id)
-    return len(stored) < rules.most and same < rules.of_prompt
-
-
 def _readable(
     finds: Sequence[Find], left_out: Counter[str], known: Iterable[int] = ()
-) -> list[tuple[Find, Callable[[], Image.Image]]]:
-    """Those whose pixels are fine and not there already, nor among ``known`` hashes. They are
-    decoded again when needed: sixty of them would fill the memory."""
-    kept: list[tuple[Find, Callable[[], Image.Image]]] = []
+) -> list[Find]:
+    """Those whose pixels are fine and not there already, nor among ``known`` hashes. Their pixels
+    are not kept: sixty images would fill the memory."""
+    kept: list[Find] = []
     hashes = list(known)
     seen: set[tuple[str, int]] = set()
     for find in finds:
@@ -159,7 +156,7 @@ def _readable(
             continue
         hashes.append(digest)
         seen.add((find.prompt_id, find.seed))
-        kept.append((find, lambda path=find.path: open_image(path)))  # type: ignore[misc]
+        kept.append(find)
     return kept
 
 

@@ -17,8 +17,6 @@ from ..library.entries import stem
 from ..records.protocols import Progress, SilentProgress
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..library.catalogue import Library
     from ..library.entries import Entry
     from ..records.protocols import Encoder
@@ -41,10 +39,6 @@ class Waiting:
     entry: Entry
     rows: tuple[int, ...]
     lost: int
-
-    @property
-    def title(self) -> str:
-        return self.entry.title
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def waiting(
     for entry in others:
         known = have.setdefault(entry.way, set())
         wanted = [row for row, pair in enumerate(entry.pairs) if pair not in known]
-        rows = tuple(row for row in wanted if _copy(library, entry, row) is not None)
+        rows = tuple(row for row in wanted if library.samples.find(entry.stem, *entry.pairs[row]))
         if rows:
             known.update(entry.pairs[row] for row in rows)
             found.append(Waiting(entry, rows, len(wanted) - len(rows)))
@@ -129,8 +123,8 @@ def reencode(
             stored = _encode(library, encoder, before, rows)
             samples, unreadable = samples + stored, unreadable + len(rows) - stored
             done += len(rows)
-            progress.update(done, total, each.title)
-        yield Reencoded(each.title, samples, each.lost + unreadable)
+            progress.update(done, total, each.entry.title)
+        yield Reencoded(each.entry.title, samples, each.lost + unreadable)
 
 
 def _encode(library: Library, encoder: Encoder, before: Specification, rows: Sequence[int]) -> int:
@@ -162,7 +156,3 @@ def _encode(library: Library, encoder: Encoder, before: Specification, rows: Seq
         library.samples.share(old, stem(after.key), before.prompt_ids[row], before.seeds[row])
     library.extend(after)
     return len(readable)
-
-
-def _copy(library: Library, entry: Entry, row: int) -> Path | None:
-    return library.samples.find(entry.stem, *entry.pairs[row])

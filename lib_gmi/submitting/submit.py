@@ -21,14 +21,7 @@ from .recorder import Recorder
 if TYPE_CHECKING:
     from ..library.catalogue import Library
     from ..records.prompts import Prompt, PromptSet
-    from ..records.protocols import (
-        Candidate,
-        Encoder,
-        GenerationSettings,
-        Host,
-        Session,
-        TextEncoder,
-    )
+    from ..records.protocols import Candidate, GenerationSettings, Host, Session
     from ..records.specification import Specification
 
 
@@ -79,52 +72,29 @@ class _Job:
         return [prompt for prompt in prompts if prompt.id not in finished][: max(lacking, 0)]
 
 
-@dataclass(frozen=True)
-class BuildPlan:
-    """How a build goes about it.
-
-    Attributes:
-        settings_for: decides what a candidate is generated with; by default the host.
-        prompts: of the prompt set, in the order in which they are generated; by default its own.
-        keep_copies: see :class:`.recorder.Recorder`.
-    """
-
-    settings_for: Callable[[Candidate], GenerationSettings] | None = None
-    prompts: Sequence[Prompt] = ()
-    keep_copies: bool = True
-
-
 class Builder:
     """Builds specifications of a host's checkpoints into a library.
 
     Args:
         host: where the checkpoints are.
-        prompt_set: what to generate.
-        library: where the specifications go.
-        encoder: image → features.
-        text_encoder: embeds the prompts; without it methods that need prompts cannot be used on
-            these specifications until they are embedded.
+        recorder: of the prompt set; stores the samples.
         progress: is told after every sample, with an estimate of the time left.
-        plan: how to go about it.
+        settings_for: decides what a candidate is generated with; by default the host.
+        prompts: of the prompt set, in the order in which they are generated; by default its own.
     """
 
     def __init__(
         self,
         host: Host,
-        prompt_set: PromptSet,
-        library: Library,
-        encoder: Encoder,
-        text_encoder: TextEncoder | None = None,
+        recorder: Recorder,
         progress: Progress | None = None,
-        plan: BuildPlan | None = None,
+        settings_for: Callable[[Candidate], GenerationSettings] | None = None,
+        prompts: Sequence[Prompt] = (),
     ) -> None:
-        plan = plan or BuildPlan()
-        self.host = host
-        self.prompt_set = prompt_set
+        self.host, self.recorder = host, recorder
         self.progress = progress or SilentProgress()
-        self.recorder = Recorder(prompt_set, library, encoder, text_encoder, plan.keep_copies)
-        self.settings_for = plan.settings_for or host.default_settings
-        self.prompts = plan.prompts or prompt_set.prompts
+        self.settings_for = settings_for or host.default_settings
+        self.prompts = prompts or recorder.prompt_set.prompts
         #: The specification that was extended last; progress reports may show its newest sample.
         self.latest: Specification | None = None
         self._total = 0
@@ -154,7 +124,7 @@ class Builder:
         self._total = sum(len(job.missing(prompts, count)) for job in jobs)
         self._finished = 0
         self.progress.update(0, self._total, "")
-        for size in self.prompt_set.passes():
+        for size in self.recorder.prompt_set.passes():
             for job in jobs:
                 if not summary.cancelled:
                     self._run_pass(job, min(size, count), summary)
@@ -200,23 +170,18 @@ class Builder:
         self, job: _Job, session: Session, missing: Sequence[Prompt], summary: BuildSummary
     ) -> bool:
         """Generate these samples; false if the user interrupted it."""
-        requests = [self._request(job, prompt) for prompt in missing]
-        session.prepare(requests, job.specification.settings)
+        settings, of = job.specification.settings, self.recorder
+        requests = [
+            GenerationRequest(p.id, of.wording(p, settings), settings.negative, of.seed(p))
+            for p in missing
+        ]
+        session.prepare(requests, settings)
         for wanted in zip(missing, requests, strict=True):
             if job.specification.suspect:
                 return True
             if not self._sample(job, session, wanted, summary):
                 return False
         return True
-
-    def _request(self, job: _Job, prompt: Prompt) -> GenerationRequest:
-        settings = job.specification.settings
-        return GenerationRequest(
-            prompt.id,
-            self.recorder.wording(prompt, settings),
-            settings.negative,
-            self.recorder.seed(prompt),
-        )
 
     def _sample(
         self,
@@ -276,8 +241,8 @@ def build(
     progress: Progress | None = None,
 ) -> BuildSummary:
     """Build the specifications that are missing, with an encoder by name. See :class:`Builder`."""
-    builder = Builder(host, prompt_set, library, load(encoder), optional_text_encoder(), progress)
-    return builder.build(candidates, limit)
+    recorder = Recorder(prompt_set, library, load(encoder), optional_text_encoder())
+    return Builder(host, recorder, progress).build(candidates, limit)
 
 
 def format_duration(seconds: float) -> str:

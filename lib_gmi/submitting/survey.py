@@ -8,21 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..base.files import open_regular, walk
 from ..base.images import IMAGE_SUFFIXES, LOSSLESS_SUFFIXES, unreadable_here
 from ..metadata import Making, plain_prompt, read_making
 from ..metadata.mentions import Installed
-from ..records.protocols import (
-    Candidate,
-    Progress,
-    SilentProgress,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from ..records.protocols import Candidate, Progress, SilentProgress
 
 #: Why an image is not taken that nothing is wrong with.
 SPARE = "the same prompt, or more than are needed"
@@ -165,7 +156,7 @@ def survey(
             told[making.checkpoint.label] += 1
             continue
         candidate = meant[0]
-        reason = unfit(path, making, rules)
+        reason = _shaped(making, rules) or _not_as_made(path, making, rules)
         if reason is not None:
             found.left_out[reason] += 1
             continue
@@ -183,12 +174,8 @@ def survey(
     return found
 
 
-def unfit(path: Path, making: Making, rules: Rules) -> str | None:
-    """Why an image cannot speak for its checkpoint, or ``None``."""
-    return _shaped(making, rules) or _not_as_made(path, making, rules)
-
-
 def _shaped(making: Making, rules: Rules) -> str | None:
+    """Why an image shows more than what its checkpoint makes of a prompt, or ``None``."""
     shaped = sorted(making.processes - rules.allowed)
     if making.refiner is not None and "refiner" not in rules.allowed:
         shaped.append("refiner")

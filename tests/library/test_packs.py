@@ -47,6 +47,7 @@ from lib_gmi.library.packs import (
 from lib_gmi.library.packs import store as store_module
 from lib_gmi.library.packs.thumbnails import check_thumbnail
 from lib_gmi.library.packs.writing import _without_folders
+from lib_gmi.library.samples import SampleStore
 from lib_gmi.ranking.stack import stack
 from lib_gmi.records.prompts import default_prompt_set
 from lib_gmi.records.protocols import GenerationSettings
@@ -96,7 +97,7 @@ def test_what_is_written_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
     pack = read_pack(path)
     assert pack.id == written.id
     assert pack.about == ABOUT
-    assert pack.tool.startswith("find-best-model ")
+    assert pack.manifest["tool"].startswith("find-best-model ")
     for ours, theirs in zip((first, second), pack.specifications, strict=True):
         assert_same_specification(ours, theirs)
     pages = [entry["page"] for entry in pack.manifest["entries"]]
@@ -384,12 +385,13 @@ def test_thumbnails_go_along_only_if_asked(
     other = Packs(Library(tmp_path / "other"))
     other.import_file(path)
     (packed,) = other.specifications()
-    for prompt_id in ("p00", "p02"):
-        file = other.sample(packed, prompt_id)
+    samples, folder = SampleStore(packed.pack.folder / "samples"), Path(packed.file).stem
+    for prompt_id, seed in (("p00", 1000), ("p02", 1002)):
+        file = samples.find(folder, prompt_id, seed)
         assert file is not None
         check_thumbnail(file.read_bytes(), "thumbnail")
-    assert other.sample(packed, "p01") is None
-    assert other.sample(packed, "p77") is None
+    assert samples.find(folder, "p01", 1001) is None
+    assert samples.find(folder, "p77", 1077) is None
     file.unlink()
     assert other.verify(other.installed()[0]).problem is not None
 

@@ -158,16 +158,16 @@ def test_what_cannot_be_read_is_counted(
 ) -> None:
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
     (folder / "notes.txt").write_text("no image")
-    real, gone = index._read_whole, folder / "blue-0.png"
+    real, gone = index.read_regular, folder / "blue-0.png"
 
-    def reading(path: Path, stamp: str) -> bytes:
+    def reading(path: Path, limit: int) -> bytes:
         if path == gone:
             path.unlink()
         if path.name == "red-0.png":
             path.write_bytes(path.read_bytes() + b"more")
-        return real(path, stamp)
+        return real(path, limit)
 
-    monkeypatch.setattr(index, "_read_whole", reading)
+    monkeypatch.setattr(index, "read_regular", reading)
     done = of(folder, library_folder).update(ColourSpace())
     assert done.new == 7
     assert dict(done.skipped) == {

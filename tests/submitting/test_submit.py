@@ -45,7 +45,7 @@ from lib_gmi.records.protocols import (
 )
 from lib_gmi.records.specification import Specification
 from lib_gmi.records.specification_file import to_bytes
-from lib_gmi.submitting.recorder import BASE_SEED
+from lib_gmi.submitting.recorder import BASE_SEED, Recorder
 from lib_gmi.submitting.submit import Builder, BuildSummary, format_duration
 
 
@@ -148,7 +148,7 @@ def build(
     limit: int | None = None,
 ) -> BuildSummary:
     """Build everything that is missing."""
-    builder = Builder(host, prompts or prompt_set(6), library, encoder or tiny_encoder())
+    builder = Builder(host, Recorder(prompts or prompt_set(6), library, encoder or tiny_encoder()))
     return builder.build(limit=limit)
 
 
@@ -227,7 +227,7 @@ def test_a_limit_takes_only_the_first_prompts(library: Library, limit: int, expe
 def test_only_the_candidates_asked_for_are_built(library: Library) -> None:
     host = RecordingHost()
     chosen = host.list_checkpoints()[1:2]
-    Builder(host, prompt_set(6), library, tiny_encoder()).build(chosen)
+    Builder(host, Recorder(prompt_set(6), library, tiny_encoder())).build(chosen)
     assert samples(library) == {"Beta": 6}
 
 
@@ -521,7 +521,7 @@ def test_progress_counts_every_sample_and_estimates_the_time_left(library: Libra
     build(RecordingHost(("Alpha",)), library, limit=2)
     progress = RecordingProgress()
     host = RecordingHost(("Alpha", "Beta"))
-    Builder(host, prompt_set(6), library, tiny_encoder(), progress=progress).build()
+    Builder(host, Recorder(prompt_set(6), library, tiny_encoder()), progress=progress).build()
     assert [(done, total) for done, total, _ in progress.reports] == [(i, 10) for i in range(11)]
     messages = [message for *_, message in progress.reports]
     assert messages[0] == ""
@@ -538,7 +538,7 @@ def test_the_time_left_follows_the_pace_so_far(
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     progress = RecordingProgress()
     host = RecordingHost(("Alpha",))
-    Builder(host, prompt_set(6), library, tiny_encoder(), progress=progress).build()
+    Builder(host, Recorder(prompt_set(6), library, tiny_encoder()), progress=progress).build()
     left = [message.rpartition(" · ")[2] for *_, message in progress.reports[1:]]
     assert left[0] == "about 2 min left", "one of six took 30 seconds"
     assert left[-1] == "about 1 s left"
@@ -554,7 +554,7 @@ def test_progress_reaches_its_end_even_if_the_host_cannot_make_some_samples(
 
     progress = RecordingProgress()
     host = RecordingHost(draw=draw)
-    Builder(host, prompt_set(6), library, tiny_encoder(), progress=progress).build()
+    Builder(host, Recorder(prompt_set(6), library, tiny_encoder()), progress=progress).build()
     done, total, _ = progress.reports[-1]
     assert done == total
 
@@ -621,7 +621,7 @@ def test_a_prefix_of_the_settings_comes_before_the_prompt(library: Library) -> N
 
 def test_prompts_are_embedded_where_there_is_a_text_encoder(library: Library) -> None:
     prompts = prompt_set(6)
-    Builder(RecordingHost(), prompts, library, tiny_encoder(), words_encoder()).build()
+    Builder(RecordingHost(), Recorder(prompts, library, tiny_encoder(), words_encoder())).build()
     for specification in stored(library).values():
         assert specification.text_encoder_id == words_encoder().id
         expected = _embeddings(prompts, specification.prompt_ids)
@@ -633,7 +633,7 @@ def test_a_text_encoder_added_later_embeds_what_was_stored_before(library: Libra
     build(RecordingHost(), library, prompts, limit=4)
     assert all(s.prompt_embeddings is None for s in stored(library).values())
     host = RecordingHost()
-    Builder(host, prompts, library, tiny_encoder(), words_encoder()).build()
+    Builder(host, Recorder(prompts, library, tiny_encoder(), words_encoder())).build()
     assert len(host.asked) == 6, "no image is generated for it"
     for specification in stored(library).values():
         expected = _embeddings(prompts, specification.prompt_ids)
@@ -646,18 +646,20 @@ def test_a_library_that_is_complete_gets_its_embeddings_without_loading_a_checkp
     prompts = prompt_set(6)
     build(RecordingHost(), library, prompts)
     host = RecordingHost()
-    Builder(host, prompts, library, tiny_encoder(), words_encoder()).build()
+    Builder(host, Recorder(prompts, library, tiny_encoder(), words_encoder())).build()
     assert host.log == []
     assert all(s.prompt_embeddings is not None for s in stored(library).values())
 
 
 def test_building_on_without_the_text_encoder_loses_no_samples(library: Library) -> None:
     prompts = prompt_set(6)
-    Builder(RecordingHost(), prompts, library, tiny_encoder(), words_encoder()).build(limit=4)
+    Builder(RecordingHost(), Recorder(prompts, library, tiny_encoder(), words_encoder())).build(
+        limit=4
+    )
     summary = build(RecordingHost(), library, prompts)
     assert summary.complete == ["Alpha", "Beta", "Gamma"]
     assert samples(library) == {"Alpha": 6, "Beta": 6, "Gamma": 6}
-    Builder(RecordingHost(), prompts, library, tiny_encoder(), words_encoder()).build()
+    Builder(RecordingHost(), Recorder(prompts, library, tiny_encoder(), words_encoder())).build()
     for specification in stored(library).values():
         assert specification.prompt_embeddings is not None
 
@@ -666,9 +668,11 @@ def test_building_on_with_another_text_encoder_leaves_embeddings_of_one_kind(
     library: Library,
 ) -> None:
     prompts = prompt_set(6)
-    Builder(RecordingHost(), prompts, library, tiny_encoder(), words_encoder()).build(limit=4)
+    Builder(RecordingHost(), Recorder(prompts, library, tiny_encoder(), words_encoder())).build(
+        limit=4
+    )
     other = words_encoder(OTHER_WORDS, OTHER_WORDS_DIM)
-    summary = Builder(RecordingHost(), prompts, library, tiny_encoder(), other).build()
+    summary = Builder(RecordingHost(), Recorder(prompts, library, tiny_encoder(), other)).build()
     assert summary.failed == []
     assert samples(library) == {"Alpha": 6, "Beta": 6, "Gamma": 6}
     for specification in stored(library).values():
@@ -682,7 +686,7 @@ def test_building_on_with_another_text_encoder_leaves_embeddings_of_one_kind(
 
 def test_a_folder_of_images_becomes_specifications(library: Library, tmp_path: Path) -> None:
     host = FolderHost(write_image_folder(tmp_path / "images", ["Alpha", "Beta"]))
-    Builder(host, host.prompt_set, library, tiny_encoder()).build()
+    Builder(host, Recorder(host.prompt_set, library, tiny_encoder())).build()
     features = tiny_encoder().encode_images([picture(1, 3)]).astype(np.float16)
     assert np.array_equal(stored(library)["Beta"].features[3], features[0].astype(np.float32))
     assert samples(library) == {"Alpha": 6, "Beta": 6}
@@ -691,7 +695,7 @@ def test_a_folder_of_images_becomes_specifications(library: Library, tmp_path: P
 def test_prompts_can_be_left_out_of_a_folder(library: Library, tmp_path: Path) -> None:
     host = FolderHost(write_image_folder(tmp_path / "images", ["Alpha"]))
     host.leave_out(["p01", "p04"])
-    summary = Builder(host, host.prompt_set, library, tiny_encoder()).build()
+    summary = Builder(host, Recorder(host.prompt_set, library, tiny_encoder())).build()
     assert stored(library)["Alpha"].prompt_ids == ("p00", "p02", "p03", "p05")
     assert summary.unavailable == 2
     with pytest.raises(GMIError, match="p99"):
@@ -735,7 +739,7 @@ def test_one_unreadable_image_is_named_and_costs_nothing_but_itself(
     folder = write_image_folder(tmp_path / "images", ["Alpha", "Beta"])
     (folder / "images" / "Alpha" / "p02.png").write_bytes(b"damaged")
     host = FolderHost(folder)
-    summary = Builder(host, host.prompt_set, library, tiny_encoder()).build()
+    summary = Builder(host, Recorder(host.prompt_set, library, tiny_encoder())).build()
     (problem,) = summary.unreadable
     assert problem.title == "Alpha"
     assert "p02.png" in problem.reason
@@ -750,7 +754,7 @@ def test_a_folder_whose_name_is_no_text_never_stops_the_others(
     """Names from old archives are bytes in some other encoding."""
     odd = os.fsdecode(b"caf\xe9")
     host = FolderHost(write_image_folder(tmp_path / "images", ["Alpha", odd, "Beta"]))
-    summary = Builder(host, host.prompt_set, library, tiny_encoder()).build()
+    summary = Builder(host, Recorder(host.prompt_set, library, tiny_encoder())).build()
     assert {"Alpha", "Beta"} <= set(summary.complete)
     assert len(summary.complete) + len(summary.failed) + len(summary.skipped) == 3
     assert {"Alpha", "Beta"} <= set(samples(library))
@@ -767,6 +771,7 @@ from contextlib import contextmanager
 from lib_gmi.encoders import load
 from lib_gmi.hosts.folder import FolderHost
 from lib_gmi.library.catalogue import Library
+from lib_gmi.submitting.recorder import Recorder
 from lib_gmi.submitting.submit import Builder
 
 class SlowSession:
@@ -789,7 +794,7 @@ class SlowHost(FolderHost):
 
 host = SlowHost(sys.argv[1])
 encoder = load("pixels/32x32")
-summary = Builder(host, host.prompt_set, Library(sys.argv[2]), encoder).build()
+summary = Builder(host, Recorder(host.prompt_set, Library(sys.argv[2]), encoder)).build()
 assert "torch" not in sys.modules, "this test counts on an encoder that starts quickly"
 print("finished", len(summary.complete), flush=True)
 """
@@ -835,7 +840,7 @@ def test_a_build_killed_twenty_times_equals_one_without_interruption(
 
     whole = Library(tmp_path / "whole")
     host = FolderHost(folder)
-    Builder(host, host.prompt_set, whole, load("pixels/32x32")).build()
+    Builder(host, Recorder(host.prompt_set, whole, load("pixels/32x32"))).build()
     for title, specification in stored(whole).items():
         survivor = replace(stored(library)[title], updated=specification.updated)
         assert_same_specification(survivor, specification)

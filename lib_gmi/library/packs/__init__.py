@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from .folder import PackedSpecification, PackEntry, PackInfo
+from .folder import PackedSpecification, PackEntry, PackInfo, visible
 from .hashing import checkpoint_files, present, with_full_hashes
 from .pack import SCHEMA, SUFFIX, Pack, PackAbout, read_pack
-from .packed import visible
 from .store import ImportReport, PackCheck, Packs
 from .texts import page_link
 from .writing import Sharing, shareable, thumbnails_of, write_pack

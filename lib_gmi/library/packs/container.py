@@ -9,7 +9,6 @@ Nothing here maps a file into memory or evaluates anything; arrays are views of 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from math import prod
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...base.errors import PackError
+from ...records.specification_file import canonical
 from .texts import check_texts, strict_json
 
 if TYPE_CHECKING:
@@ -58,24 +58,10 @@ def kind(array: NDArray[Any]) -> str:
 
 
 def encode(metadata: Mapping[str, str], tensors: Tensors) -> bytes:
-    """The bytes of a container. Equal content gives equal bytes.
+    """The bytes of a container. Equal content gives equal bytes."""
+    from safetensors.numpy import save
 
-    Args:
-        metadata: texts.
-        tensors: those of two-byte numbers come first, so that all are aligned.
-    """
-    header: dict[str, Any] = {_METADATA: dict(metadata)}
-    ordered = sorted(tensors, key=lambda name: (kind(tensors[name]), name))
-    place = 0
-    for name in ordered:
-        array = tensors[name]
-        offsets = [place, place + array.nbytes]
-        header[name] = {"dtype": kind(array), "shape": [*array.shape], "data_offsets": offsets}
-        place += array.nbytes
-    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    padded = text.ljust(-(-len(text) // 8) * 8)
-    body = b"".join(tensors[name].tobytes() for name in ordered)
-    return len(padded).to_bytes(8, "little") + padded + body
+    return canonical(save(dict(tensors), dict(metadata)))
 
 
 def decode(data: bytes, name: str) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
@@ -113,15 +99,19 @@ def _tensors(
             raise PackError(f"{name}: holds a tensor of an impossible name.")
         if not isinstance(row, dict) or set(row) != {"dtype", "shape", "data_offsets"}:
             raise PackError(f"{name}: its header does not describe '{key}'.")
-        dtype, shape, places[key] = row["dtype"], row["shape"], _place(row, key, name)
+        dtype, shape, offsets = row["dtype"], row["shape"], row["data_offsets"]
+        if not isinstance(offsets, list) or len(offsets) != 2:
+            raise PackError(f"{name}: its header does not say where '{key}' is.")
+        begin, end = offsets
+        if type(begin) is not int or type(end) is not int or not 0 <= begin < end <= MAX_BYTES:
+            raise PackError(f"{name}: '{key}' has an impossible place.")
         if not isinstance(dtype, str) or dtype not in _TYPES:
             raise PackError(f"{name}: '{key}' is {str(dtype)[:20]}; packs hold F16 and U8 only.")
         if not isinstance(shape, list) or len(shape) > 2 or not all(_is_size(s) for s in shape):
             raise PackError(f"{name}: '{key}' has an impossible shape.")
-        begin, end = places[key]
         if prod(shape) * _TYPES[dtype].itemsize != end - begin:
             raise PackError(f"{name}: '{key}' is not as long as its shape says.")
-        shapes[key] = _TYPES[dtype], shape
+        places[key], shapes[key] = (begin, end), (_TYPES[dtype], shape)
     expected = 0
     for key, (begin, end) in sorted(places.items(), key=lambda item: item[1]):
         if begin != expected:
@@ -136,16 +126,6 @@ def _tensors(
         key: np.frombuffer(data, dtype, prod(shape), start + places[key][0]).reshape(shape)
         for key, (dtype, shape) in shapes.items()
     }
-
-
-def _place(row: Mapping[str, Any], key: str, name: str) -> tuple[int, int]:
-    offsets = row["data_offsets"]
-    if not isinstance(offsets, list) or len(offsets) != 2:
-        raise PackError(f"{name}: its header does not say where '{key}' is.")
-    begin, end = offsets
-    if type(begin) is not int or type(end) is not int or not 0 <= begin < end <= MAX_BYTES:
-        raise PackError(f"{name}: '{key}' has an impossible place.")
-    return begin, end
 
 
 def _is_size(value: Any) -> bool:

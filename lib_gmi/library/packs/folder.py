@@ -1,11 +1,12 @@
-"""A pack as a folder, the way that it lies in a library: written, checked, looked at."""
+"""A pack as a folder, the way that it lies in a library: written, checked, looked at; and which of
+the specifications of packs add something to the user's own."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,18 +91,18 @@ class PackInfo:
         return len(self.identities.intersection(identities))
 
     @cached_property
-    def contents(self) -> PackContents:
-        """Its specifications with their arrays, read once; a damaged file stops no other."""
-        if self.problem is not None:
-            return PackContents((), (Exclusion(self.about.title, self.problem),))
-        found, problems = [], []
+    def contents(self) -> tuple[list[PackedSpecification], list[Exclusion]]:
+        """Its specifications with their arrays, read once, and what could not be read, with the
+        reason; a damaged file stops no other."""
+        problems = [] if self.problem is None else [Exclusion(self.about.title, self.problem)]
+        found = []
         for entry in self.entries:
             try:
                 specification = read_specification(self.folder, entry)
                 found.append(PackedSpecification(specification, self, entry.file))
             except PackError as error:
                 problems.append(Exclusion(entry.title, str(error)))
-        return PackContents(tuple(found), tuple(problems))
+        return found, problems
 
     def to_json(self, identities: Collection[str]) -> dict[str, Any]:
         """All of it, JSON-ready; ``identities`` are of the checkpoints that there are."""
@@ -145,12 +146,43 @@ class PackedSpecification:
         return page_link(self.identity)
 
 
-@dataclass(frozen=True)
-class PackContents:
-    """What could be read of an installed pack, and what could not."""
+def visible(
+    own: Sequence[Specification],
+    packed: Sequence[PackedSpecification],
+    hashed: Mapping[str, str] | None = None,
+) -> list[PackedSpecification]:
+    """The packed specifications that add something to the user's own.
 
-    specifications: tuple[PackedSpecification, ...]
-    problems: tuple[Exclusion, ...]
+    What the user has of a candidate always wins over what a pack says of it, however either was
+    built. Of several packs, the one with the most samples of a candidate counts.
+
+    Args:
+        own: the user's.
+        packed: of all packs.
+        hashed: better identities of files that the user's are known by another one of, old → new.
+    """
+    names = hashed or {}
+    # one encoder's features say nothing to another
+    known = {(s.encoder_id, names.get(s.candidate.identity, s.candidate.identity)) for s in own}
+    chosen = []
+    for candidate in sorted(packed, key=_preference):
+        of = (candidate.specification.encoder_id, candidate.identity)
+        if of not in known:
+            known.add(of)
+            chosen.append(candidate)
+    return chosen
+
+
+def _preference(packed: PackedSpecification) -> tuple[bool, int, float, str]:
+    """Shared prompts first, which compare best, then most samples, then the newest; the rest only
+    makes the order definite."""
+    specification = packed.specification
+    return (
+        specification.own_prompts,
+        -len(specification),
+        -specification.updated,
+        packed.pack.id + packed.file,
+    )
 
 
 def write_folder(folder: Path, pack: Pack) -> None:
@@ -182,7 +214,7 @@ def read_folder(folder: Path) -> Pack:
     Raises:
         PackError: something is damaged, missing or altered.
     """
-    content = _content(folder)
+    content, samples = _content(folder), SampleStore(folder / _SAMPLES)
     name = folder.name
     tensors: dict[str, NDArray[Any]] = {}
     stored = []
@@ -194,7 +226,7 @@ def read_folder(folder: Path) -> Pack:
         stored.append((specification.describe(), stem(specification.key)))
         pairs = zip(specification.prompt_ids, specification.seeds, strict=True)
         for row, pair in enumerate(pairs):
-            path = sample_path(folder, file, *pair)
+            path = samples.open(Path(file).stem, samples.path("", *pair).name)
             if path is not None:
                 picture = np.frombuffer(read_bytes(path), dtype=np.uint8)
                 tensors[f"{number}/thumbnails/{row}"] = picture
@@ -210,7 +242,7 @@ def read_info(folder: Path) -> PackInfo:
     try:
         content = _content(folder)
         manifest = content["manifest"]
-        about, _ = read_about(content["schema"], manifest, folder.name)
+        about = read_about(content["schema"], manifest, folder.name)
         if manifest["id"] != folder.name:
             raise PackError(f"{folder}: is not called like the pack in it.")
         entries = tuple(map(_entry, content["files"], manifest["entries"]))
@@ -234,12 +266,6 @@ def read_specification(folder: Path, entry: PackEntry) -> Specification:
     if misplaced or specification.candidate.identity != entry.identity:
         raise PackError(f"{path}: is not the specification that the pack came with.")
     return specification
-
-
-def sample_path(folder: Path, file: str, prompt_id: str, seed: int) -> Path | None:
-    """The thumbnail of a sample in an installed pack, or ``None``."""
-    samples = SampleStore(folder / _SAMPLES)
-    return samples.open(Path(file).stem, samples.path("", prompt_id, seed).name)
 
 
 def folder_state(folder: Path) -> FolderState:

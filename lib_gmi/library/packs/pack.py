@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base.errors import PackError
+from ...base.files import NotRegularError, TooLargeError, read_regular
 from .container import MAX_BYTES, Tensors, decode, kind
 from .entries import ARRAYS, read_entry, read_thumbnails
 from .texts import check_link, check_texts, one_name, strict_json
@@ -56,7 +57,6 @@ class Pack:
     Attributes:
         id: 32 hexadecimal digits, a hash of all of its content.
         about: see there.
-        tool: that wrote it, with its version.
         schema: that it was written in.
         specifications: in the author's order.
         thumbnails: WebP files by :attr:`.Specification.key`, then by prompt id and seed.
@@ -65,7 +65,6 @@ class Pack:
 
     id: str
     about: PackAbout
-    tool: str
     schema: str
     specifications: tuple[Specification, ...]
     thumbnails: Mapping[str, Mapping[tuple[str, int], bytes]] = field(default_factory=dict)
@@ -88,17 +87,16 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
         PackError: it cannot be read, or is too large.
     """
     try:
-        if not path.is_file():
-            reason = "there is no such file" if not path.exists() else "is not a file"
-            raise PackError(f"{path}: {reason}. Name a file that ends in {SUFFIX}.")
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        return read_regular(path, limit)
+    except (FileNotFoundError, NotRegularError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "there is no such file" if missing else "is not a file"
+        raise PackError(f"{path}: {reason}. Name a file that ends in {SUFFIX}.") from None
+    except TooLargeError:
+        raise PackError(f"{path}: is larger than {limit >> 20} MiB, which no pack is.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PackError(f"{path}: cannot be read ({reason}).") from None
-    if len(data) > limit:
-        raise PackError(f"{path}: is larger than {limit >> 20} MiB, which no pack is.")
-    return data
 
 
 def parse(data: bytes, name: str) -> Pack:
@@ -129,7 +127,7 @@ def assemble(schema: str, manifest: Any, tensors: Tensors, name: str) -> Pack:
     Raises:
         PackError: something does not fit.
     """
-    about, tool = read_about(schema, manifest, name)
+    about = read_about(schema, manifest, name)
     minor = int(schema.split(".")[1])
     parts = _by_entry(tensors, len(manifest["entries"]), minor, name)
     specifications: list[Specification] = []
@@ -147,9 +145,7 @@ def assemble(schema: str, manifest: Any, tensors: Tensors, name: str) -> Pack:
             f"{name}: its content is not what its id says: it was damaged or altered on the way. "
             "Get the pack anew from its author."
         )
-    return Pack(
-        manifest["id"], about, tool, schema, tuple(specifications), thumbnails, dict(manifest)
-    )
+    return Pack(manifest["id"], about, schema, tuple(specifications), thumbnails, dict(manifest))
 
 
 def content_id(schema: str, manifest: Mapping[str, Any], tensors: Tensors) -> str:
@@ -166,8 +162,8 @@ def content_id(schema: str, manifest: Mapping[str, Any], tensors: Tensors) -> st
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def read_about(schema: str, manifest: Any, name: str) -> tuple[PackAbout, str]:
-    """What a manifest says of the pack, and the tool that wrote it; entries are only counted.
+def read_about(schema: str, manifest: Any, name: str) -> PackAbout:
+    """What a manifest says of the pack; entries are only counted.
 
     Raises:
         PackError: it is malformed, or written by a newer version.
@@ -193,14 +189,14 @@ def read_about(schema: str, manifest: Any, name: str) -> tuple[PackAbout, str]:
         raise PackError(f"{name}: its time of creation is no Unix time.")
     if not isinstance(manifest["id"], str) or not re.fullmatch("[0-9a-f]{32}", manifest["id"]):
         raise PackError(f"{name}: its id is not a hash.")
-    about = PackAbout(
+    one_name(manifest["tool"], name, "tool", empty=True)
+    return PackAbout(
         one_name(manifest["title"], name, "title"),
         one_name(manifest["author"], name, "author", empty=True),
         one_name(manifest["licence"], name, "licence", empty=True),
         check_link(one_name(manifest["link"], name, "link", empty=True), name),
         created,
     )
-    return about, one_name(manifest["tool"], name, "tool", empty=True)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ from .folder import (
     folder_state,
     read_folder,
     read_info,
-    sample_path,
     write_folder,
 )
 from .pack import Pack, read_pack
@@ -111,7 +110,7 @@ class Packs:
         return sorted(infos, key=lambda info: (info.about.title.casefold(), info.id))
 
     def specifications(self) -> list[PackedSpecification]:
-        """Of all packs, whatever the user has built. See :func:`.packed.visible`.
+        """Of all packs, whatever the user has built. See :func:`.folder.visible`.
 
         Raises:
             LibraryError: the folder cannot be listed.
@@ -125,8 +124,8 @@ class Packs:
             LibraryError: the folder cannot be listed.
         """
         contents = [info.contents for info in self.installed()]
-        found = [packed for each in contents for packed in each.specifications]
-        return found, [problem for each in contents for problem in each.problems]
+        found = [packed for good, _ in contents for packed in good]
+        return found, [problem for _, bad in contents for problem in bad]
 
     def fingerprint(self) -> str:
         """Changes whenever an installed pack comes or goes or one of its files changes."""
@@ -149,14 +148,6 @@ class Packs:
             ids = ", ".join(info.id for info in found)
             raise PackError(f"'{name}' fits several packs: {ids}. Give one of these.")
         return found[0]
-
-    def sample(self, packed: PackedSpecification, prompt_id: str) -> Path | None:
-        """The thumbnail of a sample of this prompt, if the pack came with one."""
-        specification = packed.specification
-        for known, seed in zip(specification.prompt_ids, specification.seeds, strict=True):
-            if known == prompt_id:
-                return sample_path(packed.pack.folder, packed.file, prompt_id, seed)
-        return None
 
     def verify(self, target: Path | PackInfo) -> PackCheck:
         """Read a pack as a whole: a file, a folder that was removed, or one that is installed."""
@@ -206,8 +197,7 @@ class Packs:
             PackError: the file is no pack, damaged or altered, or the library cannot be written;
                 nothing was changed.
         """
-        pack: Pack | None = _read(path)
-        assert pack is not None
+        pack = _read(path)
         pack_id = pack.id
         target = self.folder / pack_id
         with self._exclusive():
@@ -218,7 +208,7 @@ class Packs:
             temporary = self.folder / (_TEMPORARY + uuid.uuid4().hex)
             try:
                 write_folder(temporary, pack)
-                pack = None  # it is large, and what is read next is as large again
+                del pack  # it is large, and what is read next is as large again
                 read_folder(temporary)  # what is put in place can be used
                 with self.library.locked():
                     if damaged:

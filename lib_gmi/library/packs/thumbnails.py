@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-
 from ...base.errors import ImageError, PackError
-from ...base.images import decode_image
+from ...base.images import decode_image, small_webp
 
 MAX_SIDE = 512
 MAX_BYTES = 200_000
@@ -26,15 +24,7 @@ def small_copy(data: bytes) -> bytes:
     Raises:
         ImageError: it cannot be decoded.
     """
-    from PIL import Image
-
-    picture = decode_image(data)
-    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    # from bare pixels, so that nothing but them can come along
-    bare = Image.frombytes("RGB", picture.size, picture.tobytes())
-    buffer = io.BytesIO()
-    bare.save(buffer, "WEBP", quality=_QUALITY)
-    copy = buffer.getvalue()
+    copy = small_webp(decode_image(data), _SIDE, _QUALITY)
     try:
         check_thumbnail(copy, "thumbnail")
     except PackError as error:

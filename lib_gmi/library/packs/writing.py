@@ -245,8 +245,7 @@ def thumbnails_of(
     """
     found: dict[str, dict[tuple[str, int], bytes]] = {}
     for specification in specifications:
-        pairs = zip(specification.prompt_ids, specification.seeds, strict=True)
-        for prompt_id, seed in pairs:
+        for prompt_id, seed in _rows(specification):
             path = library.samples.find(stem(specification.key), prompt_id, seed)
             if path is None:
                 continue
