@@ -71,7 +71,7 @@ def find(image: Any, **inputs: Any) -> Answer:
     api = runtime().api
     method = str(inputs.get("method", "auto"))
     said = makings(inputs.get("graph"), inputs.get("node_id"))
-    found = api.service.answer(tensor_to_images(image), prompt or None, method, allowed, said)
+    found = api.service.answers.answer(tensor_to_images(image), prompt or None, method, allowed, said)
     shown = api.answer_json(found, len(found.ranking.candidates), allowed)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
@@ -136,7 +136,7 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
 
 def _description(image: Any, prompt: str) -> dict[str, Any] | None:
     try:
-        described = runtime().service.describe(tensor_to_images(image), prompt)
+        described = runtime().service.descriptions.describe(tensor_to_images(image), prompt)
     except GMIError:
         return None  # without a library there is nothing to describe it by
     return None if described is None else asdict(described)
