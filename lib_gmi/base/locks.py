@@ -136,17 +136,6 @@ class Lock:
             self._mark.give()
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other processes that ask for it as well from changing a file meanwhile.
-
-    Raises:
-        LibraryError: another one does not let go of it, or the folder is not writable.
-    """
-    with Lock(path.with_name(f".{path.name}.lock"), path).held():
-        yield
-
-
 class _Mark:
     """A lock of a file system that has none: the file is there while somebody holds it.
 

@@ -71,7 +71,9 @@ def find(image: Any, **inputs: Any) -> Answer:
     api = runtime().api
     method = str(inputs.get("method", "auto"))
     said = makings(inputs.get("graph"), inputs.get("node_id"))
-    found = api.service.answers.answer(tensor_to_images(image), prompt or None, method, allowed, said)
+    found = api.service.answers.answer(
+        tensor_to_images(image), prompt or None, method, allowed, said
+    )
     shown = api.answer_json(found, len(found.ranking.candidates), allowed)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)

@@ -105,7 +105,7 @@ def _array(rows: torch.Tensor) -> FloatArray:
 
 @dataclass(frozen=True)
 class Source:
-    """Everything that is needed to make a network, before anything is loaded."""
+    """What a network is made from: names, files and sizes. Nothing is loaded yet."""
 
     name: Name
     config: dict[str, Any]

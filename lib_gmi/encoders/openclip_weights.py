@@ -75,7 +75,7 @@ class Download:
         return (found[1] or found[2]) if found else ""
 
     def trusts(self, path: Path) -> bool:
-        """Whether a file that was checked is known by its whole sha256, from the address."""
+        """Whether the whole sha256 of a file is known from its address, and was compared."""
         return len(self.checksum) == 64 and path == self.url_target
 
     def find(self) -> Path | None:

@@ -72,19 +72,19 @@ class ComfyHost(FileHost):
         return {"samplers": list(KSampler.SAMPLERS), "schedulers": list(KSampler.SCHEDULERS)}
 
     def image_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.image_folders`."""
+        """See :meth:`.service.candidates.InstalledHost.image_folders`."""
         import folder_paths
 
         return [Path(folder_paths.get_output_directory())]
 
     def preview_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.preview_folders`."""
+        """See :meth:`.service.candidates.InstalledHost.preview_folders`."""
         import folder_paths
 
         return [Path(folder) for folder in folder_paths.get_folder_paths("checkpoints")]
 
     def hashed(self) -> dict[str, str]:
-        """Of the files that :attr:`full_hashes` has read; ComfyUI itself hashes none."""
+        """Better identities of the files that :attr:`full_hashes` has read; ComfyUI hashes none."""
         return self.full_hashes.known()
 
     @contextmanager

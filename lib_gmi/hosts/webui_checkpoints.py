@@ -41,7 +41,7 @@ class WebUICheckpoints(FileHost):
         return distinct(candidates)
 
     def image_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.image_folders`."""
+        """See :meth:`.service.candidates.InstalledHost.image_folders`."""
         from modules import paths_internal, shared
 
         # by attribute: what was never changed has its default there, and is not among the data
@@ -50,7 +50,7 @@ class WebUICheckpoints(FileHost):
         return [*dict.fromkeys(folders)]
 
     def preview_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.preview_folders`."""
+        """See :meth:`.service.candidates.InstalledHost.preview_folders`."""
         return [*dict.fromkeys(Path(info.filename).parent for info in infos())]
 
     def hashed(self) -> dict[str, str]:

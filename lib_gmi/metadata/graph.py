@@ -39,7 +39,7 @@ class Graph:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the graph is such a tangle that what was found in it is not all there is."""
+        """Whether reading gave up, because the graph has too many links to follow them all."""
         return self._looks < 0
 
     def link(self, value: Any) -> Link | None:

@@ -329,7 +329,7 @@ class Discriminants:
         return np.asarray(np.square(residuals).sum(axis=0) / free, dtype=np.float32)
 
     def _own_noise(self, own: BoolArray, shared: FloatArray) -> FloatArray:
-        """The same of samples of own prompts: nothing but the candidates' means is known there."""
+        """Of samples of own prompts, where nothing but the candidates' means is known."""
         free = int(own.sum()) - int(own.any(axis=1).sum())
         if free < 1:
             return shared

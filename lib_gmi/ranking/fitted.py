@@ -106,11 +106,11 @@ class FittedLibrary:
         return best, f"it finds {rated[best]:.0%} of the library's own held-out samples{against}"
 
     def with_titles(self, titles: Mapping[str, str]) -> FittedLibrary:
-        """The same under today's titles, by identity: files are renamed."""
+        """This fitted library with today's titles, by identity: files are renamed."""
         return self._called(lambda c: replace(c, title=titles.get(c.identity, c.title)))
 
     def with_identities(self, names: Mapping[str, str]) -> FittedLibrary:
-        """The same under better identities, by those before: of whole files."""
+        """This fitted library with better identities (of whole files), old → new."""
         return self._called(lambda c: replace(c, identity=names.get(c.identity, c.identity)))
 
     def _called(self, change: Callable[[CandidateRef], CandidateRef]) -> FittedLibrary:

@@ -45,7 +45,7 @@ class Identifier:
         self.encoder = QueryEncoder(load(library.stack.encoder_id, device), library.stack.codec)
 
     def renamed(self, names: Mapping[str, str]) -> Identifier:
-        """One whose candidates have better identities, by those before."""
+        """An identifier of the same candidates under better identities, old → new."""
         other = copy.copy(self)
         other.library = self.library.with_identities(names)
         return other

@@ -107,7 +107,7 @@ def read_settings(described: Any) -> GenerationSettings:
 
 
 def canonical(data: bytes) -> bytes:
-    """The same file with its header's keys sorted: equal specifications have equal bytes.
+    """A safetensors file with its header's keys sorted: equal specifications get equal bytes.
 
     safetensors writes them in an order that changes from call to call.
     """

@@ -43,11 +43,11 @@ class NoProgram:
         return {"samplers": [], "schedulers": []}
 
     def image_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.image_folders`."""
+        """See :meth:`.service.candidates.InstalledHost.image_folders`."""
         return []
 
     def preview_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.preview_folders`."""
+        """See :meth:`.service.candidates.InstalledHost.preview_folders`."""
         return []
 
     def hashed(self) -> dict[str, str]:

@@ -69,7 +69,7 @@ class Find:
 
     @property
     def prompt_id(self) -> str:
-        """Of its prompt; equal prompts have equal ids."""
+        """Id of the image's prompt; equal prompts have equal ids."""
         return "own-" + hashlib.sha256(self.prompt.encode("utf-8", "replace")).hexdigest()[:16]
 
 
@@ -112,7 +112,7 @@ class Survey:
 
     @property
     def enough(self) -> list[Crop]:
-        """Those that a specification can be built of."""
+        """The crops that are large enough for a specification."""
         return [crop for crop in self.crops if crop.missing == 0]
 
 
