@@ -13,13 +13,14 @@ regularised linear discriminant analysis (Fisher 1936; Friedman 1989); see ``doc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..base.errors import RankingError
 from ..base.paths import data_folder
 from ..base.vectors import unit
 from ..encoders import registry
@@ -28,7 +29,6 @@ from .normalised import Normalised, Normalizer
 
 if TYPE_CHECKING:
     from ..encoders.info import Block
-    from ..records.prompts import Prompt
     from ..records.protocols import FloatArray
     from .stack import Stack
 
@@ -41,9 +41,6 @@ PRIOR_STRENGTH = 20.0
 #: Share of the error covariance that stands for what people do to images before they ask. A few
 #: hundredths make a query nearly as easy after a JPEG as before (``benchmarks/robustness.py``).
 CHANGES_WEIGHT = 0.03
-
-#: With fewer candidates, how well prompts tell them apart is mostly chance.
-_MIN_CANDIDATES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +203,20 @@ class LearnedKernel:
         strength = self.space.samples[candidate] @ (self.space.projection @ query.mean(axis=0))
         return np.where(self._stack.mask[candidate], strength, -np.inf).astype(np.float32)
 
+    def to_tensors(self) -> dict[str, FloatArray]:
+        """What scoring needs, as arrays for safetensors; :func:`scores_from_tensors` reads it."""
+        if self.params.attention > 0:
+            raise RankingError("Only the state of a kernel with attention 0 can be saved.")
+        return {
+            "mean": self.normalizer.mean,
+            "deviation": self.normalizer.deviation,
+            "balance": np.asarray(self.normalizer.balance, dtype=np.float32),
+            "centre": self.space.additive.centre,
+            "projection": self.space.projection,
+            "candidates": self.candidates,
+            "constant": self._constant,
+        }
+
     # -- ρ > 0: the candidates' representation follows the query -----------------------------------
 
     def _prepare_attention(self, centred: FloatArray) -> None:
@@ -228,6 +239,18 @@ class LearnedKernel:
         quadratic = np.einsum("qmi,miq->qm", present, gram)
         bias = self.space.noise * np.square(present).sum(axis=2)
         return np.asarray(outside[:, None] - 2 * linear + quadratic - bias, dtype=np.float32)
+
+
+def scores_from_tensors(
+    tensors: Mapping[str, FloatArray], blocks: tuple[Block, ...], features: FloatArray
+) -> FloatArray:
+    """:meth:`LearnedKernel.scores` from saved state: ``[n, d] → [n, M]``."""
+    balance = tuple(tensors.get("balance", np.empty(0)).tolist())  # older files have none
+    normalizer = Normalizer(tensors["mean"], tensors["deviation"], blocks, balance)
+    centred = normalizer.transform(features) - tensors["centre"]
+    projected = centred @ tensors["projection"].T
+    squares = np.einsum("nr,nr->n", projected, projected)[:, None]
+    return np.asarray(squares - 2 * projected @ tensors["candidates"].T + tensors["constant"])
 
 
 @dataclass(eq=False)
@@ -356,26 +379,3 @@ def load_prior(encoder_id: str) -> Prior | None:
     tensors: dict[str, Any] = load(path.read_bytes())
     rows = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
     return Prior(**rows)
-
-
-def informative_first(
-    prompts: Sequence[Prompt], stack: Stack | None, kernel: LearnedKernel | None
-) -> list[Prompt]:
-    """Which prompts to generate first for a checkpoint that has none yet.
-
-    They are ordered by their Fisher ratio over a library; then come those that nobody knows.
-
-    Candidates can only be compared by prompts that the others have as well, so what the library
-    knows comes first anyway; ``benchmarks/prompt_order.py`` measures what the order is worth.
-
-    Args:
-        prompts: of the set, in its order.
-        stack: the library's; ``None`` for none.
-        kernel: fitted to it.
-    """
-    if stack is None or kernel is None or len(stack.candidates) < _MIN_CANDIDATES:
-        return list(prompts)
-    ratios = dict(zip(stack.prompt_ids, kernel.space.fisher_ratios().tolist(), strict=True))
-    known = [p for p in prompts if np.isfinite(ratios.get(p.id, np.nan))]
-    rest = [p for p in prompts if p not in known]
-    return sorted(known, key=lambda prompt: -ratios[prompt.id]) + rest

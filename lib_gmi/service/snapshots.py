@@ -18,7 +18,7 @@ from ..base.background import Background, apart
 from ..base.errors import LibraryError, RankingError
 from ..ranking.fitted import Extra, Selection, open_fitted
 from ..ranking.identify import Identifier
-from ..ranking.kernels import informative_first
+from ..ranking.prompt_order import informative_first
 from ..records.specification import OWN_PROMPTS
 
 if TYPE_CHECKING:

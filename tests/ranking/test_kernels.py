@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import RANDOM, circle, circle_stack, make_stack, random_stack
+from support import RANDOM, circle, circle_stack, make_stack, random_stack, register
 
+from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import registry
+from lib_gmi.encoders.info import Block
 from lib_gmi.ranking.discriminants import Precision, Scatter
-from lib_gmi.ranking.kernels import LearnedKernel, Params, Prior
+from lib_gmi.ranking.kernels import LearnedKernel, Params, Prior, scores_from_tensors
 from lib_gmi.ranking.methods import RKME, FittedMethod
 from lib_gmi.ranking.normalised import Normalizer
 from lib_gmi.ranking.stack import Stack
@@ -162,6 +164,32 @@ def test_dead_features_do_not_explode() -> None:
     before = fitted.scores(query, None)
     query[0, 3] += 1e-4
     assert fitted.scores(query, None) == pytest.approx(before, rel=0.05, abs=0.5)
+
+
+def test_saved_state_scores_the_same() -> None:
+    stack = random_stack()
+    fitted = LearnedKernel.fit(stack)
+    query = stack.features[1, :3]
+    blocks = registry.info(RANDOM).blocks
+    assert scores_from_tensors(fitted.to_tensors(), blocks, query) == pytest.approx(
+        fitted.scores(query, None), abs=1e-4
+    )
+    with pytest.raises(RankingError, match="attention 0"):
+        LearnedKernel.fit(stack, None, Params(1.0, 0.5)).to_tensors()
+
+
+def test_saved_state_keeps_how_much_each_of_joined_encoders_counts() -> None:
+    blocks = (Block("a", 0, 12, 0), Block("b", 12, 40, 1))
+    rng = np.random.default_rng(0)
+    makers = 2 * rng.standard_normal((5, 1, 40))
+    name = register("test/joined-balance", blocks)
+    stack = make_stack(rng.standard_normal((5, 10, 40)) + makers, name)
+    fitted = LearnedKernel.fit(stack, None, Params(balance=(4.0, 1.0)))
+    query, tensors = stack.features[0, :3], fitted.to_tensors()
+    expected = pytest.approx(fitted.scores(query, None), abs=1e-4)
+    assert scores_from_tensors(tensors, blocks, query) == expected
+    del tensors["balance"]
+    assert scores_from_tensors(tensors, blocks, query) != expected, "it makes a difference"
 
 
 def test_evidence_is_what_the_samples_add_to_the_score() -> None:
