@@ -92,9 +92,12 @@ class Harvester:
         texts = {find.prompt_id: find.prompt for find in crop.finds}
         prompts = tuple(Prompt(prompt_id, {"natural": text}) for prompt_id, text in texts.items())
         recorder = Recorder(
-            PromptSet("own prompts", "1", prompts), self.library, self.encoder, self.text_encoder
+            PromptSet("own prompts", "1", prompts),
+            self.library,
+            self.encoder,
+            self.text_encoder,
+            self.keep_copies(),
         )
-        recorder.keep_copies = self.keep_copies()
         settings = GenerationSettings(codec=CODEC, extra={HARVESTED: True})
         new = replace(
             recorder.empty(crop.candidate, settings, _provenance(crop.finds, rules)),
