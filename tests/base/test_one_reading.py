@@ -176,7 +176,7 @@ def test_no_query_fits_in_its_own_thread(running: Running, monkeypatch: pytest.M
 
     noted(fitted, "findings")
     noted(methods.LearnedKernel, "fit_grid")
-    noted(methods.RKME, "_prepare")
+    noted(methods.RKME, "__init__")
     again = start(running.host.models, running.library.folder)
     again.service.answers.rank([drawn(1, 7)], "a cat")
     assert where, "the first query waits for a fit"
@@ -195,7 +195,7 @@ def test_a_query_does_not_wait_for_identities_that_changed(running: Running) -> 
         *candidates.by_best_identity(plain(), running.host.hashes)
     ]
     answering = running.service.snapshots.answering
-    with running.service._snapshots._fitting:  # somebody fits, for minutes
+    with running.service.snapshots._fitting:  # somebody fits, for minutes
         ranking = running.service.answers.rank([drawn(1, 7)])
         assert running.service.snapshots.answering is answering
         assert running.api.library()["fitting"]

@@ -827,7 +827,7 @@ def test_a_note_that_cannot_be_written_stops_no_build(
     def refused(path: Path, data: bytes) -> None:
         raise LibraryError(f"{path}: cannot be written")
 
-    monkeypatch.setattr("lib_gmi.service.build_state.write_atomic", refused)
+    monkeypatch.setattr("lib_gmi.base.json_file.write_atomic", refused)
     running.build(limit=4)
     assert running.samples() == dict.fromkeys(ALL, 4)
     assert running.builds.state().message == "Done."
