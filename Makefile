@@ -13,7 +13,7 @@ GRADIO_3      := gradio==3.41.2 fastapi==0.94.0 'pydantic<2' 'starlette<0.27' ht
 GRADIO_4      := gradio==4.40.0 fastapi==0.104.1 pydantic==2.8.2 'huggingface_hub<0.26'
 GRADIO_NEWEST := gradio
 
-.PHONY: demo test lint gradio-venvs clean
+.PHONY: demo test lint drawing gradio-venvs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/gmi demo
@@ -27,6 +27,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# docs/architecture.md, from what the modules import.
+drawing:
+	$(PYTHON) docs/drawing.py
 
 # gradio 3.41 needs numpy 1, which Python 3.13 has no wheels of: there its tests skip.
 OLD_ENOUGH := $(shell $(PYTHON) -c "import sys; print(sys.version_info < (3, 13))")

@@ -32,8 +32,8 @@ from webui_server import (
     quick_settings,
 )
 
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.recorder import BASE_SEED
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.submitting.recorder import BASE_SEED
 
 from .comfyui import bare_network, picture
 from .speed import Comparison, report, write_json

@@ -21,20 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi import methods
-from lib_gmi.calibration import calibration_error, softmax
-from lib_gmi.cli_parts import positive
+from lib_gmi.base.errors import GMIError, PromptSetError, RankingError
+from lib_gmi.cli.parts import positive
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.errors import GMIError, PromptSetError, RankingError
-from lib_gmi.methods import METHODS, PIXELS
-from lib_gmi.tables import table
+from lib_gmi.ranking import methods
+from lib_gmi.ranking.calibration import calibration_error, softmax
+from lib_gmi.ranking.methods import METHODS, PIXELS
 
-from .dataset import Split, five_folds, read_stack, sd18, tasks
+from .dataset import Split, five_folds, sd18, tasks
+from .papers.features import read_stack
 from .papers.scores import fit_tuned
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
 IMAGES = (1, 2, 3, 4, 5)
 

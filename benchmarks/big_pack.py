@@ -19,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lib_gmi import fitted
-from lib_gmi.app import open_fitted
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, registry
-from lib_gmi.fitted import Lent
-from lib_gmi.identify import identify
-from lib_gmi.library import Library
-from lib_gmi.packs import PackAbout, Packs, write_pack
-from lib_gmi.specification import CandidateRef, PromptSetRef, Requirement, Specification
-from lib_gmi.tables import table
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.packs import PackAbout, Packs, write_pack
+from lib_gmi.ranking import findings
+from lib_gmi.ranking.fitted import Extra, open_fitted
+from lib_gmi.ranking.identify import identify
+from lib_gmi.records.specification import CandidateRef, PromptSetRef, Requirement, Specification
 
 STEPS = ("make", "import", "fit", "rank")
 _PACK = "large.gmipack"
@@ -72,8 +71,8 @@ def step(name: str, folder: Path) -> None:
     if name == "import":
         packs.import_file(folder / _PACK)
         return
-    lent = Lent(tuple(packed.specification for packed in packs.specifications()), "large")
-    ready = open_fitted(library, lent=lent)
+    extra = Extra(tuple(packed.specification for packed in packs.specifications()), "large")
+    ready = open_fitted(library, extra=extra)
     if name == "rank":
         query = ready.stack.features[:1, 0].astype(np.float32)
         found = identify(ready, Requirement(query, ready.stack.encoder_id))
@@ -95,7 +94,7 @@ def main() -> None:
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.held_out is not None:
-        fitted.MAX_HELD_OUT = options.held_out
+        findings.MAX_HELD_OUT = options.held_out
     if options.step is not None:
         before, began = _peak(), time.monotonic()
         if options.step == "make":

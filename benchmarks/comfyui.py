@@ -28,8 +28,8 @@ from comfyui_server import PYTHON_VARIABLE, ROOT, ComfyServer, node, query, text
 from mini_checkpoint import write_mini
 from PIL import Image
 
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.recorder import BASE_SEED
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.submitting.recorder import BASE_SEED
 
 from .speed import Comparison, report, write_json
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib_gmi.stack import Stack
+from lib_gmi.ranking.stack import Stack
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from lib_gmi.rkme import BoolArray
+    from lib_gmi.ranking.rkme import BoolArray
 
 #: The SD-family models of sd-samples, the nearest thing to the paper's sixteen.
 SD18 = frozenset(
@@ -43,28 +40,6 @@ SD18 = frozenset(
 )
 FOLDS = 5
 MAX_SUBSETS = 20
-
-
-Change = Callable[["Image.Image"], "Image.Image"]
-
-
-def read_stack(
-    folder: Path,
-    encoder: str,
-    change: Change | None = None,
-    only: frozenset[str] | None = None,
-) -> Stack:
-    """Encode every image of a folder; see :class:`.papers.features.Features`.
-
-    Broken samples are kept: a benchmark judges every image. ``change`` is applied to each first.
-    ``only``: titles of the models that are read, where there are such; all by default.
-    """
-    from .papers.changes import AS_IT_IS
-    from .papers.features import Features  # which needs this module's folds
-
-    features = Features(folder)
-    chosen = [n for n, c in enumerate(features.candidates) if only is None or c.title in only]
-    return features.stack(encoder, AS_IT_IS if change is None else change, chosen or None)
 
 
 @dataclass(frozen=True)

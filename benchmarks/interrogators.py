@@ -22,25 +22,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi import methods
-from lib_gmi.app import embedded_library
+from lib_gmi.base.errors import GMIError, RankingError
+from lib_gmi.base.images import open_image
+from lib_gmi.base.vectors import unit
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, labels, text
-from lib_gmi.errors import GMIError, RankingError
-from lib_gmi.fitted import FittedLibrary, findings
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.images import open_image
-from lib_gmi.interrogators.labels import Labels, described
+from lib_gmi.interrogators.labels import described, say
+from lib_gmi.library.embedded import embedded_library
 from lib_gmi.metadata import making_in
-from lib_gmi.methods import METHODS
-from lib_gmi.stack import stack as stacked
-from lib_gmi.tables import table
+from lib_gmi.ranking import methods
+from lib_gmi.ranking.findings import findings
+from lib_gmi.ranking.fitted import FittedLibrary
+from lib_gmi.ranking.methods import METHODS
+from lib_gmi.ranking.stack import stack as stacked
 
-from .dataset import five_folds, read_stack, sd18
+from .dataset import five_folds, sd18
+from .papers.features import read_stack
 from .text_image import Seen, read_looks
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
 NAMES = ("learned", "weighted-rkme", "rkme-concat", "rkme-clip")
 
@@ -78,7 +81,7 @@ class Sources:
         said = [described(p)[0] for p in labels.softmax(seen.looks.small)[self.rows.ravel()]]
         self.labels = encoder.encode_texts(said).reshape(*self.rows.shape, -1)
         arrays = labels.read_arrays(labels.arrays_path())
-        classes = labels.unit(arrays["classes"] - arrays["classes"].mean(axis=0))
+        classes = unit(arrays["classes"] - arrays["classes"].mean(axis=0))
         self.points = (seen.looks.probabilities() @ classes)[self.rows]
         self.text_centre = arrays["text_centre"]
         self.stack = stack
@@ -87,8 +90,8 @@ class Sources:
         """Embeddings of the nearest specification prompts."""
         prompts = self._embeddings()[list(specs)]
         centre = self.points[:, list(specs)].mean(axis=(0, 1))
-        images = labels.unit(self.points[:, column] - centre)
-        nearest = (images @ labels.unit(prompts - self.text_centre).T).argmax(axis=1)
+        images = unit(self.points[:, column] - centre)
+        nearest = (images @ unit(prompts - self.text_centre).T).argmax(axis=1)
         return np.asarray(prompts[nearest], dtype=np.float32)
 
     def library(self, fitted: FittedLibrary, column: int) -> FloatArray:
@@ -152,8 +155,8 @@ def seconds(folder: Path, images: int = 20) -> list[dict[str, Any]]:
     paths = sorted((folder / "images").glob("*/*.*"))[:images]
     opened = [open_image(path) for path in paths]
     contents = [path.read_bytes() for path in paths]
-    labels_, space = Labels(), labels.load()
-    labels_.interrogate(opened[0])  # load the model first
+    space = labels.load()
+    say(opened[0])  # load the model first
 
     def each(name: str, ask: Callable[[int], object]) -> dict[str, Any]:
         begun = time.perf_counter()
@@ -163,7 +166,7 @@ def seconds(folder: Path, images: int = 20) -> list[dict[str, Any]]:
 
     return [
         each("metadata", lambda n: making_in(contents[n])),
-        each("labels", lambda n: labels_.interrogate(opened[n])),
+        each("labels", lambda n: say(opened[n])),
         each("conse", lambda n: space.encode_images([opened[n]])),
     ]
 

@@ -17,20 +17,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lib_gmi.base.errors import GMIError
+from lib_gmi.base.files import write_atomic
+from lib_gmi.base.vectors import unit
 from lib_gmi.encoders import labels, text
-from lib_gmi.errors import GMIError
-from lib_gmi.files import write_atomic
-from lib_gmi.prompts import default_prompt_set
+from lib_gmi.records.prompts import default_prompt_set
 
 from .text_image import read_looks
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
+    from lib_gmi.records.protocols import FloatArray
 
 
 def class_embeddings(rows: Sequence[dict[str, str]]) -> FloatArray:
-    """The mean of the three wordings' embeddings, ``[n, 384]``."""
-    texts = [wording for row in rows for wording in labels.wordings(row)]
+    """The mean of the embeddings of a class's three wordings, ``[n, 384]``."""
+    texts = []
+    for row in rows:
+        texts += [row["name"], row["synonyms"], f"{row['synonyms']}: {row['gloss']}"]
     found = text.load().encode_texts(texts)
     return np.asarray(found.reshape(len(rows), 3, -1).mean(axis=1), dtype=np.float32)
 
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         classes = class_embeddings(labels.rows()).astype(np.float16)
         rounded = classes.astype(np.float32)
         seen = read_looks(arguments.folder, arguments.looks)
-        space = labels.unit(rounded - rounded.mean(axis=0))
+        space = unit(rounded - rounded.mean(axis=0))
         centre = (seen.looks.probabilities() @ space).mean(axis=0)
         arrays = {
             "classes": classes,

@@ -20,12 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.methods import METHODS
-from lib_gmi.stack import Stack
-from lib_gmi.tables import table
+from lib_gmi.ranking.methods import METHODS
+from lib_gmi.ranking.stack import Stack
 
-from .dataset import Split, five_folds, read_stack, sd18
+from .dataset import Split, five_folds, sd18
+from .papers.features import read_stack
 
 #: Prompts of each candidate.
 PROMPTS = 10

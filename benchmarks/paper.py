@@ -7,9 +7,9 @@
     python -m benchmarks.paper readme docs/results.json README.md
 
 FOLDER holds images/<model>/<prompt id>.jpg and prompts.json (see lib_gmi/hosts/folder.py), or what
-``gmi bench create`` made, or GEMRec-18K as it is published. SECTION is one of table1 (with Fig. 3),
-table2, table4 to table7, fig2, fig6, fig7, candidates, specification_images, calibration and
-robustness.
+``python -m benchmarks.own_checkpoints create`` made, or GEMRec-18K as it is published. SECTION is
+one of table1 (with Fig. 3), table2, table4 to table7, fig2, fig6, fig7, candidates,
+specification_images, calibration and robustness.
 Features are kept in --cache; a run that was stopped goes on there. Without it they are kept in a
 temporary folder while it runs.
 """
@@ -26,10 +26,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lib_gmi.cli_parts import positive
+from lib_gmi.base.errors import GMIError
+from lib_gmi.base.files import write_atomic
+from lib_gmi.cli.parts import positive
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.errors import GMIError
-from lib_gmi.files import write_atomic
 
 from .papers import markdown, readme, report
 from .papers.bench import Bench

@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lib_gmi.base.files import write_atomic
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, registry
-from lib_gmi.files import write_atomic
-from lib_gmi.kernels import PRIOR_STRENGTH, LearnedKernel, Prior, prior_path
-from lib_gmi.normalised import Normalizer
-from lib_gmi.stack import Stack
-from lib_gmi.tables import table
+from lib_gmi.ranking.kernels import PRIOR_STRENGTH, LearnedKernel, Prior, prior_path
+from lib_gmi.ranking.normalised import Normalizer
+from lib_gmi.ranking.stack import Stack
 
 from .papers.changes import USUAL
 from .papers.features import Features
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
+    from lib_gmi.records.protocols import FloatArray
 
 #: Directions kept of the scatter; the rest is left to the isotropic part of the error covariance.
 RANK = 128

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.kernels import LearnedKernel
-from lib_gmi.stack import Stack
-from lib_gmi.tables import table
+from lib_gmi.ranking.kernels import LearnedKernel
+from lib_gmi.ranking.stack import Stack
 
-from .dataset import SD18, Split, five_folds, read_stack
+from .dataset import SD18, Split, five_folds
+from .papers.features import read_stack
 
 IMAGES = (4, 8, 12, 20)
 

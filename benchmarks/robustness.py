@@ -23,15 +23,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib_gmi.calibration import rank_of_truth
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.kernels import LearnedKernel, Prior
-from lib_gmi.methods import METHODS
-from lib_gmi.tables import table
+from lib_gmi.ranking.calibration import rank_of_truth
+from lib_gmi.ranking.kernels import LearnedKernel, Prior
+from lib_gmi.ranking.methods import METHODS
 
-from .dataset import Change, five_folds, read_stack, sd18
-from .papers.changes import USUAL, middle
-from .papers.features import Features
+from .dataset import five_folds, sd18
+from .papers.changes import USUAL, Change, middle
+from .papers.features import Features, read_stack
 from .prior import learn_changes
 
 #: 2/3 of a square image's area, as a portrait and as a square.

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.kernels import LearnedKernel
-from lib_gmi.stack import Stack
-from lib_gmi.tables import table
+from lib_gmi.ranking.kernels import LearnedKernel
+from lib_gmi.ranking.stack import Stack
 
-from .dataset import SD18, five_folds, read_stack, tasks
+from .dataset import SD18, five_folds, tasks
 from .papers.changes import saved
+from .papers.features import read_stack
 
 FORMATS = (("JPEG", 90), ("JPEG", 70), ("WEBP", 80))
 

@@ -20,15 +20,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT, load, registry
 from lib_gmi.encoders.style import Style, normalised
-from lib_gmi.fitted import Findings, FittedLibrary
-from lib_gmi.identify import identify, requirement
-from lib_gmi.kernels import LearnedKernel
-from lib_gmi.methods import RKME
-from lib_gmi.specification import CandidateRef
-from lib_gmi.stack import Stack
-from lib_gmi.tables import table
+from lib_gmi.ranking.findings import Findings
+from lib_gmi.ranking.fitted import FittedLibrary
+from lib_gmi.ranking.identify import identify
+from lib_gmi.ranking.kernels import LearnedKernel
+from lib_gmi.ranking.methods import RKME
+from lib_gmi.ranking.query import QueryEncoder
+from lib_gmi.ranking.stack import Stack
+from lib_gmi.records.specification import CandidateRef
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,7 +89,8 @@ def random_stack(candidates: int, prompts: int) -> Stack:
 
 def importing() -> Comparison:
     """``import lib_gmi`` in a fresh interpreter, with an empty one beside it."""
-    code = "import lib_gmi, lib_gmi.app, lib_gmi.cli, sys; assert 'torch' not in sys.modules"
+    modules = "lib_gmi, lib_gmi.ranking.identify, lib_gmi.cli.main, sys"
+    code = f"import {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)  # nothing of ours loads torch
 
     def run(statement: str) -> Callable[[], object]:
@@ -133,7 +136,7 @@ def query(image: Image.Image) -> Comparison:
     library.method("learned")
     return compare(
         "one query of 40 candidates, decoded image → ranking",
-        lambda: identify(library, requirement([image], encoder)),
+        lambda: identify(library, QueryEncoder(encoder).requirement([image])),
         "encode_images of that image",
         lambda: encoder.encode_images([image]),
         1.3,

@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.dataset import Change
+from benchmarks.papers.changes import Change
+from lib_gmi.base.errors import GMIError, SampleUnavailableError
+from lib_gmi.base.vectors import unit
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import labels, text
-from lib_gmi.errors import GMIError, SampleUnavailableError
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.protocols import GenerationRequest
-from lib_gmi.tables import table
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.records.protocols import GenerationRequest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lib_gmi.protocols import FloatArray
+    from lib_gmi.records.protocols import FloatArray
 
     Whole = NDArray[np.int64]
 
@@ -110,19 +111,19 @@ class Bench:
 
     def plain(self) -> FloatArray:
         """As published."""
-        return labels.unit(labels.softmax(self.seen.looks.small) @ self.names) @ self.texts.T
+        return unit(labels.softmax(self.seen.looks.small) @ self.names) @ self.texts.T
 
     def centred(
         self, probabilities: FloatArray, classes: FloatArray, against: FloatArray | None = None
     ) -> FloatArray:
         """Both sides centred; the images' centre is that of the images of other prompts."""
         against = self.texts if against is None else against
-        texts = labels.unit(against - self.text_centre)
-        points = probabilities @ labels.unit(classes - classes.mean(axis=0))
+        texts = unit(against - self.text_centre)
+        points = probabilities @ unit(classes - classes.mean(axis=0))
         scores = np.empty((len(points), len(texts)), dtype=np.float32)
         for prompt in range(len(self.texts)):
             own = self.seen.truth == prompt
-            scores[own] = labels.unit(points[own] - points[~own].mean(axis=0)) @ texts.T
+            scores[own] = unit(points[own] - points[~own].mean(axis=0)) @ texts.T
         return scores
 
     def at_best_temperature(
@@ -143,8 +144,8 @@ class Bench:
     def csls(self, scores: FloatArray, to_bank: FloatArray) -> FloatArray:
         """Scores less what is near an image, or a prompt, anyway; neighbours from the bank."""
         near = np.sort(to_bank, axis=1)[:, -_NEIGHBOURS:].mean(axis=1, keepdims=True)
-        texts = labels.unit(self.texts - self.text_centre)
-        bank = labels.unit(self.bank - self.text_centre)
+        texts = unit(self.texts - self.text_centre)
+        bank = unit(self.bank - self.text_centre)
         hubs = np.sort(texts @ bank.T, axis=1)[:, -_NEIGHBOURS:].mean(axis=1)
         return np.asarray(2 * scores - near - hubs, dtype=np.float32)
 

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lib_gmi.cli.tables import table
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.stack import Stack
-from lib_gmi.tables import table
-from lib_gmi.trust import DOUBTFUL, IMAGES, columns_to_check, null_distribution, spot_check
+from lib_gmi.ranking.stack import Stack
+from lib_gmi.ranking.trust import DOUBTFUL, IMAGES, columns_to_check, null_distribution, spot_check
 
-from .dataset import read_stack, sd18
+from .dataset import sd18
+from .papers.features import read_stack
 
 
 def measure(stack: Stack) -> list[list[str]]:

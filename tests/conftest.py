@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from lib_gmi.base.paths import LIBRARY_VARIABLE
 from lib_gmi.encoders import registry
 from lib_gmi.encoders.base import BaseTextEncoder, ImageEncoder
-from lib_gmi.encoders.registry import Block, EncoderInfo, TextEncoderInfo
-from lib_gmi.paths import LIBRARY_VARIABLE
-from lib_gmi.prompts import Prompt, PromptSet
-from lib_gmi.specification import CandidateRef, PromptSetRef, Specification
+from lib_gmi.encoders.info import Block, EncoderInfo, TextEncoderInfo
+from lib_gmi.records.prompts import Prompt, PromptSet
+from lib_gmi.records.specification import CandidateRef, PromptSetRef, Specification
 
 #: What imports ``lib_gmi`` in a second process, wherever the tests are started from.
 SOURCE_ROOT = Path(__file__).resolve().parents[1]
@@ -176,3 +176,20 @@ def assert_same_specification(left: Specification, right: Specification) -> None
     assert (left.prompt_embeddings is None) == (right.prompt_embeddings is None)
     if left.prompt_embeddings is not None and right.prompt_embeddings is not None:
         assert np.array_equal(left.prompt_embeddings, right.prompt_embeddings)
+
+
+def part_of(specification: Specification, prompt_ids: Sequence[str]) -> Specification:
+    """The part of a specification that was built on the given prompts."""
+    wanted = set(prompt_ids)
+    rows = [i for i, p in enumerate(specification.prompt_ids) if p in wanted]
+    return replace(
+        specification,
+        features=specification.features[rows],
+        prompt_ids=tuple(specification.prompt_ids[i] for i in rows),
+        seeds=tuple(specification.seeds[i] for i in rows),
+        prompt_embeddings=None
+        if specification.prompt_embeddings is None
+        else specification.prompt_embeddings[rows],
+        rejected=tuple(r for r in specification.rejected if r.prompt_id in wanted),
+        extra_tensors={},
+    )

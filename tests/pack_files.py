@@ -9,16 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from conftest import make_specification
 
-from lib_gmi.packs import Pack, PackAbout, write_pack
-from lib_gmi.packs.container import Tensor, decode, encode
-from lib_gmi.packs.pack import MANIFEST_KEY, SCHEMA_KEY, content_id, parse
-from lib_gmi.specification import Specification
+from lib_gmi.library.packs import Pack, PackAbout, write_pack
+from lib_gmi.library.packs.container import decode, encode
+from lib_gmi.library.packs.pack import MANIFEST_KEY, SCHEMA_KEY, content_id, parse
+from lib_gmi.records.specification import Specification
 
 ABOUT = PackAbout("Some checkpoints", "Ada", "CC0-1.0", "https://example.org/pack", 1_700_000_000)
-Tensors = dict[str, Tensor]
+Tensors = dict[str, np.ndarray]
 Change = Callable[[dict[str, Any], Tensors], object]
+
+
+def tensor(kind: str, shape: tuple[int, ...], data: bytes) -> np.ndarray:
+    """Numbers of a type as a pack's header calls it."""
+    return np.frombuffer(data, {"F16": "<f2", "U8": "u1"}[kind]).reshape(shape)
 
 
 def sha256(number: int) -> str:

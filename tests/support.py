@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib_gmi.encoders import registry
-from lib_gmi.encoders.registry import Block, EncoderInfo
-from lib_gmi.protocols import Encoder
-from lib_gmi.specification import CandidateRef
-from lib_gmi.stack import Stack
+from lib_gmi.encoders.info import Block, EncoderInfo
+from lib_gmi.ranking.stack import Stack
+from lib_gmi.records.protocols import Encoder
+from lib_gmi.records.specification import CandidateRef
 
 Array = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from conftest import write_image_folder
 
 from benchmarks import search, text_image
 from benchmarks.text_image import Bench, Seen, read_looks
-from lib_gmi.embeddings import unit
+from lib_gmi.base.vectors import unit
 from lib_gmi.encoders import labels
 
 

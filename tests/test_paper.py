@@ -43,13 +43,13 @@ from benchmarks.papers.scores import (
     with_gamma,
 )
 from benchmarks.papers.source import candidates_of, open_source
-from lib_gmi import kernels
+from lib_gmi.base.errors import GMIError, HostError
+from lib_gmi.base.images import trim_borders
 from lib_gmi.encoders import registry
-from lib_gmi.errors import GMIError, HostError
-from lib_gmi.images import trim_borders
-from lib_gmi.kernels import Params
-from lib_gmi.methods import PIXELS
-from lib_gmi.stack import Stack
+from lib_gmi.ranking import kernels
+from lib_gmi.ranking.kernels import Params
+from lib_gmi.ranking.methods import PIXELS
+from lib_gmi.ranking.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["alpha", "beta", "gamma", "delta"]

@@ -14,7 +14,7 @@ import pytest
 from patterns import Found, ambiguities, patterns_in, worst_texts, written_in
 
 import lib_gmi
-from lib_gmi import prompt_search
+from lib_gmi.search import prompt_words
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of sre_parse, which it imports
@@ -30,9 +30,12 @@ NOTICEABLE = 0.005
 #: Patterns that are put together while the program runs: examples of each, from where it is done.
 MADE: dict[str, Callable[[], list[re.Pattern[Any]]]] = {
     "lib_gmi.metadata.names _any": lambda: [],  # for constants of the module, which are found
-    "lib_gmi.metadata.conditioning _onward": lambda: [re.compile("positive$")],
-    "lib_gmi.shelves literal": lambda: [re.compile(r"(?<!\w)a\s+a\s+b(?!\w)", re.IGNORECASE)],
-    "lib_gmi.prompt_search _pattern": lambda: [prompt_search._pattern(w) for w in ("s", "\u4e00")],
+    "lib_gmi.search.library_samples literal": lambda: [
+        re.compile(r"(?<!\w)a\s+a\s+b(?!\w)", re.IGNORECASE)
+    ],
+    "lib_gmi.search.prompt_words _pattern": lambda: [
+        prompt_words._pattern(w) for w in ("s", "\u4e00")
+    ],
 }
 
 

@@ -16,10 +16,10 @@ import pytest
 from conftest import picture
 from safetensors.numpy import save_file
 
-from lib_gmi.cli import main
-from lib_gmi.errors import HostError
-from lib_gmi.hosts.webui_api import WebUIApi
-from lib_gmi.protocols import GenerationRequest, GenerationSettings
+from benchmarks.own_checkpoints import main
+from benchmarks.webui_api import WebUIApi
+from lib_gmi.base.errors import HostError
+from lib_gmi.records.protocols import GenerationRequest, GenerationSettings
 
 
 class StandInWebUI:
@@ -196,7 +196,7 @@ def test_a_login_is_sent(
     prompts.write_text(json.dumps([{"id": f"p{i}", "prompt": f"thing {i}"} for i in range(3)]))
     queries = tmp_path / "queries.json"
     queries.write_text(json.dumps([{"id": "q", "prompt": "another"}]))
-    arguments = ["bench", "create", str(tmp_path / "out"), "--host", f"webui:{address}"]
+    arguments = ["create", str(tmp_path / "out"), "--host", f"webui:{address}"]
     arguments += ["--specifications", str(prompts), "--evaluation", str(queries)]
     code = main([*arguments, "--seeds", "2", "--candidates", "nothing*"])
     assert code == 2, "no candidate matches, but the web UI answered"

@@ -20,16 +20,19 @@ from conftest import SOURCE_ROOT, make_specification
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_gmi import bench, files, pictures
-from lib_gmi.errors import HostError
-from lib_gmi.file_index import FileIndex
+from benchmarks import own_task
+from lib_gmi.base import files
+from lib_gmi.base.errors import HostError
+from lib_gmi.checkpoints.file_index import FileIndex
 from lib_gmi.hosts.installed import file_candidate
-from lib_gmi.library import Library, stem
-from lib_gmi.mentions import Installed
+from lib_gmi.library.catalogue import Library
+from lib_gmi.library.entries import stem
+from lib_gmi.library.packs.writing import _without_folders
+from lib_gmi.library.samples import SampleStore
 from lib_gmi.metadata import CheckpointMention
-from lib_gmi.packs.writing import _without_folders
-from lib_gmi.protocols import Candidate
-from lib_gmi.samples import SampleStore
+from lib_gmi.metadata.mentions import Installed
+from lib_gmi.records.protocols import Candidate
+from lib_gmi.search import pictures
 
 MAX_PATH = 260
 NAMES = st.text(max_size=150) | st.sampled_from(
@@ -47,13 +50,13 @@ def possible(name: str) -> bool:
 
 @given(NAMES)
 def test_a_folder_of_a_candidate_can_be_made(name: str) -> None:
-    assert possible(bench._safe(name)), bench._safe(name)
+    assert possible(own_task._safe(name)), own_task._safe(name)
 
 
 def test_candidates_whose_names_differ_in_case_do_not_share_a_folder() -> None:
     candidates = [Candidate(n, f"sha256:{n}", f"{n}.ckpt") for n in ("Dream", "dream")]
     with pytest.raises(HostError, match="share the folder"):
-        bench._folder_names(candidates)
+        own_task._folder_names(candidates)
 
 
 def test_files_of_a_library_are_named_for_windows_too(tmp_path: Path) -> None:
@@ -149,7 +152,7 @@ def test_without_flags_of_unix_only_files_are_opened(
 _PORTABLE = """
 import sys
 sys.dont_write_bytecode = True
-from lib_gmi.app import embedded_library
+from lib_gmi.library.embedded import embedded_library
 print(len(embedded_library().snapshot().specifications))
 """
 

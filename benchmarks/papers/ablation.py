@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi.discriminants import Precision, Scatter
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import TAU_IMAGE, TAU_TEXT, Params
-from lib_gmi.normalised import Normalizer
+from lib_gmi.ranking.discriminants import Precision, Scatter
+from lib_gmi.ranking.kernels import TAU_IMAGE, TAU_TEXT, Params
+from lib_gmi.ranking.normalised import Normalizer
 
 from .bench import CLIP, WEIGHTED, rates
 from .scores import (
@@ -28,8 +28,8 @@ from .scores import (
 )
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
     from .bench import Bench, Group
     from .scores import Fit
@@ -66,7 +66,7 @@ class WithoutContent:
         self._squares = np.einsum("md,md->m", effects, self._solved)
 
     def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
-        """Up to what is the same for all candidates; see :class:`lib_gmi.methods.FittedMethod`."""
+        """Up to what is the same for all candidates; see ``FittedMethod`` of the methods."""
         query = self._normalizer.transform(features) - self._centre
         return np.asarray(self._squares - 2 * query @ self._solved.T, dtype=np.float32)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lib_gmi.base.errors import RankingError
 from lib_gmi.encoders import DEFAULT
-from lib_gmi.errors import RankingError
-from lib_gmi.methods import METHODS, PIXELS
+from lib_gmi.ranking.methods import METHODS, PIXELS
 
 from ..dataset import SD18, Split
 from . import bounds
@@ -22,9 +22,9 @@ from .statistics import DRAWS, Resampling
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.rkme import IntArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.rkme import IntArray
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
     from .scores import Tasks
 

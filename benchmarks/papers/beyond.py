@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi.calibration import COVERAGE, calibration_error, softmax
-from lib_gmi.kernels import Params
+from lib_gmi.ranking.calibration import COVERAGE, calibration_error, softmax
+from lib_gmi.ranking.kernels import Params
 
 from .bench import EVERYTHING, LEARNED, WEIGHTED, mean_of, rates
 from .scores import all_tasks, by_name, learned_with, score_table
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
     from ..dataset import Split
     from .bench import Bench

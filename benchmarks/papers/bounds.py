@@ -6,19 +6,22 @@ Upper bounds know what no real query can know, and are named so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib_gmi import rkme
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import LearnedKernel, Params, scores_from_tensors
-from lib_gmi.normalised import Normalizer
+from lib_gmi.ranking import rkme
+from lib_gmi.ranking.kernels import LearnedKernel, Params
+from lib_gmi.ranking.normalised import Normalizer
+
+from .herding import rbf
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.rkme import IntArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.rkme import IntArray
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
     from ..dataset import Split
 
@@ -46,13 +49,13 @@ class OneHot:
         self._samples = self._normalizer.transform(stack.features)
 
     def scores(self, features: FloatArray, prompts: FloatArray | None) -> FloatArray:
-        """See :class:`lib_gmi.methods.FittedMethod`."""
+        """See :class:`lib_gmi.ranking.methods.FittedMethod`."""
         assert prompts is not None
         queries = self._normalizer.transform(features)
         rows = []
         for query, prompt in zip(queries, prompts, strict=True):
             nearest = int(np.argmax(rkme.prompt_weights(self._embeddings, prompt)))
-            kernel = rkme.rbf(query[None], self._samples[:, nearest], self._gamma)[0]
+            kernel = rbf(query[None], self._samples[:, nearest], self._gamma)[0]
             # k(a, a) = 1; a candidate without a sample of that prompt comes last
             rows.append(np.where(self._mask[:, nearest], 2 - 2 * kernel, np.inf))
         return np.asarray(rows, dtype=np.float32)
@@ -89,15 +92,14 @@ def same_prompt_centroid(stack: Stack, splits: Sequence[Split]) -> FloatArray:
 
 def centred_on_own_means(stack: Stack, splits: Sequence[Split]) -> FloatArray:
     """Score table of the learned kernel where the query is centred on its own prompt's means."""
-    blocks = registry.info(stack.encoder_id).blocks
     table = np.full((*stack.mask.shape, len(stack.mask)), np.nan, dtype=np.float32)
     for split in splits:
         fitted = LearnedKernel.fit(stack.with_prompts(split.specs), None, Params())
-        tensors = fitted.to_tensors()
+        additive = fitted.space.additive
         for column in split.queries:
             rows, _, centre = _column(stack, fitted.normalizer, column)
-            known = {**tensors, "centre": centre}
-            table[rows, column] = scores_from_tensors(known, blocks, stack.features[rows, column])
+            fitted.space.additive = replace(additive, centre=centre)
+            table[rows, column] = fitted.scores(stack.features[rows, column], None)
     return table
 
 

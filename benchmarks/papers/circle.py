@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi import rkme
+from lib_gmi.ranking import rkme
+
+from .herding import rbf
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import FloatArray
+    from lib_gmi.records.protocols import FloatArray
 
 #: On points of the unit circle.
 GAMMA = 1.0
@@ -44,7 +46,7 @@ def accuracy(weighted: bool, queries: int = 500, grid: int = 20, seed: int = 0) 
     half = (np.arange(grid) + 0.5) / grid
     prompts = np.concatenate([-half[::-1], half]).astype(np.float32)
     samples = np.stack([image(0, prompts), image(1, prompts)])
-    gram = rkme.rbf(samples, samples, GAMMA)
+    gram = rbf(samples, samples, GAMMA)
     drawn = np.random.default_rng(seed).uniform(-0.5, 0, queries).astype(np.float32)
     weights = np.ones((queries, len(prompts)), dtype=np.float32)
     if weighted:
@@ -53,8 +55,8 @@ def accuracy(weighted: bool, queries: int = 500, grid: int = 20, seed: int = 0) 
     found = []
     for generator in (0, 1):
         asked = image(generator, drawn)
-        cross = rkme.rbf(np.broadcast_to(asked, (2, *asked.shape)), samples, GAMMA)
-        scores = rkme.scores(gram, cross.transpose(1, 0, 2), 1.0, weights, mask)
+        cross = rbf(np.broadcast_to(asked, (2, *asked.shape)), samples, GAMMA)
+        scores = rkme.scores(gram, cross.transpose(1, 0, 2), weights, mask)
         found.append(scores[:, generator] + 1e-6 < scores[:, 1 - generator])
     return float(np.mean(found))
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib_gmi.calibration import log_loss
 from lib_gmi.encoders import registry
-from lib_gmi.kernels import LearnedKernel, Prior
-from lib_gmi.normalised import Normalizer
+from lib_gmi.ranking.calibration import log_loss
+from lib_gmi.ranking.kernels import LearnedKernel, Prior
+from lib_gmi.ranking.normalised import Normalizer
 
 if TYPE_CHECKING:
-    from lib_gmi.methods import FittedMethod
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.methods import FittedMethod
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
 #: What share of S the differences get; leave-prompts-out chooses. The first is none.
 SHARES = (0.0, 0.1, 0.3, 0.6)

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lib_gmi.base.errors import HostError, MissingExtraError, SampleUnavailableError
+from lib_gmi.base.files import write_atomic
+from lib_gmi.base.images import trim_borders
 from lib_gmi.encoders import TEXT_DEFAULT, load, load_text, registry
-from lib_gmi.errors import HostError, MissingExtraError, SampleUnavailableError
-from lib_gmi.files import write_atomic
-from lib_gmi.images import trim_borders
-from lib_gmi.protocols import GenerationRequest
-from lib_gmi.specification import CandidateRef
-from lib_gmi.stack import Stack
+from lib_gmi.ranking.stack import Stack
+from lib_gmi.records.protocols import GenerationRequest
+from lib_gmi.records.specification import CandidateRef
 
 from .changes import AS_IT_IS, CHANGES, Change
 from .source import candidates_of, open_source, splits_of, stamp
@@ -34,8 +34,8 @@ from .source import candidates_of, open_source, splits_of, stamp
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lib_gmi.protocols import Candidate, FloatArray
-    from lib_gmi.rkme import BoolArray
+    from lib_gmi.ranking.rkme import BoolArray
+    from lib_gmi.records.protocols import Candidate, FloatArray
 
 #: Bumped when a change of :mod:`.changes` is defined differently under the same name.
 VERSION = 1
@@ -337,3 +337,19 @@ def _write(path: Path, rows: Rows) -> None:
 def with_features(stack: Stack, features: FloatArray) -> Stack:
     """The same candidates and prompts with other features ``[M, N, d]``."""
     return replace(stack, features=features)
+
+
+def read_stack(
+    folder: Path,
+    encoder: str,
+    change: Change | str = AS_IT_IS,
+    only: frozenset[str] | None = None,
+) -> Stack:
+    """Encode every image of a folder; see :class:`Features`.
+
+    Broken samples are kept: a benchmark judges every image. ``change`` is applied to each first.
+    ``only``: titles of the models that are read, where there are such; all by default.
+    """
+    features = Features(folder)
+    chosen = [n for n, c in enumerate(features.candidates) if only is None or c.title in only]
+    return features.stack(encoder, change, chosen or None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi.errors import MissingExtraError
+from lib_gmi.base.errors import MissingExtraError
 
 from . import bounds, circle
 from .bench import TOPS

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi.errors import RankingError
+from lib_gmi.base.errors import RankingError
 
 from .bench import CLIP, LEARNED, WEIGHTED, Entrant
 from .figures import _pyplot

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_gmi.errors import HostError, SampleUnavailableError
-from lib_gmi.images import open_image
-from lib_gmi.prompts import Prompt, PromptSet
-from lib_gmi.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.base.errors import HostError, SampleUnavailableError
+from lib_gmi.base.images import open_image
+from lib_gmi.records.prompts import Prompt, PromptSet
+from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
 
 if TYPE_CHECKING:
     from PIL import Image

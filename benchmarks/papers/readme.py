@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib_gmi.errors import GMIError
+from lib_gmi.base.errors import GMIError
 
 from .cells import table
 

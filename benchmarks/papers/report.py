@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from lib_gmi.base.files import write_atomic
 from lib_gmi.encoders import registry
-from lib_gmi.files import write_atomic
-from lib_gmi.methods import PIXELS
+from lib_gmi.ranking.methods import PIXELS
 
 from . import ablation, beyond, circle, figures, markdown, robust, tables
 from .bench import Bench

@@ -17,9 +17,9 @@ from .features import TRIMMED
 from .scores import WITHHELD, by_name, score_table
 
 if TYPE_CHECKING:
-    from lib_gmi.methods import FittedMethod
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.methods import FittedMethod
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
     from .bench import Bench
 

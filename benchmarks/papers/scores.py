@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib_gmi import kernels, methods
 from lib_gmi.encoders import registry
-from lib_gmi.fitted import FittedLibrary, findings
-from lib_gmi.kernels import TAU_IMAGE, LearnedKernel, Params
-from lib_gmi.normalised import Normalizer
+from lib_gmi.ranking import kernels, methods
+from lib_gmi.ranking.findings import findings
+from lib_gmi.ranking.fitted import FittedLibrary
+from lib_gmi.ranking.kernels import TAU_IMAGE, LearnedKernel, Params
+from lib_gmi.ranking.normalised import Normalizer
 
 from ..dataset import Split, five_folds, tasks
 
 if TYPE_CHECKING:
-    from lib_gmi.calibration import Calibration
-    from lib_gmi.encoders.registry import Block
-    from lib_gmi.methods import FittedMethod
-    from lib_gmi.protocols import FloatArray
-    from lib_gmi.rkme import BoolArray, IntArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.encoders.info import Block
+    from lib_gmi.ranking.calibration import Calibration
+    from lib_gmi.ranking.methods import FittedMethod
+    from lib_gmi.ranking.rkme import BoolArray, IntArray
+    from lib_gmi.ranking.stack import Stack
+    from lib_gmi.records.protocols import FloatArray
 
 Fit = Callable[["Stack"], "FittedMethod"]
 #: By number of images.

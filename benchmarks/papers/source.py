@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_gmi.bench import read_task
-from lib_gmi.errors import HostError
+from lib_gmi.base.errors import HostError
+from lib_gmi.base.images import IMAGE_SUFFIXES
 from lib_gmi.hosts.folder import FolderHost
-from lib_gmi.images import IMAGE_SUFFIXES
 
 from ..dataset import Split, five_folds
+from ..own_task import read_task
 from .gemrec import GEMRecFolder, metadata_of
 
 if TYPE_CHECKING:
-    from lib_gmi.protocols import Candidate
+    from lib_gmi.records.protocols import Candidate
 
 Source = FolderHost | GEMRecFolder
 

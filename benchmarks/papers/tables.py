@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib_gmi import rkme
 from lib_gmi.encoders import registry
-from lib_gmi.normalised import Normalizer
+from lib_gmi.ranking.normalised import Normalizer
 
 from ..own_prompts import PROMPTS, measure
 from .bench import CLIP, ENTRANTS, LEARNED, WEIGHTED, measures, rates
 from .bounds import RANDOM
+from .herding import reduced_set
 from .scores import by_name, score_table
 from .source import downloads
 from .statistics import holm, mcnemar
 
 if TYPE_CHECKING:
-    from lib_gmi.methods import FittedMethod
-    from lib_gmi.rkme import IntArray
-    from lib_gmi.stack import Stack
+    from lib_gmi.ranking.methods import FittedMethod
+    from lib_gmi.ranking.rkme import IntArray
+    from lib_gmi.ranking.stack import Stack
 
     from .bench import Bench, Entrant, Group
     from .scores import Fit
@@ -122,7 +122,7 @@ def table6(bench: Bench) -> list[dict[str, Any]]:
 def herding_order(stack: Stack) -> IntArray:
     """Each sample's position in its candidate's herding order, ``[M, N]``; N where missing.
 
-    Herding sees the samples with their prompts, see :func:`lib_gmi.rkme.reduced_set`.
+    Herding sees the samples with their prompts, see :func:`.herding.reduced_set`.
     """
     info = registry.info(stack.encoder_id)
     normalizer = Normalizer.fit(stack.features[stack.mask], info.blocks)
@@ -132,7 +132,7 @@ def herding_order(stack: Stack) -> IntArray:
         present = np.flatnonzero(stack.mask[row])
         embeddings = stack.prompt_embeddings
         own = None if embeddings is None else embeddings[present]
-        chosen = rkme.reduced_set(samples[row, present], len(present), info.gamma, own)
+        chosen = reduced_set(samples[row, present], len(present), info.gamma, own)
         order[row, present[chosen]] = np.arange(len(present))
     return order
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 TITLE = "Find Best Model"
+_UNSUPPORTED = (
+    f"{TITLE}: SD.Next is not supported, so this extension adds nothing to it. It works in "
+    "AUTOMATIC1111, Forge, reForge and ComfyUI."
+)
 
 
 def start() -> type[Any] | None:
@@ -17,9 +22,12 @@ def start() -> type[Any] | None:
         The class of our script, which the web UI looks for in the file that calls this; ``None``
         where the web UI is not supported, and nothing was registered.
     """
-    from .unsupported import refused
-
-    if refused():
+    if importlib.util.find_spec("modules.sd_checkpoint") is not None:
+        # SD.Next loads the scripts of such extensions, but it generates with pipelines of
+        # diffusers: neither its checkpoints nor its options are those of the web UI that it came
+        # from. It logs each line that a script prints while it is loaded; its logger's own lines
+        # are taken apart there, and those of other loggers are shown nowhere.
+        print(_UNSUPPORTED)
         return None
     from modules import script_callbacks
 
@@ -72,8 +80,7 @@ def _app_started(demo: Any, app: Any) -> None:
 
 def _unloaded() -> None:
     """The user reloads the page's scripts: a build goes on when they ask for it."""
-    from .runtime import running_builds
+    from .runtime import running
 
-    builds = running_builds()
-    if builds is not None:
-        builds.pause()
+    if (now := running()) is not None:
+        now.builds.pause()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..api import Api
-from ..builds import RUNNING
-from ..errors import GMIError, HostError
+from ..base.errors import GMIError, HostError, StoppedError
+from ..checkpoints.previews import Previews, best_sample
 from ..hosts import webui_forks as forks
 from ..hosts.webui_samplers import host_sampler, host_scheduler
-from ..previews import Previews, best_sample
-from ..protocols import Candidate, GenerationRequest, GenerationSettings
-from ..recorder import worded
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
+from ..routes.api import Api
+from ..service.build_state import RUNNING
+from ..submitting.recorder import worded
 from ..ui.bridge import Abilities, Preferences
-from ..worker import StoppedError
 from . import options, pace
 from .runtime import Runtime, runtime
 
@@ -52,7 +50,7 @@ class WebUIBridge:
 
     def load(self, name: str) -> None:
         running = runtime()
-        running.host.switch(running.service.installed(name))
+        running.host.switch(running.service.candidates.installed(name))
 
     def title_of(self, name: str) -> str:
         """How the web UI's own list calls a checkpoint now."""
@@ -60,7 +58,7 @@ class WebUIBridge:
 
     def compare(self, names: Sequence[str], prompt: str, seed: int) -> list[Image.Image]:
         running = runtime()
-        candidates = running.service.all_installed(names)
+        candidates = running.service.candidates.all_installed(names)
         try:
             return [_one(running, candidate, prompt, seed) for candidate in candidates]
         except StoppedError:
@@ -81,26 +79,10 @@ class WebUIBridge:
                 return prompt.strip() or None if isinstance(prompt, str) else None
         return None
 
-    def interrogate(self, image: Image.Image) -> str:
-        from modules import call_queue, shared
-
-        text = None
-        with call_queue.queue_lock:
-            try:
-                text = shared.interrogator.interrogate(image.convert("RGB"))
-            except Exception:  # it may lack a model, a package, memory
-                logging.exception("Find Best Model: the interrogator failed")
-        if not text or text.strip() in ("", "<error>"):
-            raise HostError(
-                f"{self.program}'s interrogator does not work here; its log says why. Describe "
-                "the image in your own words."
-            )
-        return str(text).strip()
-
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         running = runtime()
-        candidate = running.service.installed(name)
-        settings = running.service.settings(candidate)
+        candidate = running.service.candidates.installed(name)
+        settings = running.service.states.settings(candidate)
         if negative.strip():
             settings = replace(settings, negative=negative.strip())
         text = worded(prompt, settings, running.service.prompt_set)
@@ -123,8 +105,8 @@ class WebUIBridge:
 
     def seconds_per_sample(self) -> float | None:
         service = runtime().service
-        buildable = [s.candidate for s in service.states() if s.state != "unsupported"]
-        return pace.seconds_per_sample([service.settings(c) for c in buildable])
+        buildable = [s.candidate for s in service.states.all() if s.state != "unsupported"]
+        return pace.seconds_per_sample([service.states.settings(c) for c in buildable])
 
     # -- previews ---------------------------------------------------------------------------------
 
@@ -133,13 +115,13 @@ class WebUIBridge:
 
     def make_preview(self, name: str) -> None:
         running = runtime()
-        state = running.service.state(running.service.installed(name))
+        state = running.service.states.of(running.service.candidates.installed(name))
         path, entry = state.candidate.path, state.shown
         specification = None if entry is None else running.service.library.read(entry)
         row = None if specification is None else best_sample(specification)
         if path is None or entry is None or specification is None or row is None:
             raise GMIError(f"{state.candidate.title}: has no samples yet.")
-        sample = running.service.sample(entry, specification.prompt_ids[row])
+        sample = running.service.samples.sample(entry, specification.prompt_ids[row])
         if sample is None:
             raise GMIError(f"{state.candidate.title}: its sample images were not kept.")
         _previews().make(path, sample)
@@ -176,7 +158,7 @@ def infotext(prompt: str, settings: GenerationSettings, candidate: Candidate) ->
 
 
 def _one(running: Runtime, candidate: Candidate, prompt: str, seed: int) -> Image.Image:
-    settings = running.service.settings(candidate)
+    settings = running.service.states.settings(candidate)
     codec_free = replace(settings, codec="source")
     text = worded(prompt, settings, running.service.prompt_set)
     request = GenerationRequest("compare", text, settings.negative, seed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..aside import Limits
+from ..library.removed import Limits
 
 SECTION = ("gmi", "Find Best Model")
 

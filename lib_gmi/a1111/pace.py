@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..protocols import GenerationSettings
+    from ..records.protocols import GenerationSettings
 
 #: Steps and pixels of an ordinary sample.
 _STEPS, _PIXELS = 20, 512 * 512

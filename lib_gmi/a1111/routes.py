@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..guard import Guard
+from ..routes.guard import Guard
 
 if TYPE_CHECKING:
-    from ..api import Api
+    from ..routes.api import Api
 
 
 def register(app: Any) -> None:
@@ -16,8 +16,8 @@ def register(app: Any) -> None:
     Args:
         app: the web UI's FastAPI app.
     """
-    from ..origin import allow
-    from ..web import register as add_routes
+    from ..routes.origin import allow
+    from ..routes.web import register as add_routes
     from . import options
 
     allow(options.allowed_hosts())

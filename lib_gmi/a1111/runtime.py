@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..api import Api
-from ..background import Background
-from ..builds import RUNNING, Builds, Job
-from ..errors import HostError, LibraryError
+from ..base.background import Background
+from ..base.errors import HostError, StoppedError
+from ..base.paths import library_folder_in
 from ..hosts.a1111 import JOB, A1111Host
 from ..interrogators import parse_order
-from ..library import Library
-from ..politeness import Politeness
-from ..prompts import PromptSet
-from ..service import Service
-from ..worker import StoppedError, WorkerQueue
-from . import options
+from ..library.catalogue import Library
+from ..records.prompts import PromptSet
+from ..routes.api import Api
+from ..service.build_state import RUNNING
+from ..service.builds import Builds
+from ..service.jobs import Job
+from ..service.politeness import Politeness
+from ..service.service import Service, ServiceOptions
+from ..service.worker import WorkerQueue
+from . import interrogator, options
 
 
 @dataclass(frozen=True)
@@ -53,39 +55,28 @@ def runtime() -> Runtime:
 
 def library_folder() -> Path:
     """From the settings, ``$GMI_LIBRARY``, or ``gmi`` in the web UI's data folder."""
-    import os
-
     from modules import paths_internal
 
-    from ..paths import LIBRARY_VARIABLE, default_library_folder
-
-    chosen = options.chosen().library
-    if chosen is not None:
-        return chosen
-    if os.environ.get(LIBRARY_VARIABLE):
-        return default_library_folder()
-    return Path(paths_internal.data_path) / "gmi"
+    return options.chosen().library or library_folder_in(paths_internal.data_path)
 
 
 def _make() -> Runtime:
     chosen = options.chosen()
     library = Library(library_folder(), kept_aside=lambda: options.chosen().kept_aside)
-    with contextlib.suppress(LibraryError):  # another process is at it
-        library.tidy()
-    host = A1111Host(library.folder)
+    host = A1111Host(library.folder, sidecars=lambda: options.chosen().sidecars)
     prompt_set = None if chosen.prompt_set is None else PromptSet.load(chosen.prompt_set)
-    service = Service(host, library, prompt_set, chosen.encoder)
-    service.device = chosen.device
-    service.keep_samples = lambda: keeps_samples(options.chosen(), library)
-    service.interrogators.order = lambda: parse_order(options.chosen().interrogators)
-    host.sidecars = lambda: options.chosen().sidecars
-    service.advance_soon = Background(service.advance)
+    wanted = ServiceOptions(
+        device=chosen.device,
+        keep_samples=lambda: _keeps_samples(library),
+        order=lambda: parse_order(options.chosen().interrogators),
+        interrogator=interrogator.interrogate,
+        background=Background,
+    )
+    service = Service(host, library, prompt_set, chosen.encoder, options=wanted)
     politeness = Politeness(
         lambda: not host.working and somebody_works(),
         lambda: options.chosen().idle_minutes * 60,
     )
-    queue = WorkerQueue(stop=host.interrupt, gate=politeness.look)
-    builds = Builds(service, queue, lambda state: None)
 
     def wait_for_turn() -> None:
         if not politeness.wait(lambda: builds.state().state == RUNNING and not host.interrupted()):
@@ -95,7 +86,7 @@ def _make() -> Runtime:
         host.begin()
         try:
             host.calculate_hash(job.name)
-            service.settle()
+            service.candidates.settle()
         except HostError:
             pass  # the build finds out as well, and reports it
         except Exception:  # of a cache, a disk: whether a build can go on, it finds out by itself
@@ -106,16 +97,24 @@ def _make() -> Runtime:
         finally:
             host.before_image = lambda: None
 
-    builds.waited = lambda: host.waited
-    builds.waiting_for = lambda: queue.waiting_for or politeness.look()
-    queue.work = work
-    queue.before = politeness.hurry  # who asks for a build wants it now
-    queue.after = host.put_back
+    queue = WorkerQueue(
+        work,
+        stop=host.interrupt,
+        gate=politeness.look,
+        before=politeness.hurry,  # who asks for a build wants it now
+        after=host.put_back,
+    )
+    builds = Builds(
+        service,
+        queue,
+        waiting_for=lambda: queue.waiting_for or politeness.look(),
+        waited=lambda: host.waited,
+    )
     return Runtime(host, service, queue, builds, Api(service, builds), politeness)
 
 
-def keeps_samples(chosen: options.Options, library: Library) -> bool:
-    """Whether copies of new samples are kept."""
+def _keeps_samples(library: Library) -> bool:
+    chosen = options.chosen()
     return chosen.keep_samples and library.samples.has_room(chosen.samples_limit)
 
 
@@ -130,11 +129,6 @@ def somebody_works() -> bool:
     return bool(lock.locked()) or job.startswith("train")
 
 
-def running_builds() -> Builds | None:
-    """The builds, if anything has needed them yet."""
-    return None if _runtime is None else _runtime.builds
-
-
-def running_politeness() -> Politeness | None:
-    """The politeness, if anything has needed it yet."""
-    return None if _runtime is None else _runtime.politeness
+def running() -> Runtime | None:
+    """The runtime, if anything has needed it yet."""
+    return _runtime

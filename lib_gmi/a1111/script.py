@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from modules import scripts
 
-from ..errors import GMIError
+from ..base.errors import GMIError
 from . import pace
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ def choose(p: Any, image: Image.Image, threshold: float, pattern: str) -> str:
     Raises:
         GMIError: nothing can be ranked.
     """
-    from ..service import Filter
+    from ..service.filters import Filter
     from .runtime import runtime
 
     running = runtime()
-    ranking = running.service.rank([image], wanted=Filter(pattern=pattern))
-    ranked = running.service.ranked_checkpoints(ranking)
+    ranking = running.service.answers.rank([image], wanted=Filter(pattern=pattern))
+    ranked = running.service.answers.ranked_checkpoints(ranking)
     if not ranked:
         raise GMIError("None of the ranked checkpoints is installed.")
     candidate, row = ranked[0]
@@ -133,8 +133,7 @@ class _PlainSection:
 
 
 def _seen() -> None:
-    from .runtime import running_politeness
+    from .runtime import running
 
-    politeness = running_politeness()
-    if politeness is not None:
-        politeness.seen()
+    if (now := running()) is not None:
+        now.politeness.seen()

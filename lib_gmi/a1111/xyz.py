@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GMIError
+from ..base.errors import GMIError
 
 if TYPE_CHECKING:
-    from ..identify import RankedCandidate
-    from ..protocols import Candidate
+    from ..ranking.results import RankedCandidate
+    from ..records.protocols import Candidate
 
 LABEL = "GMI rank"
 _MODULES = ("xyz_grid.py", "scripts.xyz_grid")
@@ -64,7 +64,7 @@ def _ranked(p: Any) -> list[tuple[Candidate, RankedCandidate]]:
 
     service = runtime().service
     images = getattr(p, "init_images", None)
-    ranking = service.rank(images[:1]) if images else service.last_ranking
+    ranking = service.answers.rank(images[:1]) if images else service.answers.last_ranking
     if ranking is None:
         raise GMIError("rank an image in the tab Find Best Model first.")
-    return service.ranked_checkpoints(ranking)
+    return service.answers.ranked_checkpoints(ranking)

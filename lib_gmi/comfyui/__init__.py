@@ -9,7 +9,7 @@ def start() -> tuple[dict[str, Any], dict[str, str]]:
     """Register the routes; returns the node classes and their names."""
     from server import PromptServer
 
-    from .. import origin
+    from ..routes import origin
     from . import nodes, routes
     from .preferences import allowed_hosts
     from .runtime import runtime, somebody_queues
@@ -26,7 +26,7 @@ def _is_public() -> bool:
         from comfy.cli_args import args
     except ImportError:
         return False
-    from ..origin import is_loopback
+    from ..routes.origin import is_loopback
 
     addresses = str(getattr(args, "listen", "") or "").split(",")
     return any(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..api import MAX_PROMPT
-from ..errors import GMIError, RankingError
-from ..service import ANY, Filter
-from ..tables import readable
+from ..base.errors import GMIError, RankingError
+from ..base.text import last_part, readable
+from ..hosts.comfyui import tensor_to_images
+from ..routes.fields import MAX_PROMPT
+from .inputs import wanted
 from .runtime import runtime
 from .sources import makings
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Answer:
     """What a node knows after ranking.
 
     Attributes:
-        shown: what the front end shows, see :meth:`..api.Api.ranking_json`.
+        shown: what the front end shows, see :meth:`..routes.api.Api.answer_json`.
         name: of the best checkpoint.
         probability: of it and of those that cannot be told from it; ``None`` if none is claimed,
             1 if it is locked.
@@ -70,40 +67,42 @@ def find(image: Any, **inputs: Any) -> Answer:
     prompt = str(inputs.get("prompt", ""))[:MAX_PROMPT]
     if inputs.get("lock_answer") and locked:
         return _locked(locked, image, prompt)
-    wanted = Filter(str(inputs.get("architecture", ANY)), str(inputs.get("pattern", "")))
+    allowed = wanted(inputs)
     api = runtime().api
     method = str(inputs.get("method", "auto"))
-    images = pictures(image)
-    ranking = api.service.rank(images, prompt or None, method, wanted)
-    shown = api.ranking_json(ranking, len(ranking.candidates), prompt, wanted, images)
+    said = makings(inputs.get("graph"), inputs.get("node_id"))
+    found = api.service.answers.answer(
+        tensor_to_images(image), prompt or None, method, allowed, said
+    )
+    shown = api.answer_json(found, len(found.ranking.candidates), allowed)
     rows = shown["candidates"]
     chosen = next((row for row in rows if row["kind"] == "checkpoint"), None)
     if chosen is None:
-        raise RankingError(
-            "Only workflows of your own can be ranked so far, and none of them is a checkpoint to "
-            "load. Build specifications of checkpoints, or widen the filter."
-        )
+        raise RankingError(no_checkpoint("can be ranked so far"))
     notes = list(shown["notes"])
     if shown["missing"]:
         notes.append(f"{shown['missing']} installed without a specification were not compared.")
     if rows[0] is not chosen:
-        notes.insert(
-            0,
-            f"{rows[0]['title']} comes first. It is a workflow of yours, so the answer is the best "
-            f"checkpoint, {chosen['title']}.",
-        )
+        notes.insert(0, workflow_first(rows[0]["title"], chosen["title"]))
     top = rows[: int(inputs.get("top_k", len(rows)))]
     shown |= {"candidates": top, "notes": notes, "locked": False, "chosen": chosen["name"]}
-    shown["made_with"] = api.made_with(makings(inputs.get("graph"), inputs.get("node_id")))
-    shown["elsewhere"] = api.elsewhere(images, ranking, prompt)
     return Answer(shown, chosen["name"], _probability(shown, chosen))
 
 
-def pictures(pixels: Any) -> Sequence[Image.Image]:
-    """ComfyUI's IMAGE as Pillow images."""
-    from ..hosts.comfyui import tensor_to_images
+def no_checkpoint(found: str) -> str:
+    """What to say where only workflows were ranked or found."""
+    return (
+        f"Only workflows of your own {found}, and none of them is a checkpoint to load. Build "
+        "specifications of checkpoints, or widen the filter."
+    )
 
-    return tensor_to_images(pixels)
+
+def workflow_first(first: str, chosen: str) -> str:
+    """The note of an answer whose first row is a workflow, by the titles of it and the answer."""
+    return (
+        f"{first} comes first. It is a workflow of yours, so the answer is the best checkpoint, "
+        f"{chosen}."
+    )
 
 
 def _locked(locked: str, image: Any, prompt: str) -> Answer:
@@ -112,10 +111,10 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
     Nothing is ranked, but the image is described: what hangs on that shall not change.
     """
     names = [candidate.name for candidate in runtime().host.list_checkpoints()]
-    wanted = locked.replace("\\", "/")
-    same = [name for name in names if name.replace("\\", "/") == wanted]
+    path = locked.replace("\\", "/")
+    same = [name for name in names if name.replace("\\", "/") == path]
     elsewhere = not same
-    same = same or [name for name in names if _last(name) == _last(locked)]
+    same = same or [name for name in names if last_part(name) == last_part(locked)]
     if len(same) != 1:
         raise RankingError(
             f"This workflow's answer is locked to '{locked}', which is not installed. Install it, "
@@ -139,7 +138,7 @@ def _locked(locked: str, image: Any, prompt: str) -> Answer:
 
 def _description(image: Any, prompt: str) -> dict[str, Any] | None:
     try:
-        described = runtime().service.describe(pictures(image), prompt)
+        described = runtime().service.descriptions.describe(tensor_to_images(image), prompt)
     except GMIError:
         return None  # without a library there is nothing to describe it by
     return None if described is None else asdict(described)
@@ -150,7 +149,3 @@ def _probability(shown: dict[str, Any], row: dict[str, Any]) -> float | None:
     if row["group"] is not None:
         row = shown["near_duplicates"][row["group"] - 1]
     return None if row["probability"] is None else float(row["probability"])
-
-
-def _last(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1]

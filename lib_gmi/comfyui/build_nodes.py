@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import recipes
-from ..builds import Job
-from ..errors import HostError
-from ..prompts import default_prompt_set
-from .answer import pictures
-from .query_nodes import CATEGORY
-from .queue import check_title
+from ..base.errors import HostError
+from ..hosts.comfyui import tensor_to_images
+from ..records.prompts import default_prompt_set
+from ..service import recipes
+from ..service.jobs import Job
+from .graphs import behind
+from .inputs import HIDDEN, Inputs, Node
+from .queue import CHECK_CLASS, NODE_CLASS, check_title
 from .runtime import runtime
 
 NEXT_MISSING = "next missing"
@@ -18,73 +19,45 @@ NEXT_MISSING = "next missing"
 PASSES = ("4 (quick)", "8", "16", "all")
 
 
-class BuildSpecifications:
+class BuildSpecifications(Node, id="GMI_BuildSpecifications"):
     """A place in a workflow to start builds from. Executing it starts nothing."""
 
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Builds specifications of your checkpoints when you press its button, and only then. The "
-        "work is queued behind everything else: you can go on working meanwhile."
-    )
-    RETURN_TYPES = ()
     FUNCTION = "describe"
     OUTPUT_NODE = True
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+    def required(cls) -> Inputs:
         return {
-            "required": {
-                "pattern": (
-                    "STRING",
-                    {
-                        "default": "*",
-                        "tooltip": "Only checkpoints with such names are built. Wildcards work, "
-                        "and commas separate.",
-                    },
-                ),
-                "prompts": (
-                    list(PASSES),
-                    {
-                        "default": PASSES[0],
-                        "tooltip": "How many images of each checkpoint to generate. Four are "
-                        "enough to begin with, sixteen are good.",
-                    },
-                ),
-            }
+            "pattern": ("STRING", {"default": "*"}),
+            "prompts": (list(PASSES), {"default": PASSES[0]}),
         }
 
     def describe(self, pattern: str, prompts: str) -> dict[str, Any]:
         return {"ui": {"text": ["Nothing was started: press Build now on the node."]}}
 
 
-class BuildPass:
-    """One job of a build. Only ever queued by a build itself."""
+class _Job(Node):
+    """What the nodes have in common that only we queue."""
 
-    CATEGORY = f"{CATEGORY}/internal"
-    DESCRIPTION = "One job of a build. The sidebar queues these; it is of no use in a workflow."
-    # Front ends hide both kinds from their menus, which is where this one must not be; older ones
-    # know only the second.
+    CATEGORY = f"{Node.CATEGORY}/internal"
+    # Front ends hide both kinds from their menus, where such a node must not be; older ones know
+    # only the second.
     DEV_ONLY = True
     DEPRECATED = True
-    RETURN_TYPES = ()
     FUNCTION = "run"
     OUTPUT_NODE = True
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {
-            "required": {
-                "checkpoint": ("STRING", {"tooltip": "The name of the checkpoint to build."}),
-                "samples": (
-                    "INT",
-                    {"default": 4, "min": 1, "tooltip": "How many samples it shall have."},
-                ),
-            }
-        }
-
-    @classmethod
     def IS_CHANGED(cls, **inputs: Any) -> float:  # noqa: N802
         return float("nan")
+
+
+class BuildPass(_Job, id=NODE_CLASS):
+    """One job of a build. Only ever queued by a build itself."""
+
+    @classmethod
+    def required(cls) -> Inputs:
+        return {"checkpoint": ("STRING", {}), "samples": ("INT", {"default": 4, "min": 1})}
 
     def run(self, checkpoint: str, samples: int) -> dict[str, Any]:
         import comfy.model_management as memory
@@ -109,31 +82,12 @@ class BuildPass:
         )
 
 
-class SpotCheck:
+class SpotCheck(_Job, id=CHECK_CLASS):
     """The images of one spot check. Only ever queued by the sidebar."""
 
-    CATEGORY = f"{CATEGORY}/internal"
-    DESCRIPTION = (
-        "Generates three images of a checkpoint and compares them with what a pack says of it. "
-        "The sidebar queues these; it is of no use in a workflow."
-    )
-    DEV_ONLY = True
-    DEPRECATED = True
-    RETURN_TYPES = ()
-    FUNCTION = "run"
-    OUTPUT_NODE = True
-
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {
-            "required": {
-                "checkpoint": ("STRING", {"tooltip": "The name of the checkpoint to check."}),
-            }
-        }
-
-    @classmethod
-    def IS_CHANGED(cls, **inputs: Any) -> float:  # noqa: N802
-        return float("nan")
+    def required(cls) -> Inputs:
+        return {"checkpoint": ("STRING", {})}
 
     def run(self, checkpoint: str) -> dict[str, Any]:
         runtime().queue.tidy()
@@ -143,53 +97,20 @@ class SpotCheck:
         return _told(check_title(checkpoint), sentence)
 
 
-class SpecificationPrompt:
+class SpecificationPrompt(Node, id="GMI_SpecificationPrompt"):
     """One prompt of the prompt set for a workflow of the user's own."""
 
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Hands out one prompt at a time for a workflow of your own: a UNet with its own text "
-        "encoders, a stack of LoRAs, a refiner. Wire the image that comes out into Add to "
-        "Specification, and queue the workflow as often as there are prompts you want."
-    )
     RETURN_TYPES = ("STRING", "STRING", "INT", "GMI_PROMPT")
     RETURN_NAMES = ("prompt", "negative", "seed", "specification_prompt")
-    OUTPUT_TOOLTIPS = (
-        "The prompt to generate, in the dialect you chose.",
-        "A negative prompt that suits the dialect.",
-        "The seed that every checkpoint uses for this prompt.",
-        "Which prompt of which recipe this is, for Add to Specification.",
-    )
     FUNCTION = "choose"
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+    def required(cls) -> Inputs:
         prompt_set = default_prompt_set()
         return {
-            "required": {
-                "recipe": (
-                    "STRING",
-                    {
-                        "default": "my workflow",
-                        "tooltip": "The name under which this workflow appears in rankings.",
-                    },
-                ),
-                "dialect": (
-                    list(prompt_set.dialects),
-                    {
-                        "tooltip": "How the checkpoint expects to be spoken to: sentences, booru "
-                        "tags, or Pony's tags with scores."
-                    },
-                ),
-                "prompt": (
-                    [NEXT_MISSING, *prompt_set.ids],
-                    {
-                        "default": NEXT_MISSING,
-                        "tooltip": "Which prompt to generate; 'next missing' goes on with the "
-                        "first that the recipe lacks.",
-                    },
-                ),
-            }
+            "recipe": ("STRING", {"default": "my workflow"}),
+            "dialect": (list(prompt_set.dialects), {}),
+            "prompt": ([NEXT_MISSING, *prompt_set.ids], {"default": NEXT_MISSING}),
         }
 
     @classmethod
@@ -203,46 +124,26 @@ class SpecificationPrompt:
         return "" if entry is None else " ".join(sorted(entry.done))
 
     def choose(self, recipe: str, dialect: str, prompt: str) -> tuple[str, str, int, Any]:
-        wanted = _next(recipe, dialect, prompt)
+        chosen = None if prompt == NEXT_MISSING else prompt
+        wanted = recipes.next_prompt(runtime().service, recipe, dialect, chosen)
         return wanted.text, wanted.negative, wanted.seed, wanted
 
 
-class AddToSpecification:
+class AddToSpecification(Node, id="GMI_AddToSpecification"):
     """One image of a workflow of the user's own → its recipe's specification."""
 
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Adds an image to the specification of your workflow, so that the workflow takes part in "
-        "rankings like a checkpoint. The workflow itself is kept with it."
-    )
     RETURN_TYPES = ("STRING",)
     RETURN_NAMES = ("report",)
-    OUTPUT_TOOLTIPS = ("How many prompts the recipe has now.",)
+    HIDDEN = HIDDEN
     FUNCTION = "add"
     OUTPUT_NODE = True
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+    def required(cls) -> Inputs:
         return {
-            "required": {
-                "image": (
-                    "IMAGE",
-                    {"tooltip": "What your workflow made of the prompt; of a batch, the first."},
-                ),
-                "specification_prompt": (
-                    "GMI_PROMPT",
-                    {"tooltip": "The output of the same name of Specification Prompt."},
-                ),
-                "start_over": (
-                    "BOOLEAN",
-                    {
-                        "default": False,
-                        "tooltip": "If the recipe was built by another workflow before, put that "
-                        "specification aside and begin a new one.",
-                    },
-                ),
-            },
-            "hidden": {"graph": "PROMPT", "node_id": "UNIQUE_ID"},
+            "image": ("IMAGE", {}),
+            "specification_prompt": ("GMI_PROMPT", {}),
+            "start_over": ("BOOLEAN", {"default": False}),
         }
 
     def add(
@@ -253,11 +154,9 @@ class AddToSpecification:
         graph: dict[str, Any] | None = None,
         node_id: str = "",
     ) -> dict[str, Any]:
-        from .graphs import behind
-
         service = runtime().service
         workflow = behind(graph or {}, node_id, "image", "GMI_SpecificationPrompt")
-        picture = pictures(image)[0]
+        picture = tensor_to_images(image)[0]
         added = recipes.add(service, specification_prompt, picture, workflow, start_over)
         samples, of = len(added), added.prompt_set.size
         message = f"{added.candidate.title} has {samples} of {of} prompts."
@@ -274,8 +173,3 @@ class AddToSpecification:
 def _told(title: str, sentence: str) -> dict[str, Any]:
     """What a job leaves behind: queue panels call it by the name of what it made."""
     return {"ui": {"text": [{"filename": title, "content": sentence}]}}
-
-
-def _next(recipe: str, dialect: str, prompt: str) -> recipes.SpecificationPrompt:
-    wanted = None if prompt == NEXT_MISSING else prompt
-    return recipes.next_prompt(runtime().service, recipe, dialect, wanted)

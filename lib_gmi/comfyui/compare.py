@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import HostError
-from ..protocols import GenerationRequest
-from ..recorder import worded
+from ..base.errors import HostError
+from ..records.protocols import GenerationRequest
+from ..submitting.recorder import worded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,8 +38,8 @@ def render(
     problems: list[str] = []
     for done, name in enumerate(names, 1):
         memory.throw_exception_if_processing_interrupted()
-        candidate = service.installed(name)
-        settings = service.settings(candidate)
+        candidate = service.candidates.installed(name)
+        settings = service.states.settings(candidate)
         wording = worded(text, settings, service.prompt_set)
         request = GenerationRequest("compare", wording, settings.negative, seed)
         try:

@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ..errors import ImageError, SearchError
-from ..hits import LIBRARY, origins
-from ..images import open_image
-from ..mentions import Installed
+from ..base.errors import ImageError, SearchError
+from ..base.images import open_image
 from ..metadata import CheckpointMention
-from ..service import RECIPE
+from ..metadata.mentions import Installed
+from ..routes.rows import sample_url
+from ..search.hits import LIBRARY
+from ..service.candidates import RECIPE
+from .answer import no_checkpoint, workflow_first
 from .reading import output_folder
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..find import Finding
-    from ..hits import Hit
-    from ..protocols import Candidate
-    from ..search import Answer, Query, RankedContent
-    from ..searches import Searches
+    from ..records.protocols import Candidate
+    from ..search.hits import CheckpointAnswer, FoundCheckpoint, Hit, SampleAnswer
+    from ..search.query import Query
+    from ..service.searches import Searches
 
 #: Standard deviations from the mean, and what people call that.
 _WORDS = (
@@ -39,7 +40,7 @@ class Samples:
     """What Search Samples answers.
 
     Attributes:
-        finding: its hits have pictures, and there is at least one.
+        answer: its hits have pictures, and there is at least one.
         pictures: of the hits, in their order.
         chosen: the best hit of an installed checkpoint, or else the best hit.
         checkpoint: the name of the chosen one's checkpoint, or ``None`` if no hit's is installed.
@@ -47,7 +48,7 @@ class Samples:
         installed: whether each hit's checkpoint, or workflow, is still there.
     """
 
-    finding: Finding
+    answer: SampleAnswer
     pictures: Sequence[Image.Image]
     chosen: Hit
     checkpoint: str | None
@@ -56,28 +57,28 @@ class Samples:
 
     def to_json(self) -> dict[str, Any]:
         """What was found, for other programs, with ``installed`` of each hit."""
-        found = self.finding.to_json()
+        found = self.answer.to_json()
         rows = zip(found["hits"], self.installed, strict=True)
         return {**found, "hits": [{**row, "installed": there} for row, there in rows]}
 
 
 def samples(
-    finding: Finding, candidates: Sequence[Candidate], recipes: Sequence[Candidate] = ()
+    answer: SampleAnswer, candidates: Sequence[Candidate], recipes: Sequence[Candidate] = ()
 ) -> Samples:
     """Pictures of hits, and which one to go on with.
 
     Args:
-        finding: of :meth:`..searches.Searches.samples`.
+        answer: of :meth:`..searches.Searches.samples`.
         candidates: the checkpoints that are installed.
         recipes: workflows of the user's own that are in the library.
 
     Raises:
         SearchError: nothing was found, or no picture of it can be read.
     """
-    if not finding.hits:
-        raise SearchError(" ".join(finding.notes))
-    hits, pictures, notes = [], [], list(finding.notes)
-    for hit in finding.hits:
+    if not answer.hits:
+        raise SearchError(" ".join(answer.notes))
+    hits, pictures, notes = [], [], list(answer.notes)
+    for hit in answer.hits:
         try:
             pictures.append(open_image(hit.file))
             hits.append(hit)
@@ -86,12 +87,11 @@ def samples(
     if not hits:
         raise SearchError(f"No picture of what was found can be read. {notes[-1]}")
     found = [_installed(hit, candidates) for hit in hits]
-    hits = [
-        h if c is None else replace(h, checkpoint=c.title) for h, c in zip(hits, found, strict=True)
-    ]
     names = [None if candidate is None else candidate.name for candidate in found]
+    pairs = list(zip(hits, found, strict=True))
+    hits = [h if c is None else replace(h, checkpoint=c.title) for h, c in pairs]
     usable = {candidate.identity for candidate in recipes}
-    there = [c is not None or h.identity in usable for h, c in zip(hits, found, strict=True)]
+    there = [c is not None or h.identity in usable for h, c in pairs]
     number = next((i for i, name in enumerate(names) if name is not None), 0)
     if number:
         notes.append(
@@ -107,7 +107,7 @@ def samples(
         notes.append(f"Not installed (any more): {', '.join(named)}.")
     if hits[number].seed is None:
         notes.append(f"The seed of hit {number + 1} is not known; the output says 0.")
-    kept = replace(finding, hits=tuple(hits), origins=tuple(origins(hits)), notes=tuple(notes))
+    answer = replace(answer, hits=tuple(hits), notes=tuple(notes))
     rows = [
         {
             "rank": rank,
@@ -121,8 +121,8 @@ def samples(
         }
         for rank, (hit, is_there) in enumerate(zip(hits, there, strict=True), 1)
     ]
-    shown = {"verdict": _found(kept), "hits": rows, "notes": notes}
-    return Samples(kept, pictures, hits[number], names[number], shown, tuple(there))
+    shown = {"verdict": _found(answer), "hits": rows, "notes": notes}
+    return Samples(answer, pictures, hits[number], names[number], shown, tuple(there))
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Similar:
 
 
 def similar(
-    searches: Searches, answer: Answer, query: Query, like: Candidate | None, top: int
+    searches: Searches, answer: CheckpointAnswer, query: Query, like: Candidate | None, top: int
 ) -> Similar:
     """A ranking by content, and its best checkpoint.
 
@@ -157,21 +157,14 @@ def similar(
     Raises:
         SearchError: only workflows were found, and none of them is a checkpoint to load.
     """
-    names = {c.identity: c.name for c in searches.service.candidates()}
+    names = {c.identity: c.name for c in searches.service.candidates.all()}
     chosen = next((r for r in answer.checkpoints if not r.identity.startswith(RECIPE)), None)
     if chosen is None:
-        raise SearchError(
-            "Only workflows of your own were found, and none of them is a checkpoint to load. "
-            "Build specifications of checkpoints, or widen the filter."
-        )
+        raise SearchError(no_checkpoint("were found"))
     notes, best = list(answer.notes), answer.checkpoints[0]
     if best is not chosen:
-        notes.insert(
-            0,
-            f"{best.title} comes first. It is a workflow of yours, so the answer is the best "
-            f"checkpoint, {chosen.title}.",
-        )
-    prompts = _prompts(searches)
+        notes.insert(0, workflow_first(best.title, chosen.title))
+    prompts = searches.searcher().read().prompt_by_file
     rows: list[dict[str, Any]] = [
         {
             "rank": row.rank,
@@ -181,7 +174,8 @@ def similar(
             "parts": [f"{part}: {in_words(score)}" for part, score in row.parts.items()],
             "samples": row.samples,
             "evidence": [
-                {"image": _sample(file), "prompt": prompts.get(file, "")} for file in row.evidence
+                {"image": sample_url(Path(file)), "prompt": prompts.get(file, "")}
+                for file in row.evidence
             ],
             "chosen": row is chosen,
         }
@@ -198,17 +192,14 @@ def similar(
 
 def in_words(score: float) -> str:
     """A standardised score as people read it: how far it lies from the mean of all compared."""
-    for least, text in _WORDS:
-        if score >= least:
-            return text
-    return "far below average"
+    return next((text for least, text in _WORDS if score >= least), "far below average")
 
 
-def _found(finding: Finding) -> str:
+def _found(answer: SampleAnswer) -> str:
     """One sentence about hits."""
-    count, first = len(finding.hits), finding.origins[0]
+    count, first = len(answer.hits), answer.origins[0]
     what = "The best hit" if count == 1 else f"The best {count}"
-    text = f"{what} of {finding.searched} images"
+    text = f"{what} of {answer.searched} images"
     if not first.checkpoint:
         return text + "."
     if first.hits == count:
@@ -217,7 +208,7 @@ def _found(finding: Finding) -> str:
     return f"{text}; {first.hits} of them by {first.checkpoint}."
 
 
-def _ranked(rows: Sequence[RankedContent], query: Query, like: Candidate | None) -> str:
+def _ranked(rows: Sequence[FoundCheckpoint], query: Query, like: Candidate | None) -> str:
     """One sentence about a ranking."""
     title = rows[0].title
     if len(rows) == 1:
@@ -241,7 +232,7 @@ def _installed(hit: Hit, candidates: Sequence[Candidate]) -> Candidate | None:
 def _address(hit: Hit) -> str | None:
     """Where the front end finds the picture of a hit; ``None`` where nobody serves it."""
     if hit.source == LIBRARY:
-        return _sample(hit.file)
+        return sample_url(Path(hit.file))
     folder = output_folder().absolute()
     path = Path(hit.file)
     if not path.is_relative_to(folder):
@@ -250,15 +241,3 @@ def _address(hit: Hit) -> str | None:
     place = "" if below.parent == Path() else below.parent.as_posix()
     query: Mapping[str, str] = {"filename": below.name, "subfolder": place, "type": "output"}
     return f"/view?{urlencode(query, errors='surrogateescape')}&preview=webp;75"
-
-
-def _sample(file: str) -> str:
-    from ..api import sample_url
-
-    return sample_url(Path(file))
-
-
-def _prompts(searches: Searches) -> dict[str, str]:
-    """Of every kept sample, by file."""
-    shelf = searches.searcher().shelf()
-    return dict(zip(shelf.files, shelf.prompts, strict=True))

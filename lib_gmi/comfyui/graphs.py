@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..recipes import Workflow
+from ..service.recipes import Workflow
 
 Graph = Mapping[str, Any]
 #: Types of outputs that hold a model, or what one has made of a prompt.
@@ -50,19 +50,15 @@ def _digest(graph: Mapping[str, Any], value: Any, source: str, known: dict[str, 
     node_id = str(value[0])
     if node_id not in known:
         known[node_id] = ""  # a workflow that goes in circles does not run anyway
-        known[node_id] = _node_digest(graph, graph[node_id], source, known)
+        node = graph[node_id]
+        class_type, inputs = str(node.get("class_type")), node.get("inputs", {})
+        parts = [class_type]
+        for key in sorted(inputs) if class_type != source else ():
+            if key not in _SEEDS or is_link(graph, inputs[key]):
+                parts.append(f"{key}={_digest(graph, inputs[key], source, known)}")
+        digest = hashlib.sha256("\n".join(parts).encode("utf-8", "replace"))
+        known[node_id] = digest.hexdigest()
     return f"{known[node_id]} {value[1]}"
-
-
-def _node_digest(
-    graph: Mapping[str, Any], node: Mapping[str, Any], source: str, known: dict[str, str]
-) -> str:
-    class_type, inputs = str(node.get("class_type")), node.get("inputs", {})
-    parts = [class_type]
-    for key in sorted(inputs) if class_type != source else ():
-        if key not in _SEEDS or is_link(graph, inputs[key]):
-            parts.append(f"{key}={_digest(graph, inputs[key], source, known)}")
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
 def is_link(graph: Mapping[str, Any], value: Any) -> bool:
@@ -78,16 +74,11 @@ def what_loads(graph: Graph, classes: Mapping[str, Any]) -> dict[str, Any]:
         classes: of nodes, by the names that workflows know them by.
     """
     found: dict[str, Any] = {}
+    waiting = []
     for id_, node in graph.items():
-        class_ = classes.get(node.get("class_type"))
-        types = getattr(class_, "RETURN_TYPES", ())
+        types = getattr(classes.get(node.get("class_type")), "RETURN_TYPES", ())
         if any(str(type_) in _MODELS for type_ in types):
-            _add(graph, classes, id_, found)
-    return found
-
-
-def _add(graph: Graph, classes: Mapping[str, Any], id_: str, found: dict[str, Any]) -> None:
-    waiting = [id_]
+            waiting.append(id_)
     while waiting:
         node_id = waiting.pop()
         node = graph[node_id]
@@ -96,3 +87,4 @@ def _add(graph: Graph, classes: Mapping[str, Any], id_: str, found: dict[str, An
         found[node_id] = node
         links = [value for value in node.get("inputs", {}).values() if is_link(graph, value)]
         waiting += [str(link[0]) for link in links]
+    return found

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from .build_nodes import (
-    AddToSpecification,
-    BuildPass,
-    BuildSpecifications,
-    SpecificationPrompt,
-    SpotCheck,
-)
-from .query_nodes import CompareTopK, FindBestModel, LoadBestModel
-from .queue import CHECK_CLASS, NODE_CLASS
-from .search_nodes import SearchSamples, SimilarModels
+from . import build_nodes, query_nodes, search_nodes
+from .inputs import Node, texts
 
-NODE_CLASS_MAPPINGS = {
-    "GMI_FindBestModel": FindBestModel,
-    "GMI_LoadBestModel": LoadBestModel,
-    "GMI_CompareTopK": CompareTopK,
-    "GMI_SearchSamples": SearchSamples,
-    "GMI_SimilarModels": SimilarModels,
-    "GMI_BuildSpecifications": BuildSpecifications,
-    "GMI_SpecificationPrompt": SpecificationPrompt,
-    "GMI_AddToSpecification": AddToSpecification,
-    NODE_CLASS: BuildPass,
-    CHECK_CLASS: SpotCheck,
-}
-NODE_DISPLAY_NAME_MAPPINGS = {
-    "GMI_FindBestModel": "Find Best Model",
-    "GMI_LoadBestModel": "Load Best Model",
-    "GMI_CompareTopK": "Compare Top K",
-    "GMI_SearchSamples": "Search Samples",
-    "GMI_SimilarModels": "Similar Models",
-    "GMI_BuildSpecifications": "Build Specifications",
-    "GMI_SpecificationPrompt": "Specification Prompt",
-    "GMI_AddToSpecification": "Add to Specification",
-    NODE_CLASS: "Build Pass (internal)",
-    CHECK_CLASS: "Spot Check (internal)",
-}
+_NODES: tuple[type[Node], ...] = (
+    query_nodes.FindBestModel,
+    query_nodes.LoadBestModel,
+    query_nodes.CompareTopK,
+    search_nodes.SearchSamples,
+    search_nodes.SimilarModels,
+    build_nodes.BuildSpecifications,
+    build_nodes.SpecificationPrompt,
+    build_nodes.AddToSpecification,
+    build_nodes.BuildPass,
+    build_nodes.SpotCheck,
+)
+NODE_CLASS_MAPPINGS = {node.ID: node for node in _NODES}
+NODE_DISPLAY_NAME_MAPPINGS = {node.ID: texts()[node.ID]["display_name"] for node in _NODES}

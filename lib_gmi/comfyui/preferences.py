@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from pathlib import Path
 from typing import Any
 
-from ..aside import DAYS_VARIABLE, SIZE_VARIABLE, Limits
+from ..base.json_file import read_json
+from ..base.text import number_of
+from ..library.removed import DAYS_VARIABLE, SIZE_VARIABLE, Limits
 
 #: Minutes, of the environment; it outdoes the setting.
 VARIABLE = "GMI_IDLE_MINUTES"
@@ -24,7 +24,8 @@ _LONGEST = 24 * 60.0
 def idle_minutes() -> float:
     """Minutes without a prompt of somebody's before a build goes on; 0 for never wait."""
     told = os.environ.get(VARIABLE, "").strip()
-    return _number(told if told else settings().get(SETTING))
+    minutes = number_of(told if told else settings().get(SETTING))
+    return DEFAULT if minutes is None else min(max(minutes, 0.0), _LONGEST)
 
 
 def allowed_hosts() -> str:
@@ -39,14 +40,6 @@ def kept_aside() -> Limits:
     return Limits.of(days, told.get(SIZE_VARIABLE, ours.get(REMOVED_MEGABYTES)))
 
 
-def _number(value: Any) -> float:
-    try:
-        minutes = float(value)
-    except (TypeError, ValueError):
-        return DEFAULT
-    return min(max(minutes, 0.0), _LONGEST) if not math.isnan(minutes) else DEFAULT
-
-
 def settings() -> dict[str, Any]:
     """Of the front end's user, or of whoever changed theirs last where there are several."""
     import folder_paths
@@ -54,7 +47,7 @@ def settings() -> dict[str, Any]:
     try:
         files = Path(folder_paths.get_user_directory()).glob("*/comfy.settings.json")
         newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
-        found = {} if newest is None else json.loads(newest.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except OSError:
         return {}
+    found = None if newest is None else read_json(newest)
     return found if isinstance(found, dict) else {}

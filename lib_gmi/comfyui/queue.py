@@ -17,10 +17,10 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
-from ..builds import Job
+from ..hosts.installed import title_of_file
+from ..service.jobs import Job
 from .graphs import Graph, what_loads
 
 #: Beyond any number that people's prompts reach.
@@ -49,12 +49,10 @@ class _Queued:
 
 
 class ComfyQueue:
-    """See :class:`..builds.JobQueue`. All methods may be called from any thread.
+    """See :class:`..service.jobs.JobQueue`. All methods may be called from any thread.
 
     Args:
         gate: why the next job has to wait, in one sentence, or ``None`` when it may run.
-
-    Attributes:
         before: called when somebody has asked for jobs.
         wanted: whether the build still wants a job; an earlier one may have found out that its
             checkpoint cannot be used.
@@ -65,13 +63,17 @@ class ComfyQueue:
             job and the last prompt of somebody's.
     """
 
-    def __init__(self, gate: Callable[[], str | None] = lambda: None) -> None:
-        self.before: Callable[[], None] = lambda: None
-        self.wanted: Callable[[Job], bool] = lambda job: True
-        self.watch: Callable[[], None] = lambda: None
-        self.told: Callable[[], object] = lambda: None
-        self.keep: Callable[[Job, Graph], Graph] = lambda job, graph: {}
-        self._gate = gate
+    def __init__(
+        self,
+        gate: Callable[[], str | None] = lambda: None,
+        before: Callable[[], None] = lambda: None,
+        wanted: Callable[[Job], bool] = lambda job: True,
+        watch: Callable[[], None] = lambda: None,
+        told: Callable[[], object] = lambda: None,
+        keep: Callable[[Job, Graph], Graph] = lambda job, graph: {},
+    ) -> None:
+        self._gate, self._before, self._wanted = gate, before, wanted
+        self._watch, self._told, self._keep = watch, told, keep
         self._numbers: Iterator[int] = itertools.count(LOW_PRIORITY)
         self._check_numbers: Iterator[int] = itertools.count(CHECK_PRIORITY)
         self._lock = threading.RLock()
@@ -86,13 +88,13 @@ class ComfyQueue:
     # -- what builds ask for ----------------------------------------------------------------------
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        self.before()
+        self._before()
         with self._lock:
             self._waiting.extend(jobs)
             for job in self._waiting:
                 self._goals[job.name] = max(job.samples, self._goals.get(job.name, 0))
         self.pump()
-        self.watch()
+        self._watch()
 
     def withdraw(self) -> None:
         with self._lock:
@@ -125,7 +127,7 @@ class ComfyQueue:
                     return
                 job = self._waiting[0]
             # neither question may be asked under the lock: a build holds its own and asks us
-            wanted = self.wanted(job)
+            wanted = self._wanted(job)
             if wanted and self._gate() is not None:
                 return
             with self._lock:
@@ -165,7 +167,7 @@ class ComfyQueue:
             if self._runs():
                 self._queued = None
         self.pump()
-        self.watch()
+        self._watch()
 
     @property
     def resting(self) -> bool:
@@ -196,7 +198,7 @@ class ComfyQueue:
         said = self.waiting_for
         if removed or said != self._said:
             self._said = said
-            self.told()
+            self._told()
         with self._lock:
             return bool(self._queued or self._waiting or self._forgotten)
 
@@ -219,13 +221,13 @@ class ComfyQueue:
     def job_title(self, job: Job) -> str:
         """What queue panels call a job."""
         goal = max(job.samples, self._goals.get(job.name, 0))
-        return f"Find Best Model: profiles of {_title(job.name)}, {job.samples} of {goal}"
+        return f"Find Best Model: profiles of {title_of_file(job.name)}, {job.samples} of {goal}"
 
     def _put_job(self, job: Job) -> None:
         inputs = {"checkpoint": job.name, "samples": job.samples}
         node = {"class_type": NODE_CLASS, "inputs": inputs}
         last = _last_prompt()
-        kept = {} if last is None else self.keep(job, last)
+        kept = {} if last is None else self._keep(job, last)
         title = self.job_title(job)
         mark = {_MARK: {"job": job.name, "title": title}}
         prompt = {**kept, NODE_ID: node}
@@ -268,21 +270,22 @@ class ComfyQueue:
     def _forget(self) -> None:
         with self._lock:
             there = {item[1] for item in itertools.chain(*_items())}
-            for prompt_id in [known for known in self._forgotten if known not in there]:
-                _queue().delete_history_item(prompt_id)
-                self._forgotten.remove(prompt_id)
-                self._submitted.remove(prompt_id)
+            self._clear([known for known in self._forgotten if known not in there])
 
     def tidy(self) -> None:
         """Take finished jobs out of the history, where people look for their images."""
         with self._lock:
             waiting = {item[1] for item in itertools.chain(*_items())}
             finished = [prompt_id for prompt_id in self._submitted if prompt_id not in waiting]
-            for prompt_id in finished[: -_KEPT_HISTORY or None]:
-                _queue().delete_history_item(prompt_id)
-                self._submitted.remove(prompt_id)
-                if prompt_id in self._forgotten:
-                    self._forgotten.remove(prompt_id)
+            self._clear(finished[:-_KEPT_HISTORY])
+
+    def _clear(self, prompt_ids: Sequence[str]) -> None:
+        """Take jobs out of the history."""
+        for prompt_id in prompt_ids:
+            _queue().delete_history_item(prompt_id)
+            self._submitted.remove(prompt_id)
+            if prompt_id in self._forgotten:
+                self._forgotten.remove(prompt_id)
 
 
 def somebody_works() -> bool:
@@ -292,11 +295,11 @@ def somebody_works() -> bool:
 
 def check_title(name: str) -> str:
     """What queue panels call a spot check."""
-    return f"Find Best Model: check of {_title(name)}"
+    return f"Find Best Model: check of {title_of_file(name)}"
 
 
 def keep_models(room: Callable[[Job], bool]) -> Callable[[Job, Graph], Graph]:
-    """For :attr:`ComfyQueue.keep`: what loads the models that somebody has just used.
+    """For a :class:`ComfyQueue`'s ``keep``: what loads the models that somebody has just used.
 
     Between two prompts ComfyUI forgets the outputs of nodes that the next prompt does not hold,
     and the models with them; the next run would read them from the disk again.
@@ -311,11 +314,6 @@ def keep_models(room: Callable[[Job], bool]) -> Callable[[Job, Graph], Graph]:
         return what_loads(last, nodes.NODE_CLASS_MAPPINGS) if room(job) else {}
 
     return keep
-
-
-def _title(name: str) -> str:
-    """Of a checkpoint, as :func:`..hosts.installed.file_candidate` makes it."""
-    return str(PurePath(name.replace("\\", "/")).with_suffix(""))
 
 
 def _workflow(id_: str, title: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..index import FolderIndex
+from ..search.index import FolderIndex
 
 if TYPE_CHECKING:
-    from ..search import Query
-    from ..searches import Searches
+    from ..search.query import Query
+    from ..service.searches import Searches
 
 
 class NodeProgress:
@@ -54,9 +54,9 @@ def read(searches: Searches, query: Query, also_output: bool = False) -> None:
         MissingExtraError: the weights are not installed.
     """
     searcher, progress = searches.searcher(), NodeProgress()
-    searcher.shelf(False, progress)
+    searcher.read(False, progress)
     if "sketch" in query.parts:
-        searcher.shelf(True, progress)
+        searcher.read(True, progress)
     folder = output_folder()
     if also_output and folder.is_dir():
         joint, home = searcher.joint, searches.service.home

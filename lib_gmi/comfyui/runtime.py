@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..api import Api, build_json
-from ..background import Background
-from ..builds import RUNNING, Builds, BuildState
-from ..errors import LibraryError
+from ..base.background import Background
 from ..hosts.comfyui import ComfyHost, library_folder
 from ..interrogators import order_from_environment
-from ..library import Library
-from ..politeness import Politeness
-from ..samples import limit_from_environment
-from ..service import Service
+from ..library.catalogue import Library
+from ..library.samples import limit_from_environment
+from ..routes.api import Api
+from ..routes.rows import build_json
+from ..service.build_state import BuildState
+from ..service.builds import Builds
+from ..service.checks import Checks
+from ..service.politeness import Politeness
+from ..service.service import Service, ServiceOptions
 from .preferences import idle_minutes, kept_aside
 from .queue import ComfyQueue, keep_models, somebody_works
 from .watch import Watch
@@ -69,45 +70,56 @@ def somebody_queues(request: Any) -> Any:
 
 def _make() -> Runtime:
     library = Library(library_folder(), kept_aside=kept_aside)
-    with contextlib.suppress(LibraryError):  # another process is at it
-        library.tidy()
     host = ComfyHost(library.folder)
-    service = Service(host, library)
-    service.keep_samples = lambda: library.samples.has_room(limit_from_environment())
-    service.interrogators.order = order_from_environment
-    service.advance_soon = Background(service.advance)
     recognise = Background(lambda: _recognise(host, service))
 
     def advanced(name: str) -> None:
         _send("gmi.library", {"snapshot": name})
         recognise()  # a pack may be new
 
-    service.on_advance = advanced
+    options = ServiceOptions(
+        keep_samples=lambda: library.samples.has_room(limit_from_environment()),
+        order=order_from_environment,
+        on_advance=advanced,
+        background=Background,
+    )
+    service = Service(host, library, options=options)
     politeness = Politeness(somebody_works, lambda: idle_minutes() * 60)
-    queue = ComfyQueue(politeness.look)
-    builds = Builds(service, queue, lambda state: _tell(state, builds.waiting_for()))
-    builds.waiting_for, builds.yields = lambda: queue.waiting_for, queue.yields
-    queue.before = politeness.hurry  # who asks for a build wants it now
-    queue.wanted = builds.wants
-    queue.told = lambda: _tell(builds.state(), builds.waiting_for())
-    queue.keep = keep_models(lambda job: host.has_room(job.name))
-    queue.watch = Watch(queue.look)
-    api = Api(service, builds)
-    checks = api.checks
-    checks.submit, checks.queued, checks.compare = queue.submit_check, queue.checks, _apart
-    checks.notify = lambda outcome: _send("gmi.check", outcome)
-    if service.packs.folder.is_dir():
-        service.advance_soon()  # what a pack describes may have been installed since
+    queue = ComfyQueue(
+        politeness.look,
+        before=politeness.hurry,  # who asks for a build wants it now
+        wanted=lambda job: builds.wants(job),  # noqa: PLW0108  they are made below
+        watch=Watch(lambda: queue.look()),  # noqa: PLW0108
+        told=lambda: _tell(builds.state(), queue.waiting_for),
+        keep=keep_models(lambda job: host.has_room(job.name)),
+    )
+    builds = Builds(
+        service,
+        queue,
+        notify=lambda state: _tell(state, queue.waiting_for),
+        waiting_for=lambda: queue.waiting_for,
+        yields=queue.yields,
+    )
+    checks = Checks(
+        service,
+        submit=queue.submit_check,
+        queued=queue.checks,
+        compare=_apart,
+        notify=lambda outcome: _send("gmi.check", outcome),
+    )
+    api = Api(service, builds, checks)
+    if service.states.packs.folder.is_dir():
+        service.snapshots.advance_soon()  # what a pack describes may have been installed since
     return Runtime(host, service, queue, builds, api, politeness)
 
 
 def _recognise(host: ComfyHost, service: Service) -> None:
     """Find out which files packs describe. In a thread of its own: that can take longer than all
     fits together, and answers need not wait for it."""
-    sizes, titles = service.packs.files()
+    sizes, titles = service.states.packs.files()
     if sizes and host.full_hashes.read(host.list_checkpoints(), sizes, titles):
-        service.advance()
-        _send("gmi.library", {"snapshot": service.snapshot_name})
+        service.snapshots.advance()
+        _send("gmi.library", {"snapshot": service.snapshots.name})
 
 
 def _apart(work: Callable[[], None]) -> None:
@@ -116,7 +128,7 @@ def _apart(work: Callable[[], None]) -> None:
 
 
 def _tell(state: BuildState, waiting: str | None) -> None:
-    _send("gmi.build", build_json(state, waiting if state.state == RUNNING else None))
+    _send("gmi.build", build_json(state, waiting))
 
 
 def _send(event: str, data: dict[str, Any]) -> None:

@@ -6,20 +6,19 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_PROMPT
-from ..errors import SearchError
-from ..presets import table
-from ..query_text import weights, words
-from ..search import Query
-from ..service import ANY, Filter
-from .answer import pictures
+from ..base.errors import SearchError
+from ..hosts.comfyui import image_to_tensor, tensor_to_images
+from ..routes.fields import MAX_PROMPT
+from ..search.query import Query, weights, words
+from ..service.filters import Filter
 from .found import samples, similar
-from .query_nodes import CHECKPOINT, RankingNode, checkpoint_names
+from .inputs import CHECKPOINT, Inputs, checkpoint_or, filters, wanted
+from .query_nodes import RankingNode
 from .reading import output_state, read
 from .runtime import runtime
 
 if TYPE_CHECKING:
-    from ..protocols import Candidate
+    from ..records.protocols import Candidate
 
 NOBODY = "(none)"
 #: What a loader hears that is wired to a checkpoint nobody has.
@@ -28,93 +27,45 @@ NOT_INSTALLED = (
     "something else, or name the checkpoint yourself."
 )
 
-_TOOLTIPS = {
-    "text": "What to look for, in words. It needs the optional text encoder; everything else works "
-    "without.",
-    "image": "An example of what to look for. Several in a batch count as examples of the same "
-    "wish.",
-    "sketch": "A drawing of what to look for, dark on light or light on dark. The first one has "
-    "all samples drawn and read, which takes a while.",
-    "tags": "Words, separated by commas. They are looked for in the prompts of samples and, with "
-    "the text encoder, in the samples themselves.",
-    "all_tags": "On: all tags are wanted. Off: any of them.",
-    "weights": "How much each part counts, for instance text=2,image=1; 0 leaves a part out. The "
-    "parts are text, image, sketch, tags, like and style, which is how an image looks.",
-    "architecture": "Only checkpoints of this architecture take part.",
-    "pattern": "Only checkpoints with such names take part. Wildcards work, commas separate, "
-    "folders end in a slash, and an exclamation mark in front excludes.",
+
+#: What to look for.
+_CONTENT: Inputs = {
+    "text": ("STRING", {"default": "", "multiline": True}),
+    "tags": ("STRING", {"default": ""}),
+    "all_tags": ("BOOLEAN", {"default": False}),
 }
 
 
-def _content_inputs() -> dict[str, Any]:
-    """What to look for, in the order it is shown."""
-    tips = _TOOLTIPS
-    return {
-        "text": ("STRING", {"default": "", "multiline": True, "tooltip": tips["text"]}),
-        "tags": ("STRING", {"default": "", "tooltip": tips["tags"]}),
-        "all_tags": ("BOOLEAN", {"default": False, "tooltip": tips["all_tags"]}),
-    }
-
-
-def _other_inputs(top_k: str, default: int) -> dict[str, Any]:
+def _others(top_k: int) -> Inputs:
     """How it counts, and what takes part."""
-    tips, architectures = _TOOLTIPS, [ANY, *table()["architectures"]]
     return {
-        "weights": ("STRING", {"default": "", "tooltip": tips["weights"]}),
-        "top_k": ("INT", {"default": default, "min": 1, "max": 100, "tooltip": top_k}),
-        "architecture": (architectures, {"default": ANY, "tooltip": tips["architecture"]}),
-        "pattern": ("STRING", {"default": "", "tooltip": tips["pattern"]}),
+        "weights": ("STRING", {"default": ""}),
+        "top_k": ("INT", {"default": top_k, "min": 1, "max": 100}),
+        **filters(),
     }
 
 
-def _checkpoints(tooltip: str) -> tuple[list[str], dict[str, Any]]:
-    names = [NOBODY, *checkpoint_names()]
-    return names, {"default": NOBODY, "tooltip": tooltip}
+class _SearchNode(RankingNode):
+    """What the nodes that search have in common."""
 
-
-def _images() -> dict[str, Any]:
-    return {name: ("IMAGE", {"tooltip": _TOOLTIPS[name]}) for name in ("image", "sketch")}
-
-
-class SearchSamples(RankingNode):
-    """Text, images, a sketch, tags, a checkpoint → the samples that show it."""
-
-    DESCRIPTION = (
-        "Finds images by what they show: among the samples that your library keeps and, if you "
-        "like, in your output folder. Say it with an image, a text, tags, a sketch, or several of "
-        "them together."
-    )
-    RETURN_TYPES = ("IMAGE", "STRING", "STRING", "INT", CHECKPOINT)
-    RETURN_NAMES = ("images", "hits", "prompt", "seed", "checkpoint")
-    OUTPUT_TOOLTIPS = (
-        "The images that were found, best first, as a batch: all of the size of the first, at most "
-        "1024 pixels a side, those of another shape with black beside them.",
-        "The hits as JSON: of each its checkpoint, prompt, seed, settings and file.",
-        "The prompt of the best hit whose checkpoint is installed.",
-        "The seed of the same hit; 0 where it is not known.",
-        "The checkpoint of the same hit, to be wired into the name of a checkpoint loader. If none "
-        "is installed, what hangs on this does not run.",
-    )
-    FUNCTION = "search"
-    OUTPUT_NODE = True  # the pictures on the node are an answer by themselves
+    OUTPUT_NODE = True  # what was found is shown on the node, and is an answer by itself
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        required = _content_inputs()
-        required["like"] = _checkpoints(
-            "Find samples of other checkpoints that show what this one's samples show."
-        )
-        required |= _other_inputs("How many images to find, at most.", 9)
-        required["also_output"] = (
-            "BOOLEAN",
-            {
-                "default": False,
-                "tooltip": "Search your output folder as well. Images that are new there are read "
-                "first, about four a second; interrupt it whenever you like, what was read is "
-                "kept.",
-            },
-        )
-        return {"required": required, "optional": _images()}
+    def optional(cls) -> Inputs:
+        return {"image": ("IMAGE", {}), "sketch": ("IMAGE", {})}
+
+
+class SearchSamples(_SearchNode, id="GMI_SearchSamples"):
+    """Text, images, a sketch, tags, a checkpoint → the samples that show it."""
+
+    RETURN_TYPES = ("IMAGE", "STRING", "STRING", "INT", CHECKPOINT)
+    RETURN_NAMES = ("images", "hits", "prompt", "seed", "checkpoint")
+    FUNCTION = "search"
+
+    @classmethod
+    def required(cls) -> Inputs:
+        like = {"like": checkpoint_or(NOBODY)}
+        return {**_CONTENT, **like, **_others(9), "also_output": ("BOOLEAN", {"default": False})}
 
     @classmethod
     def IS_CHANGED(cls, **inputs: Any) -> str:  # noqa: N802
@@ -127,16 +78,15 @@ class SearchSamples(RankingNode):
     def search(self, also_output: bool, like: str, **inputs: Any) -> dict[str, Any]:
         import torch
 
-        from ..grids import of_one_size
-        from ..hosts.comfyui import image_to_tensor
+        from ..base.grids import of_one_size
 
         query = _query(_known(like), inputs)
         searches = runtime().api.searches
         read(searches, query, also_output)
         found = samples(
-            searches.samples(query, int(inputs["top_k"]), _filter(inputs), folders=also_output),
+            searches.samples(query, int(inputs["top_k"]), wanted(inputs).unless_all(), also_output),
             runtime().host.list_checkpoints(),
-            runtime().service.recipes(),
+            runtime().service.candidates.recipes(),
         )
         batch = torch.cat([image_to_tensor(p) for p in of_one_size(found.pictures)])
         hits = json.dumps(found.to_json(), ensure_ascii=False, indent=1, default=str)
@@ -146,45 +96,24 @@ class SearchSamples(RankingNode):
         return {"ui": {"gmi_search": [found.shown]}, "result": result}
 
 
-class SimilarModels(RankingNode):
+class SimilarModels(_SearchNode, id="GMI_SimilarModels"):
     """A checkpoint, text, images, a sketch, tags → the checkpoints that make such images."""
 
-    DESCRIPTION = (
-        "Ranks your checkpoints by what they make: like another checkpoint, or by a text, images, "
-        "a sketch or tags. Find Best Model asks who made an image; this asks who makes what you "
-        "look for."
-    )
     RETURN_TYPES = (CHECKPOINT, "STRING", "FLOAT")
     RETURN_NAMES = ("checkpoint", "ranking", "scores")
     OUTPUT_IS_LIST = (False, False, True)
-    OUTPUT_TOOLTIPS = (
-        "The name of the best checkpoint, to be wired into the name of a checkpoint loader.",
-        "The ranking as text, best first.",
-        "The scores in the order of the ranking, as a list: deviations from the mean of all that "
-        "were compared; larger is better.",
-    )
     FUNCTION = "rank"
-    OUTPUT_NODE = True
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        required: dict[str, Any] = {
-            "checkpoint": _checkpoints(
-                "Find other checkpoints that are like this one. The answer of Find Best Model can "
-                "be wired into it."
-            )
-        }
-        required |= _content_inputs()
-        required |= _other_inputs("How many checkpoints the ranking lists.", 5)
-        return {"required": required, "optional": _images()}
+    def required(cls) -> Inputs:
+        return {"checkpoint": checkpoint_or(NOBODY), **_CONTENT, **_others(5)}
 
     def rank(self, checkpoint: str, **inputs: Any) -> dict[str, Any]:
         like = _known(checkpoint)
         query = _query(like, inputs)
         searches = runtime().api.searches
         read(searches, query)
-        wanted = _filter(inputs) or Filter()
-        answer = searches.checkpoints(query, wanted)
+        answer = searches.checkpoints(query, wanted(inputs).unless_all() or Filter())
         found = similar(searches, answer, query, like, int(inputs["top_k"]))
         result = (found.name, found.text, list(found.scores))
         return {"ui": {"gmi_similar": [found.shown]}, "result": result}
@@ -199,8 +128,8 @@ def _query(like: Candidate | None, inputs: dict[str, Any]) -> Query:
     image, sketch = inputs.get("image"), inputs.get("sketch")
     return Query(
         text=str(inputs.get("text") or "")[:MAX_PROMPT],
-        images=[] if image is None else pictures(image),
-        sketches=[] if sketch is None else pictures(sketch),
+        images=[] if image is None else tensor_to_images(image),
+        sketches=[] if sketch is None else tensor_to_images(sketch),
         tags=words(str(inputs.get("tags") or "")),
         all_tags=bool(inputs.get("all_tags")),
         like="" if like is None else like.identity,
@@ -218,18 +147,13 @@ def _known(name: str) -> Candidate | None:
     if name in ("", NOBODY):
         return None
     service = runtime().service
-    candidate = service.installed(name)
+    candidate = service.candidates.installed(name)
     if not service.library.find(candidate.identity):
         raise SearchError(
             f"{candidate.title}: has no specification yet, so nothing can be compared with it. "
             "Build it in the sidebar first."
         )
     return candidate
-
-
-def _filter(inputs: dict[str, Any]) -> Filter | None:
-    """``None`` where everything takes part, also what is not installed any more."""
-    return Filter(str(inputs["architecture"]), str(inputs["pattern"])).unless_all()
 
 
 def _blocked() -> Any:

@@ -6,15 +6,15 @@ Write one method that encodes a batch; batching, checks and shapes are done here
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import EncoderError
+from ..base.errors import EncoderError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 Item = TypeVar("Item")
 
@@ -44,15 +44,10 @@ class ImageEncoder(ABC):
             ImageError: an image cannot be brought to RGB.
             EncoderError: the encoder answered with the wrong shape or with NaN.
         """
-        from ..images import to_rgb
+        from ..base.images import to_rgb
 
         rgb = [to_rgb(image) for image in images]
         return in_batches(self.encode_batch, rgb, self.batch_size, self.dim, self.id)
-
-    def iter_encode(self, images: Iterator[Image.Image]) -> Iterator[FloatArray]:
-        """Lazily, one ``[dim]`` vector after the other: for folders that do not fit in memory."""
-        for image in images:
-            yield self.encode_images([image])[0]
 
 
 class BaseTextEncoder(ABC):

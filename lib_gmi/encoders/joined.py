@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import EncoderError
+from ..base.errors import EncoderError
 from .base import ImageEncoder
-from .registry import JOINT, EncoderInfo
+from .info import JOINT, EncoderInfo
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import Encoder, FloatArray
+    from ..records.protocols import Encoder, FloatArray
 
 #: More parts than this are a mistake: each makes every image slower.
 MAX_PARTS = 4
@@ -46,12 +46,11 @@ def split(name: str, known: Callable[[str], bool]) -> list[str]:
     return parts
 
 
-def joined_info(parts: Sequence[EncoderInfo], load: Callable[[str, str], Encoder]) -> EncoderInfo:
+def joined_info(parts: Sequence[EncoderInfo]) -> EncoderInfo:
     """What can be known of encoders side by side.
 
     Args:
         parts: in the order of their features.
-        load: an encoder by id and device.
 
     Raises:
         EncoderError: an encoder occurs twice, or there are too many.
@@ -77,7 +76,7 @@ def joined_info(parts: Sequence[EncoderInfo], load: Callable[[str, str], Encoder
         blocks=tuple(blocks),
         gamma=max(part.gamma for part in parts),
         summary=f"{len(parts)} encoders side by side",
-        load=lambda device: Joined(JOINT.join(ids), [load(id_, device) for id_ in ids]),
+        load=lambda device: Joined(JOINT.join(ids), [part.load(device) for part in parts]),
     )
 
 

@@ -22,19 +22,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import EncoderError
-from ..images import to_rgb
-from ..paths import data_folder
+from ..base.errors import EncoderError
+from ..base.images import to_rgb
+from ..base.paths import data_folder
+from ..base.vectors import unit
 from . import efficientnet_lite as network
 from . import text
-from .base import in_batches
+from .base import ImageEncoder
 from .style import normalised, prepare
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 ID = "labels/conse-efficientnet-lite0"
 CLASSES = 1000
@@ -43,7 +44,6 @@ TEMPERATURE = 2.0
 _SMALL, _LARGE = 224, 384
 #: The larger image is looked at in so many rows and columns.
 _PLACES = 6
-_BATCH = 4
 
 
 def names_path() -> Path:
@@ -80,11 +80,6 @@ def rows() -> list[dict[str, str]]:
         return [{key: str(row[key]) for key in ("name", "synonyms", "gloss")} for row in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from None
-
-
-def wordings(row: dict[str, str]) -> tuple[str, str, str]:
-    """The texts whose embeddings are averaged for a class."""
-    return row["name"], row["synonyms"], f"{row['synonyms']}: {row['gloss']}"
 
 
 class Looks:
@@ -148,14 +143,14 @@ def _pixels(image: Image.Image, side: int, device: str) -> torch.Tensor:
     return normalised(pixels.to(device).permute(2, 0, 1)[None].float() / 255)
 
 
-class LabelSpace:
+class LabelSpace(ImageEncoder):
     """A joint encoder of 384 numbers, see the module's docstring.
 
     Texts need the optional text encoder; images do not.
     """
 
     def __init__(self, arrays: dict[str, FloatArray], device: str = "cpu") -> None:
-        self.id, self.dim = ID, text.TEXT_DIM
+        super().__init__(ID, text.TEXT_DIM, batch_size=4)
         self._device = device
         classes = arrays["classes"]
         self.classes: FloatArray = unit(classes - classes.mean(axis=0))
@@ -165,18 +160,8 @@ class LabelSpace:
         """Where the classifier's view puts images, ``[n, 384]``, of unit length."""
         return unit(looks.probabilities() @ self.classes - self._image_centre)
 
-    def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
-        """Vectors of n images (any mode) as float32 ``[n, 384]``, of unit length.
-
-        Raises:
-            ImageError: an image cannot be brought to RGB.
-            MissingExtraError: the network's weights are not installed.
-        """
-
-        def batch(some: Sequence[Image.Image]) -> FloatArray:
-            return self.place(look(some, self._device))
-
-        return in_batches(batch, list(images), _BATCH, self.dim, self.id)
+    def encode_batch(self, images: Sequence[Image.Image]) -> FloatArray:
+        return self.place(look(images, self._device))
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of n texts as float32 ``[n, 384]``, of unit length.
@@ -190,12 +175,6 @@ class LabelSpace:
         if any(not one.strip() for one in texts):
             raise EncoderError("An empty text describes no image. Write a few words.")
         return unit(text.load().encode_texts(texts) - self._text_centre)
-
-
-def unit(vectors: FloatArray) -> FloatArray:
-    """Of length 1 along the last axis; a zero stays zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 @cache

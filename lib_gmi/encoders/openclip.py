@@ -14,24 +14,25 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ..errors import EncoderError
+from ..base.errors import EncoderError
+from ..base.vectors import unit
 from . import openclip_names as names
 from .base import BaseTextEncoder, ImageEncoder
-from .registry import Block, EncoderInfo, TextEncoderInfo
+from .info import Block, EncoderInfo, TextEncoderInfo
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
     from .openclip_network import Network
 
 Item = TypeVar("Item")
 
 PREFIX = names.PREFIX
-
-#: The most characters of a text that are looked at, for each token of the context. Words have 4 to
-#: 6 for each; reading much more would only take time.
-_CHARACTERS_PER_TOKEN = 16
+SUMMARY = (
+    "images and texts: openclip/MODEL/TAG (gmi encoders --openclip lists them), "
+    "openclip/MODEL/file:WEIGHTS, or openclip/file:FOLDER"
+)
 
 
 def image_info(name: str) -> EncoderInfo:
@@ -138,16 +139,13 @@ class Shared:
         """Forget the network. What runs meanwhile ends; the next use loads it again."""
         with self._lock:
             self._network = None
-        _free_memory()
 
 
 _shared: dict[tuple[str, str], Shared] = {}
-_shared_lock = threading.Lock()
 
 
 def _ready(name: names.Name, preprocessing: str, device: str) -> Shared:
-    with _shared_lock:
-        shared = _shared.setdefault((name.plain, device), Shared(name, device))
+    shared = _shared.setdefault((name.plain, device), Shared(name, device))
     actual = str(shared.network().preprocess)
     if preprocessing and preprocessing != actual:
         raise EncoderError(
@@ -159,10 +157,10 @@ def _ready(name: names.Name, preprocessing: str, device: str) -> Shared:
 
 def release() -> None:
     """Free the memory of every network that was loaded here."""
-    with _shared_lock:
-        loaded = list(_shared.values())
-    for shared in loaded:
+    for shared in list(_shared.values()):
         shared.release()
+    if _shared:
+        _free_memory()
 
 
 def _free_memory() -> None:
@@ -180,35 +178,6 @@ def _free_memory() -> None:
 # -- encoders --------------------------------------------------------------------------------------
 
 
-class OpenClip(ImageEncoder):
-    """Image embeddings before they are brought to unit length, and texts beside them.
-
-    See :class:`.protocols.JointEncoder`.
-    """
-
-    def __init__(self, id: str, dim: int, shared: Shared) -> None:
-        super().__init__(id, dim, batch_size=32)
-        self._shared = shared
-
-    def encode_batch(self, images: Sequence[Image.Image]) -> FloatArray:
-        return _in_parts(self._shared, images, lambda network, part: network.images(part))
-
-    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
-        """See :class:`OpenClipText`."""
-        return self._texts().encode_texts(texts)
-
-    def longer_than_context(self, texts: Sequence[str]) -> list[bool]:
-        """See :class:`OpenClipText`."""
-        return self._texts().longer_than_context(texts)
-
-    def release(self) -> None:
-        """Free the network's memory; the next use loads it again."""
-        self._shared.release()
-
-    def _texts(self) -> OpenClipText:
-        return OpenClipText(self.id.partition("@")[0], self.dim, self._shared)
-
-
 class OpenClipText(BaseTextEncoder):
     """Text embeddings of unit length. What goes beyond the context is cut off."""
 
@@ -217,37 +186,31 @@ class OpenClipText(BaseTextEncoder):
         self._shared = shared
 
     def encode_text_batch(self, texts: Sequence[str]) -> FloatArray:
-        rows = _in_parts(self._shared, texts, _texts)
-        unit: FloatArray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        return unit
+        return unit(_in_parts(self._shared, texts, lambda network, part: network.texts(part)))
 
-    def longer_than_context(self, texts: Sequence[str]) -> list[bool]:
-        """For each text, whether its end is cut off: commonly after 77 tokens, some 55 words.
+    def note(self, text: str) -> str | None:
+        """Says so where a text's end is cut off: commonly after 77 tokens, some 55 words.
 
         Raises:
             MissingExtraError: the model's tokenizer is not on this machine.
         """
-        network = self._shared.network()
-        cut = [_clean(text, network.context) for text in texts]
-        return [shortened or network.overflows(text) for text, shortened in cut]
-
-    def release(self) -> None:
-        """Free the network's memory; the next use loads it again."""
-        self._shared.release()
+        if not self._shared.network().overflows(text):
+            return None
+        return f"The prompt is longer than {self.id} reads: its end was not used."
 
 
-def _texts(network: Network, texts: Sequence[str]) -> FloatArray:
-    return network.texts([_clean(text, network.context)[0] for text in texts])
+class OpenClip(OpenClipText, ImageEncoder):
+    """Image embeddings before they are brought to unit length, and texts beside them.
 
+    See :class:`.protocols.JointEncoder`.
+    """
 
-def _clean(text: str, context: int) -> tuple[str, bool]:
-    """A text that every tokenizer takes, and whether it was cut."""
-    text = text.encode("utf-8", "replace").decode()  # halves of characters, from broken files
-    limit = context * _CHARACTERS_PER_TOKEN
-    if len(text) <= limit:
-        return text, False
-    text = " ".join(text.split())  # tokenizers do the same
-    return text[:limit], len(text) > limit
+    def __init__(self, id: str, dim: int, shared: Shared) -> None:
+        super().__init__(id, dim, shared)
+        self.dim = dim
+
+    def encode_batch(self, images: Sequence[Image.Image]) -> FloatArray:
+        return _in_parts(self._shared, images, lambda network, part: network.images(part))
 
 
 def _in_parts(
@@ -267,8 +230,8 @@ def _in_parts(
         size = min(shared.fits or len(items), len(items) - start)
         try:
             part = run(network, items[start : start + size])
-        except RuntimeError as error:  # torch.cuda.OutOfMemoryError is one
-            if not _out_of_memory(error):
+        except RuntimeError as error:  # torch.cuda.OutOfMemoryError is one, and says so
+            if "out of memory" not in str(error).lower():
                 raise
             if size == 1:
                 raise EncoderError(
@@ -284,7 +247,3 @@ def _in_parts(
         rows.append(part)
         start += size
     return np.concatenate(rows)
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return "out of memory" in str(error).lower() or type(error).__name__ == "OutOfMemoryError"

@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import EncoderError, GMIError
-from ..file_index import stamp
-from ..files import read_regular, write_atomic
-from ..locks import locked
-from ..paths import remembered_files
-from .registry import unknown
+from ..base.errors import EncoderError, GMIError
+from ..base.json_file import JsonFile
+from ..base.paths import remembered_files
+from ..base.stamps import strict_stamp
+from ..base.text import unknown
+from .checksums import sha256_of
 
 PREFIX = "openclip/"
 INSTALL = "pip install open_clip_torch"
@@ -39,10 +39,8 @@ CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 _FILE, _HASH, _CUSTOM = "file:", "sha256-", "custom-"
-_CHUNK = 1 << 22
-_DIGITS = 16
-#: Of one file and one process, where the notes cannot be written.
-_hashes: dict[str, tuple[list[int], str]] = {}
+#: Of this process, for machines where the notes cannot be written.
+_noted: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,7 @@ class Local:
 
     path: Path
     config: dict[str, Any]
+    sha256: str = ""
     preprocess: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
@@ -87,12 +86,11 @@ def parse(name: str) -> Name:
         EncoderError: the name is incomplete, or there is no such file.
     """
     rest = name.removeprefix(PREFIX)
-    if rest.startswith(_FILE):
-        return _of_folder(Path(rest.removeprefix(_FILE)))
-    model, found, path = rest.partition("/" + _FILE)
-    if found:
-        config_of(model)
-        return _of_file(model, Path(path))
+    model, here, path = f"/{rest}".partition(f"/{_FILE}")
+    if here:
+        found, local = _look(model.removeprefix("/"), _absolute(path))
+        _note(found, local)
+        return found
     plain, _, preprocessing = rest.partition("@")
     model, _, weights = plain.partition("/")
     if not model or not weights:
@@ -117,34 +115,28 @@ def dim_of(model: str) -> int:
     return int(config_of(model)["embed_dim"])
 
 
-# -- open_clip's configs, read without importing it ------------------------------------------------
-
-
 def config_of(model: str) -> dict[str, Any]:
-    """A copy of open_clip's config of an architecture.
+    """A copy of open_clip's config of an architecture, read without importing open_clip.
 
     Raises:
         EncoderError: unknown model, or open_clip is not installed.
     """
-    files = {path.stem: path for path in _configs_folder().glob("*.json")}
-    if model in files:
-        config: dict[str, Any] = json.loads(files[model].read_text(encoding="utf-8"))
-        return config
-    package: Any = sys.modules.get("open_clip")  # others may have added models to it
-    added = package.get_model_config(model) if package is not None else None
-    if isinstance(added, dict):
-        return added
-    raise EncoderError(unknown("model of open_clip", model, sorted(files)))
-
-
-def _configs_folder() -> Path:
-    found = importlib.util.find_spec("open_clip")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("open_clip")
+    if package is None or not package.submodule_search_locations:
         raise EncoderError(
             f"Encoders named {PREFIX}… need the package open_clip_torch, which is not installed: "
             f"{INSTALL}"
         )
-    return Path(found.submodule_search_locations[0]) / "model_configs"
+    folder = Path(package.submodule_search_locations[0]) / "model_configs"
+    files = {path.stem: path for path in folder.glob("*.json")}
+    if model in files:
+        config: dict[str, Any] = json.loads(files[model].read_text(encoding="utf-8"))
+        return config
+    imported: Any = sys.modules.get("open_clip")  # others may have added models to it
+    added = imported.get_model_config(model) if imported is not None else None
+    if isinstance(added, dict):
+        return added
+    raise EncoderError(unknown("model of open_clip", model, sorted(files)))
 
 
 # -- files of this machine's -----------------------------------------------------------------------
@@ -157,47 +149,38 @@ def locate(name: Name) -> Local:
         EncoderError: it was never named on this machine, is gone, or was replaced.
     """
     row = _notes().get(name.plain)
-    again = (
-        f"Name the file once, for instance: gmi encoders --remember {PREFIX}{name.model}/{_FILE}…"
-        if not name.model.startswith(_CUSTOM)
-        else f"Name the folder once, for instance: gmi encoders --remember {PREFIX}{_FILE}…"
-    )
+    custom = name.model.startswith(_CUSTOM)
+    what, how = ("folder", "") if custom else ("file", f"{name.model}/")
+    again = f"Name the {what} once, for instance: gmi encoders --remember {PREFIX}{how}{_FILE}…"
     if row is None:
         raise EncoderError(f"{name.plain}: these weights are not known on this machine. {again}")
     path = Path(row["path"])
     if not path.is_file():
         raise EncoderError(f"{path}: the weights of {name.plain} are no longer there. {again}")
-    if name.model.startswith(_CUSTOM):
-        now, local = _described_folder(path.parent)
-    else:
-        local = Local(path, config_of(name.model))
-        now = Name(name.model, _short(_sha256(path)))
+    now, local = _look("", path.parent) if custom else _look(name.model, path)
     if now.plain != name.plain:
         raise EncoderError(
             f"{path}: was replaced; it now is {now.plain}, not {name.plain}. {again}"
         )
+    _note(now, local)
     return local
 
 
-def _of_file(model: str, path: Path) -> Name:
-    path = _absolute(path)
+def _look(model: str, path: Path) -> tuple[Name, Local]:
+    """What a file of weights is; without a model, a folder that holds weights and their config."""
+    if not model:
+        return _look_into(path)
+    config = config_of(model)
     if path.is_dir():
         raise EncoderError(
             f"{path}: is a folder. Name the file in it, or, if it holds {CONFIG_FILE}, write "
             f"{PREFIX}{_FILE}{path}"
         )
-    name = Name(model, _short(_sha256(path)))
-    _note(name, path)
-    return name
+    digest = _sha256(path)
+    return Name(model, _HASH + digest[:16]), Local(path, config, digest)
 
 
-def _of_folder(folder: Path) -> Name:
-    name, local = _described_folder(_absolute(folder))
-    _note(name, local.path)
-    return name
-
-
-def _described_folder(folder: Path) -> tuple[Name, Local]:
+def _look_into(folder: Path) -> tuple[Name, Local]:
     weights = next((folder / n for n in WEIGHT_FILES if (folder / n).is_file()), None)
     if weights is None or not (folder / CONFIG_FILE).is_file():
         raise EncoderError(
@@ -209,72 +192,63 @@ def _described_folder(folder: Path) -> tuple[Name, Local]:
         config = described.get("model_cfg", described)
         preprocess = described.get("preprocess_cfg", {})
         dim = int(config["embed_dim"])
-        if not all(isinstance(c, dict) for c in (preprocess, *map(config.get, _TOWERS))):
+        parts = (preprocess, config["vision_cfg"], config["text_cfg"])
+        if not all(isinstance(part, dict) for part in parts):
             raise TypeError
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise EncoderError(
             f"{folder / CONFIG_FILE}: is not a config of open_clip's (embed_dim, vision_cfg and "
             "text_cfg, by themselves or under model_cfg)."
         ) from None
+    digest = _sha256(weights)
     # The same weights in another network are another encoder.
-    content = _sha256(weights) + json.dumps(config, sort_keys=True)
-    name = Name(f"{_CUSTOM}{dim}", _short(hashlib.sha256(content.encode()).hexdigest()))
-    return name, Local(weights, config, preprocess, folder)
+    both = hashlib.sha256((digest + json.dumps(config, sort_keys=True)).encode()).hexdigest()
+    name = Name(f"{_CUSTOM}{dim}", _HASH + both[:16])
+    return name, Local(weights, config, digest, preprocess, folder)
 
 
-_TOWERS = ("vision_cfg", "text_cfg")
-
-
-def _absolute(path: Path) -> Path:
+def _absolute(path: str) -> Path:
     try:
-        return path.expanduser().absolute()
+        return Path(path).expanduser().absolute()
     except RuntimeError:  # ~somebody who does not exist
         raise EncoderError(f"{path}: there is no such home folder.") from None
 
 
-def _short(sha256: str) -> str:
-    return _HASH + sha256[:_DIGITS]
-
-
 def _sha256(path: Path) -> str:
     """Of a file that may have gigabytes: computed once for each version of it."""
-    now = stamp(path)
-    known = {r["path"]: (r["stamp"], str(r["sha256"])) for r in _notes().values()} | _hashes
-    found = known.get(str(path))
-    if found is not None and now and found[0] == now:
-        return found[1]
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise EncoderError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    _hashes[str(path)] = (now, digest.hexdigest())
-    return digest.hexdigest()
+    now = strict_stamp(path)
+    for row in _notes().values():
+        if now and (row["path"], row["stamp"]) == (str(path), now):
+            return str(row["sha256"])
+    return sha256_of(path)
 
 
 def _notes() -> dict[str, dict[str, Any]]:
-    with contextlib.suppress(
-        OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError
-    ):
-        rows = json.loads(read_regular(remembered_files()))
-        return {
-            str(name): row
-            for name, row in rows.items()
-            if isinstance(row["path"], str) and isinstance(row["sha256"], str) and row["stamp"] != 0
-        }
-    return {}
+    """Path, stamp and sha256 of the weights of each encoder that was named here."""
+    return {**_noted, **_file().cached()}
 
 
-def _note(name: Name, path: Path) -> None:
-    row = {"path": str(path), "stamp": stamp(path), "sha256": _sha256(path)}
-    if _notes().get(name.plain) == row:
+def _file() -> JsonFile[dict[str, dict[str, Any]]]:
+    return JsonFile(remembered_files(), _checked, dict, indent=1)
+
+
+def _checked(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        name: row
+        for name, row in rows.items()
+        if isinstance(row["path"], str) and isinstance(row["sha256"], str) and row["stamp"] != 0
+    }
+
+
+def _note(name: Name, local: Local) -> None:
+    row = {"path": str(local.path), "stamp": strict_stamp(local.path), "sha256": local.sha256}
+    _noted[name.plain] = row
+    file = _file()
+    if file.cached().get(name.plain) == row:
         return
     # Without the note people have to name the file again: no reason to stop now.
-    with contextlib.suppress(GMIError, OSError), locked(remembered_files()):
-        rows = {**_notes(), name.plain: row}
-        write_atomic(remembered_files(), json.dumps(rows, indent=1).encode())
+    with contextlib.suppress(GMIError, OSError), file.locked():
+        file.write({**file.cached(), name.plain: row})
 
 
 # -- preprocessing ---------------------------------------------------------------------------------

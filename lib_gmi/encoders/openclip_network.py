@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import inspect
 import json
@@ -12,19 +13,24 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EncoderError, MissingExtraError
+from ..base.errors import EncoderError, MissingExtraError
+from ..base.text import unknown
 from . import openclip_weights as files
 from .openclip_names import INSTALL, PREFIX, Local, Name, Preprocess, config_of, locate
-from .registry import unknown
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
+
+#: The most characters of a text that are looked at, for each token of the context. Words have 4 to
+#: 6 for each; reading much more would only take time.
+_CHARACTERS_PER_TOKEN = 16
 
 _making = threading.Lock()
 
@@ -47,7 +53,7 @@ def package() -> Any:
     return open_clip
 
 
-@dataclass(frozen=True)
+@dataclass
 class Network:
     """A network that is in memory. Calls are independent of each other and of the thread."""
 
@@ -57,7 +63,7 @@ class Network:
     device: str
     half: bool
     context: int
-    tokenizer: Callable[[], Any]
+    tokenizer: Callable[[], Any]  # made when the first text comes: images do without
 
     def images(self, images: Sequence[Image.Image]) -> FloatArray:
         """Embeddings of RGB images, not of unit length, float32 ``[n, dim]``."""
@@ -72,14 +78,24 @@ class Network:
         """Embeddings of texts, not of unit length, float32 ``[n, dim]``."""
         import torch
 
-        tokens = self.tokenizer()(list(texts), self.context)
+        tokens = self.tokenizer()([self._cut(text)[0] for text in texts], self.context)
         with torch.inference_mode():
             return _array(self.model.encode_text(tokens.to(self.device), normalize=False))
 
     def overflows(self, text: str) -> bool:
         """Whether a text has more tokens than the context: then one more would be used."""
+        text, shortened = self._cut(text)
         rows = self.tokenizer()([text, ""], self.context + 1)
-        return bool(rows[0, -1] != rows[1, -1])
+        return shortened or bool(rows[0, -1] != rows[1, -1])
+
+    def _cut(self, text: str) -> tuple[str, bool]:
+        """A text that every tokenizer takes, and whether it was cut."""
+        text = text.encode("utf-8", "replace").decode()  # halves of characters, from broken files
+        limit = self.context * _CHARACTERS_PER_TOKEN
+        if len(text) <= limit:
+            return text, False
+        text = " ".join(text.split())  # tokenizers do the same
+        return text[:limit], len(text) > limit
 
 
 def _array(rows: torch.Tensor) -> FloatArray:
@@ -89,13 +105,12 @@ def _array(rows: torch.Tensor) -> FloatArray:
 
 @dataclass(frozen=True)
 class Source:
-    """Everything that is needed to make a network, before anything is loaded."""
+    """What a network is made from: names, files and sizes. Nothing is loaded yet."""
 
     name: Name
     config: dict[str, Any]
     preprocess: Preprocess
-    local: Local | None
-    download: files.Download | None
+    place: Local | files.Download
 
     def weights(self, allow_download: bool | None = None) -> Path:
         """The file with the weights; downloaded only where that is allowed.
@@ -104,24 +119,28 @@ class Source:
             MissingExtraError: not on this machine, and not allowed to be downloaded.
             EncoderError: damaged, or the download failed.
         """
-        if self.local is not None:
-            return self.local.path
-        assert self.download is not None
-        found = self.download.find()
+        if isinstance(self.place, Local):
+            return self.place.path
+        found = self.place.find()
         if found is not None:
             return found
         if files.allowed(files.ALLOW_DOWNLOAD, allow_download):
-            return self.download.fetch()
+            return self.place.fetch()
         raise MissingExtraError(
             f"The weights of {self.name.plain} are not on this machine ({self._size()}). Allow "
-            f"their download with --download or {files.ALLOW_DOWNLOAD}=1. "
-            + self.download.how_by_hand
+            f"their download with --download or {files.ALLOW_DOWNLOAD}=1. {self.place.how_by_hand}"
         )
 
     def _size(self) -> str:
+        """Counted from the architecture, without making room for its numbers."""
+        import torch
+
         with contextlib.suppress(Exception):  # some architectures cannot be made without memory
-            config = self.localised(allow_download=False)
-            return f"about {parameters(config) * 4 / 1e6:,.0f} MB, or half as much"
+            name = _register(self.localised(allow_download=False))
+            with torch.device("meta"), _quiet():
+                model = package().create_model(name, device="meta", pretrained_hf=False)
+            count = sum(parameter.numel() for parameter in model.parameters())
+            return f"about {count * 4 / 1e6:,.0f} MB, or half as much"
         return "of unknown size; most have 0.3 to 5 GB"
 
     def localised(self, allow_download: bool | None = None) -> dict[str, Any]:
@@ -131,7 +150,7 @@ class Source:
             MissingExtraError: the text tower's description is not on this machine.
             EncoderError: the image tower would come from the hub.
         """
-        config: dict[str, Any] = json.loads(json.dumps(self.config))
+        config = copy.deepcopy(self.config)
         vision, text = config["vision_cfg"], config["text_cfg"]
         if ":" in str(vision.get("timm_model_name", "")):
             raise EncoderError(
@@ -143,21 +162,21 @@ class Source:
         download = files.allowed(files.ALLOW_DOWNLOAD, allow_download)
         if "hf_model_name" in text:
             repository = str(text["hf_model_name"])
-            text["hf_model_name"] = str(
-                files.hub_folder(repository, "config.json", self.name.plain, download)
-            )
-            text["hf_model_pretrained"] = False
-        if text.get("hf_tokenizer_name"):
-            with contextlib.suppress(MissingExtraError):  # images do without
-                text["hf_tokenizer_name"] = str(self._tokenizer_folder(download))
+            folder = files.hub_folder(repository, "config.json", self.name.plain, download)
+            text.update(hf_model_name=str(folder), hf_model_pretrained=False)
+        with contextlib.suppress(MissingExtraError):  # images do without
+            self._localise_tokenizer(text, download)
         return config
 
-    def _tokenizer_folder(self, download: bool) -> Path:
-        repository = str(self.config["text_cfg"]["hf_tokenizer_name"])
-        folder = self.local.folder if self.local is not None else None
-        if folder is not None and (folder / "tokenizer_config.json").is_file():
-            return folder
-        return files.hub_folder(repository, "tokenizer_config.json", self.name.plain, download)
+    def _localise_tokenizer(self, text: dict[str, Any], download: bool) -> None:
+        if not text.get("hf_tokenizer_name"):
+            return
+        file = "tokenizer_config.json"
+        folder = self.place.folder if isinstance(self.place, Local) else None
+        if folder is None or not (folder / file).is_file():
+            repository = str(text["hf_tokenizer_name"])
+            folder = files.hub_folder(repository, file, self.name.plain, download)
+        text["hf_tokenizer_name"] = str(folder)
 
     def load(self, device: str, half: bool | None = None) -> Network:
         """Make the network and put its weights into it.
@@ -172,52 +191,79 @@ class Source:
         """
         import torch
 
-        _check_device(device)
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise EncoderError(
+                f"There is no device '{device}' here ({files.first_line(error)}). Use cpu, cuda "
+                "or mps."
+            ) from None
         path = self.weights()
-        if half is None:
-            half = _made_for_half(self.config) and device.startswith("cuda")
         config = self.localised()
-        name, model, transform = _make(config, self.preprocess, "fp16" if half else "fp32")
-        trusted = self.download is not None and len(self.download.checksum) == 64
-        trusted = trusted and self.download is not None and path == self.download.url_target
-        state = files.read_state(path, trusted=trusted)
-        files.fit(model, state, path, self.name.model)
-        del state
+        if half is None:
+            foreign = (
+                "timm_model_name" in config["vision_cfg"] or "hf_model_name" in config["text_cfg"]
+            )
+            half = device.startswith("cuda") and not foreign
+        name = _register(config)
+        model, transform = self._made(name, "fp16" if half else "fp32")
+        trusted = isinstance(self.place, files.Download) and self.place.trusts(path)
+        files.fit(model, files.read_state(path, trusted=trusted), path, self.name.model)
         try:
             model = model.eval().requires_grad_(False).to(torch.device(device))
         except RuntimeError as error:
             raise EncoderError(
-                f"{self.name.plain} cannot be put on '{device}' "
-                f"({str(error).strip().splitlines()[0]}). Let it run on the CPU, or free memory."
+                f"{self.name.plain} cannot be put on '{device}' ({files.first_line(error)}). Let "
+                "it run on the CPU, or free memory."
             ) from None
-        return Network(
-            model=model,
-            transform=transform,
-            preprocess=self.preprocess,
-            device=device,
-            half=half,
-            context=int(config["text_cfg"].get("context_length", 77)),
-            tokenizer=_Once(lambda: self._tokenizer(name, config)),
-        )
+        context = int(config["text_cfg"].get("context_length", 77))
+        tokenizer = cache(partial(self._tokenizer, config))
+        return Network(model, transform, self.preprocess, device, half, context, tokenizer)
 
-    def _tokenizer(self, name: str, config: dict[str, Any]) -> Any:
-        text = config["text_cfg"]
-        if text.get("hf_tokenizer_name"):
-            allowed = files.allowed(files.ALLOW_DOWNLOAD)
-            text["hf_tokenizer_name"] = str(self._tokenizer_folder(allowed))
-            name = _register(config)
-        make = package().get_tokenizer
-        if text.get("tokenizer_kwargs") and "context_length" not in _parameters(make):
+    def _made(self, name: str, precision: str) -> tuple[Any, Any]:
+        """A network with random weights on the CPU, and its transform of images."""
+        make, wanted = package().create_model_and_transforms, self.preprocess
+        arguments: dict[str, Any] = {"image_mean": wanted.mean, "image_std": wanted.std}
+        if "image_resize_mode" in inspect.signature(make).parameters:
+            arguments["image_interpolation"] = wanted.interpolation
+            arguments["image_resize_mode"] = wanted.resize
+        elif (wanted.resize, wanted.interpolation) != ("shortest", "bicubic"):
+            raise EncoderError(
+                f"This open_clip_torch cannot prepare images as {wanted}: {INSTALL} --upgrade"
+            )
+        try:
+            with _quiet():
+                model, _, transform = make(
+                    name, precision=precision, device="cpu", pretrained_hf=False, **arguments
+                )
+        except Exception as error:  # a config can be wrong in every way
+            raise EncoderError(
+                f"open_clip cannot make a network of this config ({files.first_line(error)})."
+            ) from None
+        return model, transform
+
+    def _tokenizer(self, config: dict[str, Any]) -> Any:
+        """Of a network with this config.
+
+        Raises:
+            MissingExtraError: its files are not on this machine.
+            EncoderError: it cannot be made of them.
+        """
+        text, make = config["text_cfg"], package().get_tokenizer
+        self._localise_tokenizer(text, files.allowed(files.ALLOW_DOWNLOAD))
+        if (
+            text.get("tokenizer_kwargs")
+            and "context_length" not in inspect.signature(make).parameters
+        ):
             raise EncoderError(
                 f"{self.name.plain}: its texts need a newer open_clip_torch: {INSTALL} --upgrade"
             )
         try:
             with _quiet():
-                return make(name)
+                return make(_register(config))
         except Exception as error:  # transformers and its tokenizers raise all kinds
             raise EncoderError(
-                f"The tokenizer of {self.name.plain} cannot be loaded "
-                f"({type(error).__name__}: {error})."
+                f"The tokenizer of {self.name.plain} cannot be loaded ({files.first_line(error)})."
             ) from None
 
 
@@ -231,7 +277,7 @@ def source(name: Name) -> Source:
     if name.local:
         local = locate(name)
         wanted = local.preprocess or _common(open_clip, name.model)
-        return Source(name, local.config, Preprocess.of(local.config, wanted), local, None)
+        return Source(name, local.config, Preprocess.of(local.config, wanted), local)
     config = config_of(name.model)
     row = open_clip.get_pretrained_cfg(name.model, name.weights)
     if not row:
@@ -248,7 +294,7 @@ def source(name: Name) -> Source:
         config["quick_gelu"] = True
         by_hand = f"{name.model}-quickgelu"
     download = files.Download.of(name.plain, f"{PREFIX}{by_hand}/file:", row)
-    return Source(name, config, Preprocess.of(config, row), None, download)
+    return Source(name, config, Preprocess.of(config, row), download)
 
 
 def _common(open_clip: Any, model: str) -> dict[str, Any]:
@@ -258,61 +304,6 @@ def _common(open_clip: Any, model: str) -> dict[str, Any]:
     rows = [open_clip.get_pretrained_cfg(model, tag) for tag in tags]
     found = [{key: row.get(key) for key in keys} for row in rows]
     return found[0] if found and all(row == found[0] for row in found) else {}
-
-
-def parameters(config: dict[str, Any]) -> int:
-    """How many numbers a network has, counted without making room for them."""
-    import torch
-
-    with torch.device("meta"), _quiet():
-        model = package().create_model(_register(config), device="meta", pretrained_hf=False)
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _made_for_half(config: dict[str, Any]) -> bool:
-    return not {"timm_model_name"} & {*config["vision_cfg"]} and not {"hf_model_name"} & {
-        *config["text_cfg"]
-    }
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise EncoderError(f"'{device}' is not a device. Use cpu, cuda or mps.") from None
-    there: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
-    if kind in there and not there[kind]():
-        raise EncoderError(f"There is no device '{device}' here. Use cpu.")
-
-
-def _make(config: dict[str, Any], preprocess: Preprocess, precision: str) -> tuple[str, Any, Any]:
-    """A network with random weights on the CPU, and its transform of images."""
-    open_clip = package()
-    make = open_clip.create_model_and_transforms
-    arguments: dict[str, Any] = {"image_mean": preprocess.mean, "image_std": preprocess.std}
-    if "image_resize_mode" in _parameters(make):
-        arguments["image_interpolation"] = preprocess.interpolation
-        arguments["image_resize_mode"] = preprocess.resize
-    elif (preprocess.resize, preprocess.interpolation) != ("shortest", "bicubic"):
-        raise EncoderError(
-            f"This open_clip_torch cannot prepare images as {preprocess}: {INSTALL} --upgrade"
-        )
-    name = _register(config)
-    try:
-        with _quiet():
-            model, _, transform = make(
-                name, precision=precision, device="cpu", pretrained_hf=False, **arguments
-            )
-    except Exception as error:  # a config can be wrong in every way
-        raise EncoderError(
-            f"open_clip cannot make a network of this config ({type(error).__name__}: {error})."
-        ) from None
-    return name, model, transform
 
 
 def _register(config: dict[str, Any]) -> str:
@@ -330,25 +321,6 @@ def _register(config: dict[str, Any]) -> str:
             path.write_text(text, encoding="utf-8")
             package().add_model_config(path)
     return name
-
-
-def _parameters(function: Any) -> Any:
-    return inspect.signature(function).parameters
-
-
-class _Once:
-    """Makes something when it is first asked for."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._made: list[Any] = []
-
-    def __call__(self) -> Any:
-        with self._lock:
-            if not self._made:
-                self._made.append(self._make())
-            return self._made[0]
 
 
 @contextlib.contextmanager

@@ -7,17 +7,17 @@ torch's restricted reader; and a network of the right architecture takes it or r
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EncoderError, MissingExtraError
+from ..base.errors import EncoderError, MissingExtraError
+from .checksums import check_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 ALLOW_DOWNLOAD = "GMI_ALLOW_DOWNLOAD"
 ALLOW_PICKLE = "GMI_ALLOW_PICKLE"
 
-_YES = ("1", "true", "yes", "on")
 #: What open_clip looks for in a hub repository that is named without a file.
 _HUB_FILE = "open_clip_pytorch_model.bin"
-#: Of a transformers repository: what describes a text tower and its tokenizer, and no weights.
-_SMALL_HUB_FILES = ("*.json", "*.txt", "*.model", "*.tiktoken")
+_SAFE = ".safetensors"
 
 
 def allowed(variable: str, said: bool | None = None) -> bool:
     """Whether the caller, or else the environment variable, allows something."""
-    return os.environ.get(variable, "").strip().lower() in _YES if said is None else said
+    yes = ("1", "true", "yes", "on")
+    return os.environ.get(variable, "").strip().lower() in yes if said is None else said
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,8 @@ class Download:
         """Out of open_clip's row for a tag."""
         repository, _, file = str(wanted.get("hf_hub") or "").rpartition("/")
         file = file or _HUB_FILE
-        safe = (
-            "open_clip_model.safetensors"
-            if file == _HUB_FILE
-            else str(PurePosixPath(file).with_suffix(".safetensors"))
-        )
-        files = tuple(dict.fromkeys((safe, file))) if repository else ()
+        safe = "open_clip_model" if file == _HUB_FILE else str(PurePosixPath(file).with_suffix(""))
+        files = tuple(dict.fromkeys((safe + _SAFE, file))) if repository else ()
         return cls(name, by_hand, repository, files, str(wanted.get("url") or ""))
 
     @property
@@ -76,11 +71,12 @@ class Download:
     @property
     def checksum(self) -> str:
         """The first digits of the file's sha256, as far as the address tells them; else ""."""
-        folder, _, file = self.url.rpartition("/")
-        if re.fullmatch("[0-9a-f]{64}", folder.rpartition("/")[2]):
-            return folder.rpartition("/")[2]
-        found = re.search(r"-([0-9a-f]{8})\.\w+$", file)
-        return found[1] if found else ""
+        found = re.search(r"/([0-9a-f]{64})/[^/]*$|-([0-9a-f]{8})\.\w+$", self.url)
+        return (found[1] or found[2]) if found else ""
+
+    def trusts(self, path: Path) -> bool:
+        """Whether the whole sha256 of a file is known from its address, and was compared."""
+        return len(self.checksum) == 64 and path == self.url_target
 
     def find(self) -> Path | None:
         """The weights, if they are on this machine already. Needs no network.
@@ -89,13 +85,10 @@ class Download:
             EncoderError: they are there, but damaged.
         """
         found = [path for file in self.files if (path := _in_hub_cache(self.repository, file))]
-        for path in found:
-            check_blob(path)
         if self.url and self.url_target.is_file():
-            self._check(self.url_target)
             found.append(self.url_target)
-        safe = [path for path in found if path.suffix == ".safetensors"]
-        return next(iter(safe + found), None)
+        found.sort(key=lambda path: path.suffix != _SAFE)
+        return self._checked(found[0]) if found else None
 
     def fetch(self) -> Path:
         """Download the weights. Only ever called where the user allowed it.
@@ -106,25 +99,18 @@ class Download:
         import open_clip
 
         reasons = []
-        for file in self.files:
-            if not file.endswith(".safetensors") and not allowed(ALLOW_PICKLE):
+        for file in (*self.files, *filter(None, [self.url])):
+            if file != self.url and not file.endswith(_SAFE) and not allowed(ALLOW_PICKLE):
                 reasons.append(f"{file} is a pickle, see {ALLOW_PICKLE}")
                 continue
             try:
+                if file == self.url:
+                    return self._checked(Path(open_clip.download_pretrained_from_url(file)))
                 from huggingface_hub import hf_hub_download
 
-                path = Path(hf_hub_download(self.repository, file))
-                check_blob(path)
-                return path
+                return self._checked(Path(hf_hub_download(self.repository, file)))
             except Exception as error:  # whatever a network can do
-                reasons.append(f"{file}: {_first_line(error)}")
-        if self.url:
-            try:
-                path = Path(open_clip.download_pretrained_from_url(self.url))
-                self._check(path)
-                return path
-            except Exception as error:
-                reasons.append(_first_line(error))
+                reasons.append(f"{file}: {first_line(error)}")
         raise EncoderError(
             f"The weights of {self.name} could not be downloaded ({'; '.join(reasons)}). "
             + self.how_by_hand
@@ -143,8 +129,12 @@ class Download:
             ways.append(f"put {self.url} at {self.url_target}")
         return f"By hand: {'; or '.join(ways)}"
 
-    def _check(self, path: Path) -> None:
-        check_sha256(path, self.checksum)
+    def _checked(self, path: Path) -> Path:
+        if self.url and path == self.url_target:
+            check_sha256(path, self.checksum)
+        else:
+            check_blob(path)
+        return path
 
 
 def check_blob(path: Path) -> None:
@@ -158,28 +148,8 @@ def check_blob(path: Path) -> None:
         check_sha256(blob, blob.name)
 
 
-def check_sha256(path: Path, expected: str) -> None:
-    """Compare a whole file with its sha256, or with as many digits as are known.
-
-    Raises:
-        EncoderError: it is another, damaged, or cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-    except OSError as error:
-        raise EncoderError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    if not digest.hexdigest().startswith(expected):
-        raise EncoderError(
-            f"{path}: is damaged, or only a part was downloaded (sha256 "
-            f"{digest.hexdigest()[:8]}…, expected {expected[:8]}…). Delete it and "
-            "download it again."
-        )
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """An error in one line of at most 200 characters, for a message of ours."""
     text = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {text}"[:200]
 
@@ -187,11 +157,9 @@ def _first_line(error: Exception) -> str:
 def _in_hub_cache(repository: str, file: str) -> Path | None:
     try:
         from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        return None
-    try:
+
         found = try_to_load_from_cache(repository, file)
-    except ValueError:  # not a repository's name
+    except (ImportError, ValueError):  # ValueError: not a repository's name
         return None
     return Path(found) if isinstance(found, str) and Path(found).is_file() else None
 
@@ -220,26 +188,27 @@ def hub_folder(repository: str, file: str, name: str, download: bool) -> Path:
             f"what lies beside it), which is not on this machine. Allow the download with "
             f"--download or {ALLOW_DOWNLOAD}=1."
         )
+    # what describes a text tower and its tokenizer, and no weights
+    small = ["*.json", "*.txt", "*.model", "*.tiktoken"]
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(repository, allow_patterns=list(_SMALL_HUB_FILES)))
+        return Path(snapshot_download(repository, allow_patterns=small))
     except Exception as error:
         raise EncoderError(
-            f"'{repository}' could not be downloaded from the hub ({_first_line(error)})."
+            f"'{repository}' could not be downloaded from the hub ({first_line(error)})."
         ) from None
 
 
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def read_state(path: Path, pickle: bool | None = None, trusted: bool = False) -> dict[str, Any]:
+def read_state(path: Path, trusted: bool = False) -> dict[str, Any]:
     """The tensors of a file of weights, by name, on the CPU.
 
     Args:
-        path: safetensors, or a pickle of torch's.
-        pickle: whether pickles may be read; by default as ``GMI_ALLOW_PICKLE`` says. Even then
-            only by torch's restricted reader (``weights_only=True``).
+        path: safetensors; or, where ``GMI_ALLOW_PICKLE`` allows it, a pickle of torch's, which is
+            read by its restricted reader (``weights_only=True``).
         trusted: the file is known by its whole checksum: TorchScript may be read as well.
 
     Raises:
@@ -250,15 +219,19 @@ def read_state(path: Path, pickle: bool | None = None, trusted: bool = False) ->
             head = file.read(4)
     except OSError as error:
         raise EncoderError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    if head[:2] == b"PK" or head[:1] == b"\x80":
-        state = _pickled(path, allowed(ALLOW_PICKLE, pickle), trusted)
-    else:
+    if head[:2] != b"PK" and head[:1] != b"\x80":
         state = _safetensors(path)
-    nested = state.get("state_dict", state)
-    state = nested if isinstance(nested, dict) else {}
-    if next(iter(state), "").startswith("module."):  # trained on several devices
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    tensors = {name: value for name, value in state.items() if hasattr(value, "shape")}
+    elif _is_torchscript(path):
+        state = _torchscript(path, trusted)
+    else:
+        state = _pickled(path)
+    nested = state.get("state_dict", state) if isinstance(state, dict) else {}
+    # "module." stands before the names where a network was trained on several devices
+    tensors = {
+        str(name).removeprefix("module."): value
+        for name, value in (nested.items() if isinstance(nested, dict) else ())
+        if hasattr(value, "shape")
+    }
     if not tensors:
         raise EncoderError(f"{path}: holds no weights.")
     return tensors
@@ -272,41 +245,9 @@ def _safetensors(path: Path) -> dict[str, Any]:
         return dict(load_file(path, device="cpu"))
     except (SafetensorError, ValueError, KeyError, OSError, RuntimeError) as error:
         raise EncoderError(
-            f"{path}: is not a whole safetensors file ({_first_line(error)}). If it was "
+            f"{path}: is not a whole safetensors file ({first_line(error)}). If it was "
             "downloaded, the download may have stopped halfway: get it again."
         ) from None
-
-
-def _pickled(path: Path, permitted: bool, trusted: bool) -> dict[str, Any]:
-    import torch
-
-    script = _is_torchscript(path)
-    if script and trusted:
-        jit: Any = torch.jit  # untyped
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # newer versions of torch call it deprecated
-            return dict(jit.load(str(path), map_location="cpu").state_dict())
-    if script:
-        raise EncoderError(
-            f"{path}: is a program (TorchScript), not weights. Use weights as safetensors."
-        )
-    if not permitted:
-        raise EncoderError(
-            f"{path}: is a pickle, which can hold more than weights; safetensors are expected. "
-            f"If you trust where it comes from, set {ALLOW_PICKLE}=1; it is then read by torch's "
-            "restricted reader."
-        )
-    try:
-        with path.open("rb") as file:  # by its content: newer versions of torch go by the name
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader has no error of its own
-        raise EncoderError(
-            f"{path}: cannot be read as weights ({_first_line(error)}). It is damaged, was "
-            "downloaded in part only, or holds more than weights."
-        ) from None
-    if not isinstance(loaded, dict):
-        raise EncoderError(f"{path}: holds no weights.")
-    return dict(loaded)
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -317,38 +258,60 @@ def _is_torchscript(path: Path) -> bool:
         return False
 
 
+def _torchscript(path: Path, trusted: bool) -> dict[str, Any]:
+    """Of OpenAI's archives: open_clip 2.20, which two hosts ship, knows no other form of them."""
+    if not trusted:
+        raise EncoderError(
+            f"{path}: is a program (TorchScript), not weights. Use weights as safetensors."
+        )
+    import torch
+
+    jit: Any = torch.jit  # untyped
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions of torch call it deprecated
+        return dict(jit.load(str(path), map_location="cpu").state_dict())
+
+
+def _pickled(path: Path) -> Any:
+    if not allowed(ALLOW_PICKLE):
+        raise EncoderError(
+            f"{path}: is a pickle, which can hold more than weights; safetensors are expected. "
+            f"If you trust where it comes from, set {ALLOW_PICKLE}=1; it is then read by torch's "
+            "restricted reader."
+        )
+    import torch
+
+    try:
+        with path.open("rb") as file:  # by its content: newer versions of torch go by the name
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # the reader has no error of its own
+        raise EncoderError(
+            f"{path}: cannot be read as weights ({first_line(error)}). It is damaged, was "
+            "downloaded in part only, or holds more than weights."
+        ) from None
+
+
 def fit(model: torch.nn.Module, state: dict[str, Any], path: Path, architecture: str) -> None:
     """Put weights into a network that was made for them; every tensor must find its place.
 
     Raises:
         EncoderError: they are of another architecture.
     """
-    state = _as_open_clip(model, state)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    given = {name: tuple(value.shape) for name, value in state.items()}
-    complaints = list(_differences(expected, given))
-    if complaints:
+    try:
+        model.load_state_dict(_as_open_clip(model, state), strict=True)
+    except RuntimeError as error:  # a headline, then a line for each kind of difference
+        complaints = "; ".join(line.strip()[:120] for line in str(error).splitlines()[1:5])
         raise EncoderError(
-            f"{path}: are not weights of {architecture}: {'; '.join(complaints)}. Name the "
+            f"{path}: are not weights of {architecture}: {complaints}. Name the "
             "architecture they were made for; gmi encoders --openclip lists those known."
-        )
-    model.load_state_dict(state, strict=True)
-
-
-def _differences(
-    expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]
-) -> Iterator[str]:
-    for text, names in (
-        ("missing", [n for n in expected if n not in given]),
-        ("unknown", [n for n in given if n not in expected]),
-        ("of another shape", [n for n in expected if n in given and expected[n] != given[n]]),
-    ):
-        if names:
-            yield f"{len(names)} of {len(expected)} tensors {text}, such as {names[0][:80]}"
+        ) from None
 
 
 def _as_open_clip(model: torch.nn.Module, state: dict[str, Any]) -> dict[str, Any]:
-    """What open_clip itself does to weights of other times and makers before it takes them."""
+    """What open_clip's ``load_checkpoint`` does to weights of other times and makers.
+
+    That function cannot be asked: it reads the file itself, in older versions as any pickle.
+    """
     import torch
     from open_clip import model as models
 

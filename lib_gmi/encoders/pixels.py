@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .base import ImageEncoder
-from .registry import Block
+from .info import Block, EncoderInfo
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 SIDE = 32
 DIM = SIDE * SIDE * 3
-BLOCKS = (Block("pixels", 0, DIM),)
 
 
 class Pixels(ImageEncoder):
@@ -32,3 +31,14 @@ class Pixels(ImageEncoder):
         small = [image.resize((SIDE, SIDE), Pillow.Resampling.BOX) for image in images]
         rows = [np.asarray(image, dtype=np.float32).reshape(DIM) / 255 for image in small]
         return np.stack(rows)
+
+
+PIXELS: EncoderInfo = EncoderInfo(
+    name="pixels/32x32",
+    preprocessing="squeeze32-v1",
+    dim=DIM,
+    blocks=(Block("pixels", 0, DIM),),
+    gamma=2.0,
+    summary="plain pixels, the baseline of rkme-basic",
+    load=lambda device: Pixels(PIXELS.id, device),
+)

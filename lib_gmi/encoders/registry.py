@@ -1,200 +1,171 @@
-"""One registry of encoders. Rows are data: reading them loads neither torch nor weights."""
+"""Encoders by name: which there are, and one of them loaded. Reading the names loads nothing."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import os
+from functools import cache
 
-from ..errors import EncoderError
-from ..protocols import Encoder, TextEncoder
+from ..base.errors import EncoderError, MissingExtraError
+from ..base.text import unknown
+from ..records.protocols import Encoder, JointEncoder, TextEncoder
+from . import efficientnet_lite, labels, openclip, pixels, style, text
+from .info import EncoderInfo, TextEncoderInfo
+from .joined import joined_info, split
 
-#: Between the names of encoders that stand side by side, see :mod:`.joined`.
-JOINT = "+"
+DEFAULT = style.STYLE.name
+#: Stands for the encoder that measured best among those that need no download.
+AUTO = "auto"
+#: Names the encoder for hosts whose settings do not, and for the command line.
+VARIABLE = "GMI_ENCODER"
+TEXT_DEFAULT = text.ID
+JOINT_DEFAULT = labels.ID
+
+# Those of open_clip are too many to list: their rows are made when somebody asks for a name.
+_images = {info.name: info for info in (style.STYLE, style.FAST, pixels.PIXELS)}
+_texts = {text.ID: text.MINILM}
 
 
-@dataclass(frozen=True)
-class Block:
-    """A contiguous range of features of one kind; each is normalised by its own length.
+def add(info: EncoderInfo) -> None:
+    """Register another image encoder.
 
-    ``part`` is the number of the encoder it comes from, where several are joined.
+    Raises:
+        EncoderError: the name is taken, or the blocks do not cover the features.
     """
+    if info.name in _images:
+        raise EncoderError(f"An encoder named '{info.name}' is registered already.")
+    edges = [0] + [edge for b in info.blocks for edge in (b.start, b.stop)] + [info.dim]
+    if edges[::2] != edges[1::2]:
+        raise EncoderError(f"The blocks of '{info.name}' do not cover its {info.dim} features.")
+    _images[info.name] = info
 
-    name: str
-    start: int
-    stop: int
-    part: int = 0
+
+def add_text(info: TextEncoderInfo) -> None:
+    """Register another text encoder."""
+    _texts[info.id] = info
 
 
-@dataclass(frozen=True)
-class EncoderInfo:
-    """What can be known of an encoder without loading it.
+def images() -> list[EncoderInfo]:
+    return list(_images.values())
 
-    Attributes:
-        name: what people type, for instance ``style/efficientnet-lite0``.
-        preprocessing: how pixels become the network's input; part of :attr:`id`.
-        dim: numbers per image.
-        blocks: the kinds of features; they cover ``0..dim`` without gaps.
-        gamma: of the RBF kernel (Eq. 9) on the normalised features. It depends on their scale.
-        summary: one line for ``gmi encoders``.
-        load: builds the encoder for a device such as ``"cpu"``.
+
+def texts() -> list[TextEncoderInfo]:
+    return list(_texts.values())
+
+
+def info(name: str) -> EncoderInfo:
+    """An image encoder by name or by full id; several joined by ``+`` are one encoder.
+
+    Raises:
+        EncoderError: unknown, or known with another preprocessing; or the package that knows
+            it is not installed.
     """
-
-    name: str
-    preprocessing: str
-    dim: int
-    blocks: tuple[Block, ...]
-    gamma: float
-    summary: str
-    load: Callable[[str], Encoder]
-
-    @property
-    def id(self) -> str:
-        """Goes into every file: features of different ids are never compared."""
-        return f"{self.name}@{self.preprocessing}"
-
-
-@dataclass(frozen=True)
-class TextEncoderInfo:
-    """What can be known of a text encoder without loading it."""
-
-    id: str
-    text_dim: int
-    summary: str
-    extra: str | None
-    load: Callable[[str], TextEncoder]
+    several = parts(name)
+    if len(several) > 1:
+        return joined_info([info(part) for part in several])
+    plain, _, preprocessing = name.partition("@")
+    found = _images.get(plain)
+    if found is None and name.startswith(openclip.PREFIX):
+        return openclip.image_info(name)
+    if found is None:
+        raise EncoderError(unknown("encoder", plain, _images))
+    if preprocessing and preprocessing != found.preprocessing:
+        raise EncoderError(
+            f"'{name}' was made by another version of this program, which has '{found.id}'. "
+            "Build again, which reads the samples that are kept: gmi library reencode."
+        )
+    return found
 
 
-@dataclass(frozen=True)
-class Family:
-    """Encoders that are too many to list: rows are made when somebody asks for a name.
+def parts(name: str) -> list[str]:
+    """The names or ids of joined encoders; of a single one, its own."""
+    kinds = {known.partition("/")[0] for known in (*_images, openclip.PREFIX)}
+    return split(name, lambda text: text.partition("/")[0] in kinds)
 
-    Attributes:
-        prefix: of every name, for instance ``openclip/``.
-        summary: one line for ``gmi encoders``: what it is and how names are written.
-        image: name or full id → its row, without loading weights. For a full id the row has that
-            id; whether this version still makes those features is checked when it is loaded.
-        text: likewise, for texts.
 
-    Both raise :class:`.EncoderError` for unknown names and where their package is not installed.
+def text_info(name: str) -> TextEncoderInfo:
+    """A text encoder by id.
+
+    Raises:
+        EncoderError: unknown, or the package that knows it is not installed.
     """
-
-    prefix: str
-    summary: str
-    image: Callable[[str], EncoderInfo]
-    text: Callable[[str], TextEncoderInfo]
-
-
-class Registry:
-    """Encoders by name or id. Refuses duplicates; unknown names are answered with near matches."""
-
-    def __init__(self) -> None:
-        self._families: dict[str, Family] = {}
-        self._images: dict[str, EncoderInfo] = {}
-        self._texts: dict[str, TextEncoderInfo] = {}
-
-    def add(self, info: EncoderInfo) -> None:
-        """Register an image encoder.
-
-        Raises:
-            EncoderError: the name is taken, or the blocks do not cover the features.
-        """
-        if info.name in self._images:
-            raise EncoderError(f"An encoder named '{info.name}' is registered already.")
-        edges = [0] + [edge for b in info.blocks for edge in (b.start, b.stop)] + [info.dim]
-        if edges[::2] != edges[1::2]:
-            raise EncoderError(f"The blocks of '{info.name}' do not cover its {info.dim} features.")
-        self._images[info.name] = info
-
-    def add_text(self, info: TextEncoderInfo) -> None:
-        """Register a text encoder.
-
-        Raises:
-            EncoderError: the id is taken.
-        """
-        if info.id in self._texts:
-            raise EncoderError(f"A text encoder named '{info.id}' is registered already.")
-        self._texts[info.id] = info
-
-    def add_family(self, family: Family) -> None:
-        """Register a family.
-
-        Raises:
-            EncoderError: the prefix is taken.
-        """
-        if family.prefix in self._families:
-            raise EncoderError(f"Encoders named '{family.prefix}…' are registered already.")
-        self._families[family.prefix] = family
-
-    def families(self) -> list[Family]:
-        return list(self._families.values())
-
-    def _family(self, name: str) -> Family | None:
-        return next((f for prefix, f in self._families.items() if name.startswith(prefix)), None)
-
-    def images(self) -> list[EncoderInfo]:
-        return list(self._images.values())
-
-    def texts(self) -> list[TextEncoderInfo]:
-        return list(self._texts.values())
-
-    def info(self, name: str) -> EncoderInfo:
-        """An image encoder by name or by full id; several joined by ``+`` are one encoder.
-
-        Raises:
-            EncoderError: unknown, or known with another preprocessing; or the package that knows
-                it is not installed.
-        """
-        parts = self.parts(name)
-        if len(parts) > 1:
-            from .joined import joined_info
-
-            return joined_info([self.info(part) for part in parts], self._load_part)
-        plain, _, preprocessing = name.partition("@")
-        found = self._images.get(plain)
-        if found is None and (family := self._family(name)) is not None:
-            return family.image(name)
-        if found is None:
-            raise EncoderError(unknown("encoder", plain, self._images))
-        if preprocessing and preprocessing != found.preprocessing:
-            raise EncoderError(
-                f"'{name}' was made by another version of this program, which has '{found.id}'. "
-                "Build again, which reads the samples that are kept: gmi library reencode."
-            )
-        return found
-
-    def parts(self, name: str) -> list[str]:
-        """The names or ids of joined encoders; of a single one, its own."""
-        if JOINT not in name:
-            return [name]
-        from .joined import split
-
-        return split(name, self._begins)
-
-    def _begins(self, text: str) -> bool:
-        """Whether a text begins like an encoder's name: with the part before the first slash."""
-        kinds = {name.partition("/")[0] for name in (*self._images, *self._families)}
-        return text.partition("/")[0] in kinds
-
-    def _load_part(self, name: str, device: str) -> Encoder:
-        return self.info(name).load(device)
-
-    def text_info(self, name: str) -> TextEncoderInfo:
-        """A text encoder by id.
-
-        Raises:
-            EncoderError: unknown, or the package that knows it is not installed.
-        """
-        if name in self._texts:
-            return self._texts[name]
-        if (family := self._family(name)) is not None:
-            return family.text(name)
-        raise EncoderError(unknown("text encoder", name, self._texts))
+    if name in _texts:
+        return _texts[name]
+    if name.startswith(openclip.PREFIX):
+        return openclip.text_info(name)
+    raise EncoderError(unknown("text encoder", name, _texts))
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not known: near matches, or all there are."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
-    return f"Unknown {kind} '{name}'. {hint}"
+def named(name: str) -> str:
+    """The encoder that a name stands for: itself, or what ``auto`` chooses."""
+    return choose()[0] if name == AUTO else name
+
+
+def choose() -> tuple[str, str]:
+    """The encoder that ``auto`` stands for, and why in one line. Loads nothing."""
+    wanted = os.environ.get(VARIABLE, "").strip()
+    if wanted and wanted != AUTO:
+        return wanted, f"{wanted}, because ${VARIABLE} names it"
+    try:
+        efficientnet_lite.weights_path()
+    except MissingExtraError as error:
+        only = pixels.PIXELS.name
+        return only, f"{only}, the only one that works as things are: {error}"
+    return DEFAULT, f"{DEFAULT}, the most accurate of those that need no download"
+
+
+def load(name: str, device: str = "cpu") -> Encoder:
+    """An image encoder by name or id, or ``auto``; loaded once a process.
+
+    Raises:
+        EncoderError: unknown name, or damaged weights.
+        MissingExtraError: its weights are not installed.
+    """
+    return _load(info(named(name)).id, device)
+
+
+def load_joint(name: str = JOINT_DEFAULT, device: str = "cpu") -> JointEncoder:
+    """An encoder of images and texts in one space, by name or id; loaded once a process.
+
+    Raises:
+        EncoderError: unknown name, damaged weights, or an encoder without texts.
+        MissingExtraError: its package or its weights are not installed.
+    """
+    if name == JOINT_DEFAULT:
+        return labels.load(device)
+    if name.partition("/")[0] == JOINT_DEFAULT.partition("/")[0]:
+        raise EncoderError(f"Unknown encoder '{name}'. Known: {JOINT_DEFAULT}.")
+    encoder = load(name, device)
+    if not isinstance(encoder, JointEncoder):
+        raise EncoderError(
+            f"'{name}' encodes images only. Images and texts share a space with {JOINT_DEFAULT}, "
+            "and with models of open_clip: see gmi encoders --openclip."
+        )
+    return encoder
+
+
+def release() -> None:
+    """Free the memory of large encoders; whoever uses one again loads it again."""
+    openclip.release()
+
+
+def load_text(name: str, device: str = "cpu") -> TextEncoder:
+    """A text encoder by id, loaded once a process.
+
+    Raises:
+        EncoderError: unknown id.
+        MissingExtraError: it is not installed; the message says how to.
+    """
+    return text_info(name).load(device)
+
+
+def optional_text_encoder() -> TextEncoder | None:
+    """The default text encoder, or ``None`` where its package is not installed."""
+    try:
+        return load_text(TEXT_DEFAULT)
+    except MissingExtraError:
+        return None
+
+
+@cache
+def _load(name: str, device: str) -> Encoder:
+    return info(name).load(device)

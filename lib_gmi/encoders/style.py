@@ -16,13 +16,13 @@ import numpy as np
 
 from . import efficientnet_lite as network
 from .base import ImageEncoder
-from .registry import Block
+from .info import Block, EncoderInfo
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 #: Longer images are cut to this ratio of their sides, around the middle.
 MAX_ASPECT = 3.0
@@ -61,7 +61,8 @@ class _StyleEncoder(ImageEncoder):
     #: Areas at which images are looked at, as sides of squares, and how many numbers each gives.
     scales: tuple[tuple[int, int], ...]
 
-    def __init__(self, id: str, dim: int, device: str) -> None:
+    def __init__(self, id: str, device: str) -> None:
+        dim = sum(count for _, count in self.scales)
         # Several at a time help a GPU. On a CPU they fall out of its caches and take half as long
         # again (benchmarks/speed.py).
         super().__init__(id, dim, batch_size=1 if device == "cpu" else 8)
@@ -178,9 +179,6 @@ class Style(_StyleEncoder):
 
     scales = ((_FINE, DIM - _COARSE_DIM), (_COARSE, _COARSE_DIM))
 
-    def __init__(self, id: str, device: str) -> None:
-        super().__init__(id, DIM, device)
-
     def _features(self, unit: torch.Tensor, side: int) -> torch.Tensor:
         import torch
 
@@ -218,6 +216,16 @@ def _log_correlations(values: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     return triangle.to(values.device)
 
 
+STYLE: EncoderInfo = EncoderInfo(
+    name="style/efficientnet-lite0",
+    preprocessing="area512-256-v1",
+    dim=DIM,
+    blocks=BLOCKS,
+    gamma=2.0,
+    summary="style statistics of an ImageNet network at 512² and 256² pixels (default)",
+    load=lambda device: Style(STYLE.id, device),
+)
+
 # -- the faster one -------------------------------------------------------------------------------
 
 _FAST_AFTER = (-1, 0, 2, 4, 7, 10, 14, 15)
@@ -231,9 +239,6 @@ class FastStyle(_StyleEncoder):
 
     scales = ((256, FAST_DIM),)
 
-    def __init__(self, id: str, device: str) -> None:
-        super().__init__(id, FAST_DIM, device)
-
     def _features(self, unit: torch.Tensor, side: int) -> torch.Tensor:
         import torch
 
@@ -243,3 +248,14 @@ class FastStyle(_StyleEncoder):
             if kind == "block" and index in _FAST_AFTER
         ]
         return torch.cat([m for m, _ in moments] + [d for _, d in moments], dim=1)
+
+
+FAST: EncoderInfo = EncoderInfo(
+    name="style/efficientnet-lite0-fast",
+    preprocessing="area256-v1",
+    dim=FAST_DIM,
+    blocks=FAST_BLOCKS,
+    gamma=2.0,
+    summary="means and deviations only, at 256² pixels: six times faster, less accurate",
+    load=lambda device: FastStyle(FAST.id, device),
+)

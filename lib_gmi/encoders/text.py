@@ -13,12 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingExtraError
+from ..base.errors import MissingExtraError
 from .base import BaseTextEncoder
-from .openclip_weights import check_sha256
+from .checksums import check_sha256
+from .info import TextEncoderInfo
 
 if TYPE_CHECKING:
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 ID = "text/minilm-l6-v2"
 TEXT_DIM = 384
@@ -95,6 +96,15 @@ def load(device: str = "cpu") -> MiniLM:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         model = AutoModel.from_pretrained(path, local_files_only=True).eval()
     return MiniLM(tokenizer, model)
+
+
+MINILM = TextEncoderInfo(
+    id=ID,
+    text_dim=TEXT_DIM,
+    summary="all-MiniLM-L6-v2, 90 MB, offline (optional: the extra 'text')",
+    extra="text",
+    load=load,
+)
 
 
 @contextmanager

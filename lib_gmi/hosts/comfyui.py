@@ -16,12 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HostError
-from ..file_index import FileIndex
-from ..full_hashes import FullHashes
-from ..presets import Overrides, Preset, find
-from ..protocols import Candidate, GenerationRequest, GenerationSettings
-from .installed import distinct, file_candidate, unusable
+from ..base.errors import HostError
+from ..base.paths import library_folder_in
+from ..checkpoints.full_hashes import FullHashes
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
+from .installed import FileHost, distinct, file_candidate, unusable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,18 +32,12 @@ _ROOM = 2.5
 
 def library_folder() -> Path:
     """The library's place in ComfyUI's user directory, or ``$GMI_LIBRARY``."""
-    import os
-
     import folder_paths
 
-    from ..paths import LIBRARY_VARIABLE, default_library_folder
-
-    if os.environ.get(LIBRARY_VARIABLE):
-        return default_library_folder()
-    return Path(folder_paths.get_user_directory()) / "gmi"
+    return library_folder_in(folder_paths.get_user_directory())
 
 
-class ComfyHost:
+class ComfyHost(FileHost):
     """The running ComfyUI.
 
     Args:
@@ -54,8 +47,7 @@ class ComfyHost:
     name = "comfyui"
 
     def __init__(self, folder: Path) -> None:
-        self.files = FileIndex(folder / "files.json")
-        self.overrides = Overrides(folder / "settings.json")
+        super().__init__(folder)
         self.full_hashes = FullHashes(folder / "hashes.json")
         #: Of the models that others had loaded when we needed the memory.
         self._others: list[weakref.ref[Any]] = []
@@ -64,24 +56,14 @@ class ComfyHost:
         """Every file of every configured checkpoint folder, files added just now included."""
         import folder_paths
 
-        names = folder_paths.get_filename_list("checkpoints")
-        hashed = self.hashed()
-        candidates = [
-            replace(found, identity=hashed.get(found.identity, found.identity))
-            for found in map(self._candidate, names)
-        ]
+        hashed, candidates = self.hashed(), []
+        for name in folder_paths.get_filename_list("checkpoints"):
+            path = folder_paths.get_full_path("checkpoints", name)
+            found = file_candidate(self.files, name, None if path is None else Path(path))
+            identity = hashed.get(found.identity, found.identity)
+            candidates.append(replace(found, identity=identity))
         self.files.save()
         return distinct(candidates)
-
-    def preset(self, candidate: Candidate) -> Preset:
-        """What suits this checkpoint, without the user's changes.
-
-        Raises:
-            HostError: it is not a file of this host.
-        """
-        if candidate.path is None:
-            raise HostError(f"{candidate.title}: is not installed.")
-        return find(self.files.facts(candidate.path), candidate.path)
 
     def choices(self) -> dict[str, list[str]]:
         """ComfyUI's samplers and schedulers, those of other extensions included."""
@@ -90,29 +72,20 @@ class ComfyHost:
         return {"samplers": list(KSampler.SAMPLERS), "schedulers": list(KSampler.SCHEDULERS)}
 
     def image_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.image_folders`."""
+        """See :meth:`.service.candidates.InstalledHost.image_folders`."""
         import folder_paths
 
         return [Path(folder_paths.get_output_directory())]
 
     def preview_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.preview_folders`."""
+        """See :meth:`.service.candidates.InstalledHost.preview_folders`."""
         import folder_paths
 
         return [Path(folder) for folder in folder_paths.get_folder_paths("checkpoints")]
 
     def hashed(self) -> dict[str, str]:
-        """Of the files that :attr:`full_hashes` has read; ComfyUI itself hashes none."""
+        """Better identities of the files that :attr:`full_hashes` has read; ComfyUI hashes none."""
         return self.full_hashes.known()
-
-    def default_settings(self, candidate: Candidate) -> GenerationSettings:
-        """The preset with the user's changes.
-
-        Raises:
-            HostError: it is not a file of this host.
-        """
-        changes = self.overrides.get(candidate.identity)
-        return self.overrides.apply(self.preset(candidate).settings, changes)
 
     @contextmanager
     def session(self, candidate: Candidate) -> Iterator[ComfySession]:
@@ -184,12 +157,6 @@ class ComfyHost:
         import comfy.model_management as memory
 
         return bool(memory.processing_interrupted())
-
-    def _candidate(self, name: str) -> Candidate:
-        import folder_paths
-
-        found = folder_paths.get_full_path("checkpoints", name)
-        return file_candidate(self.files, name, None if found is None else Path(found))
 
 
 class ComfySession:

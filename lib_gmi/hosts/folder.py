@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HostError, SampleUnavailableError
-from ..images import IMAGE_SUFFIXES, open_image
-from ..prompts import PromptSet
-from ..protocols import Candidate, GenerationRequest, GenerationSettings
+from ..base.errors import HostError, SampleUnavailableError
+from ..base.images import IMAGE_SUFFIXES, open_image
+from ..base.text import printable
+from ..records.prompts import PromptSet
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,14 +75,14 @@ class FolderHost:
             ) from None
         return [
             Candidate(
-                title=_printable(path.name),
-                identity=f"folder:{_printable(path.name)}",
-                name=_printable(path.name),
+                title=printable(path.name),
+                identity=f"folder:{printable(path.name)}",
+                name=printable(path.name),
                 path=path,
                 architecture=self._models.get(path.name, {}).get("family"),
                 popularity=ranks.get(path.name),
                 unsupported=None
-                if path.name == _printable(path.name)
+                if path.name == printable(path.name)
                 else "its name cannot be stored as text; rename the folder",
             )
             for path in folders
@@ -150,8 +151,3 @@ def _read_models(path: Path) -> dict[str, dict[str, Any]]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise HostError(f"{path}: is not a list of models ({error}).") from None
-
-
-def _printable(name: str) -> str:
-    """A file name as text; bytes that are no UTF-8 become question marks."""
-    return name.encode("utf-8", "replace").decode()

@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from ..errors import HostError
-from ..file_index import FileIndex
-from ..natural_order import natural
-from ..presets import find
-from ..protocols import Candidate
+from ..base.errors import HostError
+from ..base.text import natural
+from ..checkpoints.file_index import FileIndex
+from ..checkpoints.overrides import Overrides, apply
+from ..checkpoints.presets import Preset, find
+from ..records.protocols import Candidate, GenerationSettings
 
 _EMPTY = "the file is empty (0 bytes); download it again"
 #: What errors mean that come without a message.
 _MEANINGS = {EOFError: "the file ends too early", MemoryError: "out of memory"}
+
+
+class FileHost:
+    """The settings that suit checkpoint files, for a host to derive from.
+
+    Args:
+        folder: where settings and caches are kept: the library's folder.
+        sidecars: whether what lies beside a checkpoint's file tells which settings suit it.
+    """
+
+    def __init__(self, folder: Path, sidecars: Callable[[], bool] = lambda: True) -> None:
+        self.files = FileIndex(folder / "files.json")
+        self.overrides = Overrides(folder / "settings.json")
+        self.sidecars = sidecars
+
+    def preset(self, candidate: Candidate) -> Preset:
+        """What suits this checkpoint, without the user's changes.
+
+        Raises:
+            HostError: it is not a file of this host.
+        """
+        if candidate.path is None:
+            raise HostError(f"{candidate.title}: is not installed.")
+        return find(self.files.facts(candidate.path), candidate.path, self.sidecars())
+
+    def default_settings(self, candidate: Candidate) -> GenerationSettings:
+        """The preset with the user's changes.
+
+        Raises:
+            HostError: it is not a file of this host.
+        """
+        changes = self.overrides.get(candidate.identity)
+        return apply(self.preset(candidate).settings, changes)
 
 
 def file_candidate(
@@ -29,7 +63,7 @@ def file_candidate(
         path: the file; ``None`` if it is gone.
         sidecars: whether what lies beside it may tell its architecture.
     """
-    title = str(PurePath(name.replace("\\", "/")).with_suffix(""))
+    title = title_of_file(name)
     printable = title.encode("utf-8", "replace").decode()
     if printable != title:
         reason = "its name is not valid text; rename the file"
@@ -48,6 +82,11 @@ def file_candidate(
     if architecture is None and facts.unsupported is None:
         architecture = find(facts, path, sidecars).architecture
     return Candidate(title, identity, name, path, size, architecture, unsupported=facts.unsupported)
+
+
+def title_of_file(name: str) -> str:
+    """What people see of a host's name for a file: with the folder, without the ending."""
+    return str(PurePath(name.replace("\\", "/")).with_suffix(""))
 
 
 def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:

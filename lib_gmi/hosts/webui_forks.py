@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..checkpoints import WORKFLOW_HINT
-from ..errors import HostError
+from ..base.errors import HostError
+from ..checkpoints.architectures import WORKFLOW_HINT
 
 if TYPE_CHECKING:
-    from ..checkpoints import CheckpointFacts
+    from ..checkpoints.architectures import CheckpointFacts
 
 Result = TypeVar("Result")
 
@@ -158,12 +158,6 @@ def load_now() -> None:
         sd_models.forge_model_reload()
     else:
         sd_models.reload_model_weights()
-
-
-def load_chosen() -> None:
-    """Load what the user has chosen, if something else is loaded. The caller holds the lock."""
-    if not loads_lazily():  # Forge loads it when it is needed
-        load_now()
 
 
 def _forget_failure() -> None:

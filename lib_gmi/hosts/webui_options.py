@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import HostError
-from ..protocols import GenerationSettings
+from ..base.errors import HostError
+from ..records.protocols import GenerationSettings
 from . import webui_forks as forks
 
 #: Options that change images and are the user's own affair; samples are made without them.

@@ -7,30 +7,22 @@ asked again, and the next answer writes a good file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import LibraryError
-from ..files import read_regular, write_atomic
-from ..locks import locked
-from ..protocols import PseudoPrompt
-
-if TYPE_CHECKING:
-    from PIL import Image
+from ..base.errors import LibraryError
+from ..base.json_file import JsonFile
+from ..records.protocols import PseudoPrompt
 
 #: The newest so many answers are kept: a quarter of a megabyte.
 MOST = 500
 _MAX_BYTES = 16 << 20
 _MAX_TEXT = 5000
 
-
-def pixel_hash(image: Image.Image) -> str:
-    """Of the pixels and nothing else: the same image in another file is the same."""
-    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()
+#: Answers by key, the newest last.
+_Said = dict[str, PseudoPrompt]
 
 
 class Cache:
@@ -41,49 +33,43 @@ class Cache:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        self._file: JsonFile[_Said] | None = None
+        if path is not None:
+            self._file = JsonFile(path, _said, dict, _plain, limit=_MAX_BYTES, indent=1)
         self._lock = threading.Lock()
-        self._known: dict[str, PseudoPrompt] | None = None
+        self._known: _Said | None = None
 
     def get(self, key: str) -> PseudoPrompt | None:
         """What was said, or ``None``."""
         with self._lock:
             if self._known is None:
-                self._known = self._read()
+                self._known = {} if self._file is None else self._file.cached()
             return self._known.get(key)
 
     def put(self, key: str, said: PseudoPrompt) -> None:
         """Remember an answer. Never fails: an answer that cannot be stored is still an answer."""
         with self._lock:
             self._known = _newest({**(self._known or {}), key: said})
-            if self._path is None:
+            if self._file is None:
                 return
-            with contextlib.suppress(LibraryError), locked(self._path):
+            with contextlib.suppress(LibraryError), self._file.locked():
                 # another process may have learned something meanwhile
-                known = _newest({**self._read(), **self._known})
+                known = _newest({**self._file.cached(), **self._known})
                 known[key] = known.pop(key)
-                write_atomic(self._path, _written(known))
+                self._file.write(known)
                 self._known = known
 
-    def _read(self) -> dict[str, PseudoPrompt]:
-        if self._path is None:
-            return {}
-        try:
-            if self._path.stat().st_size > _MAX_BYTES:
-                return {}
-            stored = json.loads(read_regular(self._path))["said"]
-            return _newest({str(key): _checked(row) for key, row in stored.items()})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return {}
 
-
-def _newest(known: dict[str, PseudoPrompt]) -> dict[str, PseudoPrompt]:
+def _newest(known: _Said) -> _Said:
     return dict(list(known.items())[-MOST:])
 
 
-def _written(known: dict[str, PseudoPrompt]) -> bytes:
-    said = {key: [row.text, row.source, row.confidence] for key, row in known.items()}
-    return json.dumps({"said": said}, indent=1).encode()
+def _said(stored: dict[str, Any]) -> _Said:
+    return _newest({str(key): _checked(row) for key, row in stored["said"].items()})
+
+
+def _plain(known: _Said) -> dict[str, Any]:
+    return {"said": {key: [r.text, r.source, r.confidence] for key, r in known.items()}}
 
 
 def _checked(row: Any) -> PseudoPrompt:

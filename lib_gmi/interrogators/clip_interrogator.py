@@ -28,15 +28,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import (
+from ..base.errors import (
     EncoderError,
     GMIError,
     InterrogationStoppedError,
     InterrogatorError,
     MissingExtraError,
 )
-from ..paths import default_library_folder
-from ..protocols import Progress, PseudoPrompt, SilentProgress
+from ..base.paths import default_library_folder
+from ..encoders.checksums import sha256_of
+from ..encoders.openclip_names import Local, Name, Preprocess, config_of
+from ..encoders.openclip_network import Network, Source, package
+from ..encoders.openclip_weights import Download
+from ..records.protocols import Progress, PseudoPrompt, SilentProgress
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -121,17 +125,18 @@ class ClipInterrogator:
             watch = _Watch(progress or SilentProgress(), stopped or (lambda: False))
             watch.look()
             parts = _parts(self.models, self._device)
-            with _explained(), _quiet():
-                package = _package()
-                working = self._working(package, parts, watch)
+            with _explained():
+                working = self._working(parts, watch)
                 watch.begin("Describing", _STEPS[self.mode])
                 text = getattr(working, _METHODS[self.mode])(image.convert("RGB"))
             # a model that has no caption leaves the comma after it
             return PseudoPrompt(str(text).strip(" ,"), self.name)
 
-    def _working(self, package: Any, parts: _Parts, watch: _Watch) -> Any:
+    def _working(self, parts: _Parts, watch: _Watch) -> Any:
         """The package's interrogator around our models; it fills its tables on the way."""
-        config = package.Config(
+        import clip_interrogator
+
+        config = clip_interrogator.Config(
             caption_model_name=f"{parts.kind}-given",  # it only looks at the beginning
             clip_model_name=self.models.clip,
             cache_path=str(self._tables / parts.fingerprint),
@@ -145,7 +150,7 @@ class ClipInterrogator:
         config.clip_model = _WatchedClip(parts.clip, watch)
         config.clip_preprocess = parts.preprocess
         watch.begin("Embedding phrases (only the first time)", 105_000 // _PHRASES_AT_ONCE)
-        return package.Interrogator(config)
+        return clip_interrogator.Interrogator(config)
 
 
 # -- models ---------------------------------------------------------------------------------------
@@ -164,39 +169,19 @@ class _Parts:
 @lru_cache(maxsize=1)
 def _parts(models: Models, device: str) -> _Parts:
     """The models, loaded once a process."""
-    _need_package()
-    weights = _weights(models)
-    with _explained():
-        kind, caption, processor = _caption(models.caption)
-        clip, preprocess = _clip(models.clip, weights)
-    digest = hashlib.sha256()
-    with weights.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return _Parts(
-        kind, caption.to(device), processor, clip.to(device), preprocess, digest.hexdigest()[:16]
-    )
-
-
-def forget_models() -> None:
-    """Give their memory back."""
-    _parts.cache_clear()
-
-
-def _need_package() -> None:
-    for module, package in (("clip_interrogator", NAME), ("open_clip", "open_clip_torch")):
+    for module, needed in (("clip_interrogator", NAME), ("open_clip", "open_clip_torch")):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(
-                f"The interrogator {NAME} needs the package {package}: pip install --no-deps "
-                f"{package}. Its models, about 3.6 GB, are to be placed by hand: "
+                f"The interrogator {NAME} needs the package {needed}: pip install --no-deps "
+                f"{needed}. Its models, about 3.6 GB, are to be placed by hand: "
                 "docs/interrogators.md."
             )
-
-
-def _package() -> Any:
-    import clip_interrogator
-
-    return clip_interrogator
+    with _explained():
+        weights = _weights(models)
+        kind, caption, processor = _caption(models.caption)
+        clip = _clip(models.clip, weights, device)
+    fingerprint = sha256_of(weights)[:16]
+    return _Parts(kind, caption.to(device), processor, clip.model, clip.transform, fingerprint)
 
 
 def _caption(name: str) -> tuple[str, Any, Any]:
@@ -247,8 +232,9 @@ def _weights(models: Models) -> Path:
                 "they are read; get the weights as safetensors."
             )
         return path
-    found = _cached_weights(models.clip)
-    if found is None:
+    row = package().get_pretrained_cfg(*models.clip.partition("/")[::2]) or {}
+    found = Download.of(models.clip, "", row).find()
+    if found is None or found.suffix != ".safetensors":
         raise MissingExtraError(
             f"CLIP's weights for {models.clip} (1.7 GB for ViT-L-14) are not on this machine as "
             "safetensors. Nothing is downloaded here: place open_clip_model.safetensors anywhere "
@@ -257,38 +243,21 @@ def _weights(models: Models) -> Path:
     return found
 
 
-def _cached_weights(name: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-    from open_clip.pretrained import get_pretrained_cfg
-
-    model, _, tag = name.partition("/")
-    repository = str((get_pretrained_cfg(model, tag) or {}).get("hf_hub") or "")
-    if repository.count("/") < 1:
-        return None
-    repository = "/".join(repository.split("/")[:2])
-    found = try_to_load_from_cache(repository, "open_clip_model.safetensors")
-    return Path(found) if isinstance(found, str) else None
-
-
-def _clip(name: str, weights: Path) -> tuple[Any, Any]:
-    import open_clip
-
-    architecture, slash, tag = name.partition("/")
-    if not slash or not tag or architecture not in open_clip.list_models():
+def _clip(name: str, weights: Path, device: str) -> Network:
+    architecture, _, tag = name.partition("/")
+    if not tag or architecture not in package().list_models():
         raise InterrogatorError(
             f"GMI_CLIP_MODEL={name}: is no model of open_clip. It should read like ViT-L-14/openai."
         )
-    from ..encoders.openclip_weights import fit, read_state
-
-    quick = {"force_quick_gelu": True} if tag == "openai" else {}
-    model, _, preprocess = open_clip.create_model_and_transforms(
-        architecture, device="cpu", precision="fp32", **quick
-    )
-    try:  # older versions of open_clip cannot read safetensors by themselves
-        fit(model, read_state(weights), weights, architecture)
+    config = config_of(architecture)
+    if tag == "openai":
+        config["quick_gelu"] = True
+    place = Local(weights, config)
+    source = Source(Name(architecture, tag), config, Preprocess.of(config, {}), place)
+    try:
+        return source.load(device, half=False)
     except EncoderError as error:
         raise InterrogatorError(str(error)) from None
-    return model.eval(), preprocess
 
 
 # -- progress and interruption --------------------------------------------------------------------
@@ -349,17 +318,20 @@ class _WatchedCaptions(_Watched):
             self._watch.look()  # between two words
             return torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
 
-        import torch
-
-        with torch.no_grad():
-            return self._model.generate(**inputs, stopping_criteria=StoppingCriteriaList([look]))
+        return self._model.generate(**inputs, stopping_criteria=StoppingCriteriaList([look]))
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Whatever the package and what it stands on raise, people get one sentence."""
+    """Whatever the package and what it stands on raise, people get one sentence, and no warnings.
+
+    The package asks for CUDA's autocast in an old way, also where there is no CUDA.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*autocast", category=FutureWarning)
+            warnings.filterwarnings("ignore", message=r"(?s).*CUDA is not available")
+            yield
     except GMIError:
         raise
     except MemoryError:
@@ -368,23 +340,12 @@ def _explained() -> Iterator[None]:
         from importlib.metadata import PackageNotFoundError, version
 
         parts = []
-        for package in (NAME, "transformers", "open_clip_torch", "torch"):
+        for name in (NAME, "transformers", "open_clip_torch", "torch"):
             try:
-                parts.append(f"{package} {version(package)}")
+                parts.append(f"{name} {version(name)}")
             except PackageNotFoundError:
-                parts.append(f"no {package}")
+                parts.append(f"no {name}")
         raise InterrogatorError(
             f"{NAME} does not work here: {type(error).__name__}: {error}. Installed: "
             f"{', '.join(parts)}. Another interrogator may serve: docs/interrogators.md."
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The package asks for CUDA's autocast in an old way, also where there is no CUDA."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*autocast", category=FutureWarning)
-        warnings.filterwarnings(
-            "ignore", message=r"(?s).*CUDA is not available", category=UserWarning
-        )
-        yield

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..protocols import Progress, PseudoPrompt
+from ..records.protocols import PseudoPrompt
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import FloatArray
+    from ..records.protocols import FloatArray
 
 SUMMARY = '"a photo of …", from the 1,000 labels of ImageNet; always there'
 #: At most so many labels, and after the first only those that are at least this probable.
 _MOST, _LEAST = 3, 0.1
 
 
-class Labels:
-    """See the module's docstring. The confidence is the labels' probability together."""
+def say(image: Image.Image) -> PseudoPrompt:
+    """See the module's docstring. The confidence is the labels' probability together.
 
-    name, version, slow = "labels", "1", False
+    Raises:
+        MissingExtraError: the classifier's weights are not installed.
+    """
+    from ..encoders import labels
 
-    def interrogate(
-        self,
-        image: Image.Image,
-        progress: Progress | None = None,
-        stopped: Callable[[], bool] | None = None,
-    ) -> PseudoPrompt | None:
-        """See :class:`..protocols.Interrogator`.
-
-        Raises:
-            MissingExtraError: the classifier's weights are not installed.
-        """
-        from ..encoders import labels
-
-        text, confidence = described(labels.softmax(labels.look([image]).small)[0])
-        return PseudoPrompt(text, self.name, confidence)
+    text, confidence = described(labels.softmax(labels.look([image]).small)[0])
+    return PseudoPrompt(text, "labels", confidence)
 
 
 def described(probabilities: FloatArray) -> tuple[str, float]:

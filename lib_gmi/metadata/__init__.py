@@ -9,14 +9,15 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..files import open_regular
+from ..base.files import open_regular
 from .making import CheckpointMention, Making, MakingSettings, Network
 from .text import MAX_PROMPT, plain_prompt, prompt_text
-from .values import loads
+from .values import file_stem, loads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,7 +30,6 @@ __all__ = [
     "Making",
     "MakingSettings",
     "Network",
-    "infotext_of",
     "making_in",
     "making_of",
     "plain_prompt",
@@ -53,33 +53,29 @@ def making_of(image: Image.Image) -> Making | None:
     from . import provenance
     from .reading import texts_of
 
-    try:
+    with suppress(Exception):  # a stranger's file: whatever is wrong with it, it says nothing
         texts = texts_of(image)
         return _told(texts) or _hidden(image, True) or provenance.read(texts, image, None)
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
+    return None
 
 
 def read_making(path: Path) -> Making | None:
-    """The same of a file, whose pixels are not decoded unless it has an alpha channel.
+    """What an image file says about its making; its pixels are decoded only for an alpha channel.
 
     Returns:
         The making, or ``None`` if nothing is said or the file is no image; pipes and devices are
         not opened. Never raises because of the file.
     """
-    try:
-        with open_regular(path) as file:
-            return _read(file)
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
+    with suppress(Exception), open_regular(path) as file:
+        return _read(file)
+    return None
 
 
 def making_in(content: bytes) -> Making | None:
-    """The same of a file's content. Never raises because of it."""
-    try:
+    """What a file's content says about its making. Never raises because of it."""
+    with suppress(Exception):
         return _read(io.BytesIO(content))
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
+    return None
 
 
 def sidecar_making(path: Path) -> Making | None:
@@ -92,12 +88,11 @@ def sidecar_making(path: Path) -> Making | None:
         The making; of a checkpoint it holds the checkpoint (or, of a LoRA, the network) and nothing
         else. ``None`` if nothing is said. Never raises because of a file.
     """
-    from .sidecars import read
+    from . import sidecars
 
-    try:
-        return read(path)
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
+    with suppress(Exception):
+        return sidecars.read(path)
+    return None
 
 
 def prompt_of(image: Image.Image) -> str | None:
@@ -109,32 +104,24 @@ def prompt_of(image: Image.Image) -> str | None:
     Returns:
         The prompt, at most :data:`MAX_PROMPT` characters, or ``None`` if there is none.
     """
-    making = making_of(image)
-    if making is not None:
-        return making.prompt
-    return prompt_in(infotext_of(image) or "")
-
-
-def infotext_of(image: Image.Image) -> str | None:
-    """Prompt and settings as one text: from a PNG's ``parameters``, or EXIF's user comment."""
     from .infotext import MAX_INFOTEXT
     from .reading import texts_of
 
-    try:
+    making = making_of(image)
+    if making is not None:
+        return making.prompt
+    with suppress(Exception):
         texts = texts_of(image)
-    except Exception:  # a stranger's file: whatever is wrong with it, it says nothing
-        return None
-    found = texts.named.get("parameters") or texts.named.get("Parameters") or texts.exif.comment
-    return found[:MAX_INFOTEXT] if found else None
+        found = texts.named.get("parameters") or texts.named.get("Parameters") or texts.exif.comment
+        return prompt_in((found or "")[:MAX_INFOTEXT])
+    return None
 
 
 def prompt_in(infotext: str) -> str | None:
     """The prompt in such a text, or ``None``."""
     from .infotext import MAX_INFOTEXT, parse
 
-    if _is_json(infotext):
-        return None
-    return prompt_text(parse(infotext[:MAX_INFOTEXT]).prompt)
+    return None if _is_json(infotext) else prompt_text(parse(infotext[:MAX_INFOTEXT]).prompt)
 
 
 def _read(file: BinaryIO) -> Making | None:
@@ -142,7 +129,8 @@ def _read(file: BinaryIO) -> Making | None:
     from PIL import Image
 
     from . import provenance
-    from .reading import late_texts_of, texts_of
+    from .png import late_texts
+    from .reading import named_texts, texts_of
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -151,20 +139,18 @@ def _read(file: BinaryIO) -> Making | None:
             making = _told(texts)
             if making is None and image.format == "PNG":
                 at = file.tell()  # Pillow goes on from here if pixels are needed
-                making = _told(late_texts_of(file))
+                making = _told(named_texts(late_texts(file)))
                 file.seek(at)
-            if making is None:
-                making = _hidden(image) or provenance.read(texts, image, file)
-            return making
+            return making or _hidden(image) or provenance.read(texts, image, file)
 
 
 def _told(texts: Texts) -> Making | None:
     """What the texts of a file say, by the first of the formats that says anything."""
-    from . import a1111, comfyui, flat, fooocus, invokeai, novelai
+    from . import a1111, comfyui, flat, invokeai, novelai
 
     if not texts:
         return None
-    making = novelai.read(texts) or invokeai.read(texts) or fooocus.read(texts) or flat.read(texts)
+    making = novelai.read(texts) or invokeai.read(texts) or flat.read(texts)
     if making is not None:
         return making
     making = comfyui.read(texts)
@@ -178,7 +164,9 @@ def _told(texts: Texts) -> Making | None:
     making = written if making is None else _filled(making, written)
     after = texts.named.get("postprocessing", texts.named.get("extras"))
     if making is not None and after:
-        making = replace(making, processes=making.processes | a1111.processed(after))
+        # what AUTOMATIC1111's Extras tab did afterwards, from the settings that it adds
+        done = "upscale" if "pscale" in after[:2000] else "extension"
+        making = replace(making, processes=making.processes | {done})
     return making
 
 
@@ -217,17 +205,12 @@ def _filled(graph: Making, written: Making | None) -> Making:
 
 def _same(one: CheckpointMention, other: CheckpointMention) -> bool:
     """Whether two names are one file's: folders and suffixes are written or not."""
-    names = [(mention.name or "").replace("\\", "/").rsplit("/", 1)[-1] for mention in (one, other)]
-    stems = [
-        Path(name).stem.lower() if name.lower().endswith(_SUFFIXES) else name.lower()
-        for name in names
-    ]
-    return bool(stems[0]) and stems[0] == stems[1]
+    stem = file_stem(one.name or "")
+    return bool(stem) and stem == file_stem(other.name or "")
 
 
 #: A graph that is too large to be read is still no prompt.
 _GRAPH = re.compile(r'\{\s{0,9}"[^"]{1,20}": ?\{\s{0,9}"(?:inputs|class_type)')
-_SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 
 
 def _hidden(image: Image.Image, colours: bool = False) -> Making | None:

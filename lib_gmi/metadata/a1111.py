@@ -6,15 +6,7 @@ import re
 
 from . import civitai
 from .infotext import Infotext, hashes_in, parse
-from .making import (
-    CheckpointMention,
-    Making,
-    Network,
-    distinct,
-    making_settings,
-    mention,
-    network,
-)
+from .making import CheckpointMention, Making, Network, distinct, mention, network, settings_in
 from .text import networks_in, prompt_text
 from .values import first, real
 
@@ -45,46 +37,71 @@ _BY_PREFIX = (
     ("z type", "grid"),
     ("grid", "grid"),
 )
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(","))
+
+
 #: Settings of the programs themselves that say nothing about other checkpoints or extra steps. What
 #: is neither here nor above was written by an extension.
-_OWN = re.compile(
-    # every program
-    r"""steps|sampler|schedule\ type|scheduler|cfg\ scale|cfg\ \w+|image\ cfg\ scale|seed|size
-    |model|model\ hash|vae|vae\ \w+|denoising\ strength|clip\ skip|version|user|hashes|script
-    # AUTOMATIC1111 and Forge
-    |fp8\ weight|cache\ fp16\ weight\ for\ lora|variation\ (?:seed|strength|seed\ strength)
-    |seed\ resize\ from|conditional\ mask\ weight|ensd|token\ merging\ ratio(?:\ hr)?|rng|tiling
-    |eta(?:\ \w+)?|sigma\ \w+|pad\ conds(?:\ v0)?|discard\ penultimate\ sigma|emphasis
-    |schedule\ (?:min\ sigma|max\ sigma|rho)|beta\ schedule\ \w+|noise\ schedule
-    |downcast\ alphas_cumprod|ngms(?:\ all\ steps)?|skip\ early\ cfg|sgm\ noise\ multiplier
-    |old\ prompt\ editing\ timelines|extra\ noise|noise\ multiplier|hypertile.*|styles?|ti
-    |ti\ hashes|lora\ (?:hashes|weights)|hypernet(?:\ (?:hash|strength))?|addnet\ .*
-    |[xyz]\ values|fixed\ [xyz]\ values|refiner.*|diffusion\ in\ low\ bits|original\ size
-    |distilled\ cfg\ scale|module\ \d+|shift
-    # SD.Next
-    |app|parser|backend|pipeline|comment|te|unet|operations|batch|index|embeddings|refine
-    |resize\ .*|sampler\ .*|mask\ weight|tome|todo|llm|original\ (?:prompt|negative)
-    # stable-diffusion.cpp
-    |sampler\ rng|custom\ sigmas|slg\ scale|skip\ layers?(?:\ start|\ end)?|uncond\ unet
-    |extra\ sample\ args|sdcpp
-    # Dynamic Prompts: where the prompt came from
-    |(?:negative\ )?template(?:\ \w+)?|wildcard\ .*
-    # savers of ComfyUI
-    |(?:lora|embedding)_\d+\ [\w ]+
-    # Fooocus
-    |performance|sharpness|adm\ guidance|adaptive\ cfg|overwrite\ switch|metadata\ scheme
-    |raw\ (?:negative\ )?prompt
-    # Civitai
-    |created\ date|aspect\ ratio|base\ model|civitai\ .*|workflow|quantity|draft|process
-    |clip\ \w+|guidance|fluxmode|experimental|disablepoi|engine""",
-    re.VERBOSE,
+_OWN = (
+    _names(  # of every program
+        "steps, sampler, schedule type, scheduler, cfg scale, image cfg scale, seed, size, model,"
+        "model hash, vae, denoising strength, clip skip, version, user, hashes, script"
+    )
+    | _names(  # AUTOMATIC1111 and Forge
+        "fp8 weight, cache fp16 weight for lora, variation seed, variation strength,"
+        "variation seed strength, seed resize from, conditional mask weight, ensd,"
+        "token merging ratio, token merging ratio hr, rng, tiling, eta, pad conds, pad conds v0,"
+        "discard penultimate sigma, emphasis, schedule min sigma, schedule max sigma, schedule rho,"
+        "noise schedule, downcast alphas_cumprod, ngms, ngms all steps, skip early cfg,"
+        "sgm noise multiplier, old prompt editing timelines, extra noise, noise multiplier, style,"
+        "styles, ti, ti hashes, lora hashes, lora weights, hypernet, hypernet hash,"
+        "hypernet strength, x values, y values, z values, fixed x values, fixed y values,"
+        "fixed z values, diffusion in low bits, original size, distilled cfg scale, shift"
+    )
+    | _names(  # SD.Next
+        "app, parser, backend, pipeline, comment, te, unet, operations, batch, index, embeddings,"
+        "refine, mask weight, tome, todo, llm, original prompt, original negative"
+    )
+    | _names(  # stable-diffusion.cpp
+        "sampler rng, custom sigmas, slg scale, skip layer, skip layers, skip layer start,"
+        "skip layer end, skip layers start, skip layers end, uncond unet, extra sample args, sdcpp"
+    )
+    | _names("template, negative template")  # Dynamic Prompts: where the prompt came from
+    | _names(  # Fooocus
+        "performance, sharpness, adm guidance, adaptive cfg, overwrite switch, metadata scheme,"
+        "raw prompt, raw negative prompt"
+    )
+    | _names(  # Civitai
+        "created date, aspect ratio, base model, workflow, quantity, draft, process, guidance,"
+        "fluxmode, experimental, disablepoi, engine"
+    )
 )
-_BY_VERSION = (
-    (re.compile("stable-diffusion.cpp"), "sd.cpp"),
-    (re.compile("ComfyUI"), "comfyui"),
-    (re.compile("Fooocus"), "fooocus"),
-    (re.compile(r"f\d|neo|forge"), "forge"),
+#: Their families of settings: one more word follows.
+_FAMILIES = _names("cfg, vae, eta, sigma, clip, beta schedule, template, negative template")
+#: And those of which anything may follow.
+_BEGINNINGS = (
+    "hypertile",
+    "addnet ",
+    "refiner",
+    "resize ",
+    "sampler ",
+    "wildcard ",
+    "civitai ",
 )
+#: What savers of ComfyUI write behind the number of a network.
+_PLAIN = re.compile(r"[\w ]+")
+#: The program by what its version begins with; Forge's own are f1, f2 and so on.
+_BY_VERSION = {
+    "stable-diffusion.cpp": "sd.cpp",
+    "ComfyUI": "comfyui",
+    "Fooocus": "fooocus",
+    "neo": "forge",
+    "forge": "forge",
+    **{f"f{digit}": "forge" for digit in range(10)},
+}
 _TITLE = re.compile(r"(.{1,300}?) ?[\[(]([0-9a-fA-F]{6,64})[\])]")
 _TI_KINDS = {"LoRA": "lora", "LyCORIS": "lycoris"}
 
@@ -119,7 +136,7 @@ def read(text: str) -> Making | None:
     # Fooocus writes the prompt with all its styles above, and the user's own as a setting
     prompt = first(facts.get("Raw prompt") or None, infotext.prompt)
     negative = first(facts.get("Raw negative prompt") or None, infotext.negative)
-    networks = distinct([*_networks(infotext, hashes)])
+    networks = distinct(_networks(infotext, hashes))
     if not any(one.kind in ("lora", "lycoris") for one in networks):
         networks = distinct([*networks, *resources.networks])
     return Making(
@@ -128,33 +145,29 @@ def read(text: str) -> Making | None:
         negative=prompt_text(negative),
         checkpoint=checkpoint,
         networks=networks,
-        settings=making_settings(
-            seed=facts.get("Seed"),
-            steps=facts.get("Steps"),
-            cfg=facts.get("CFG scale"),
-            sampler=facts.get("Sampler"),
-            scheduler=first(facts.get("Schedule type"), facts.get("Scheduler")),
-            size=facts.get("Size"),
-            clip_skip=facts.get("Clip skip"),
-            vae=facts.get("VAE"),
-            denoise=first(facts.get("Denoising strength"), facts.get("Hires strength")),
+        settings=settings_in(
+            facts,
+            seed="Seed",
+            steps="Steps",
+            cfg="CFG scale",
+            sampler="Sampler",
+            scheduler=("Schedule type", "Scheduler"),
+            size="Size",
+            clip_skip="Clip skip",
+            vae="VAE",
+            denoise=("Denoising strength", "Hires strength"),
         ),
         processes=processes,
         refiner=refiner,
     )
 
 
-def processed(text: str) -> frozenset[str]:
-    """What AUTOMATIC1111's Extras tab did afterwards, from the settings that it adds."""
-    return frozenset({"upscale" if "pscale" in text[:2000] else "extension"})
-
-
 def _program(infotext: Infotext) -> str:
     version, app = infotext.facts.get("Version", ""), infotext.facts.get("App", "")
     if "sd.next" in app.lower():
         return "sdnext"
-    for begin, program in _BY_VERSION:
-        if begin.match(version):
+    for begin, program in _BY_VERSION.items():
+        if version.startswith(begin):
             return program
     if "ADM Guidance" in infotext.facts:
         return "fooocus"
@@ -165,15 +178,12 @@ def _program(infotext: Infotext) -> str:
 
 def _processes(infotext: Infotext, program: str) -> frozenset[str]:
     found: set[str] = set()
-    for key in infotext.facts:
-        if not infotext.switched_on(key):
-            continue
-        name = key.lower()
+    for name in (key.lower() for key in infotext.facts if infotext.switched_on(key)):
         process = next((done for prefix, done in _BY_PREFIX if name.startswith(prefix)), None)
-        if process is None and not _OWN.fullmatch(name):
-            process = "extension"
         if process is not None:
             found.add(process)
+        elif not _is_own(name):
+            found.add("extension")
     operations = infotext.facts.get("Operations", "").lower()
     for word, process in (("detailer", "adetailer"), ("control", "controlnet")):
         if word in operations:
@@ -189,6 +199,20 @@ def _processes(infotext: Infotext, program: str) -> frozenset[str]:
     if "inpaint" in found and program != "fooocus":
         found.add("img2img")
     return frozenset(found)
+
+
+def _is_own(name: str) -> bool:
+    """Whether one of the programs themselves writes a setting of this name."""
+    if name in _OWN or name.startswith(_BEGINNINGS):
+        return True
+    family, _, word = name.rpartition(" ")
+    if family in _FAMILIES:
+        return word.replace("_", "a").isalnum()
+    if family == "module":
+        return word.isdecimal()
+    numbered, _, rest = name.partition(" ")
+    kind, _, number = numbered.partition("_")
+    return kind in ("lora", "embedding") and number.isdecimal() and bool(_PLAIN.fullmatch(rest))
 
 
 def _title(text: str | None, sha: str | None = None) -> CheckpointMention | None:

@@ -1,4 +1,4 @@
-"""What Civitai adds: lists of resources, metadata of its site, and files beside a checkpoint."""
+"""What Civitai adds: lists of resources, and files beside a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,21 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .making import (
-    CheckpointMention,
-    Making,
-    Network,
-    distinct,
-    making_settings,
-    mention,
-    network,
-)
-from .text import networks_in, prompt_text
-from .values import digest, first, items, mapping, real, whole, word
+from .making import CheckpointMention, Making, Network, distinct, mention, network
+from .values import digest, first, items, mapping, whole, word
 
 #: urn:air:sdxl:checkpoint:civitai:101055@128078
 _AIR = re.compile(r"(?:urn:)?air:[\w.-]{1,40}:([\w.-]{1,40}):civitai:\d{1,12}@(\d{1,12})\S{0,80}")
-_NETWORKS = {
+#: Kinds of networks, by the names of types of resources.
+NETWORKS = {
     "lora": "lora",
     "dora": "lora",
     "locon": "lycoris",
@@ -61,76 +53,26 @@ def resources(value: Any) -> Resources:
     networks: list[Network | None] = []
     processes: set[str] = set()
     for entry in map(mapping, items(value)):
-        kind, version = str(entry.get("type", "")).lower(), entry.get("modelVersionId")
-        version = first(version, entry.get("versionId"), entry.get("model_version_id"))
+        kind = str(entry.get("type", "")).lower().replace("_", "")
+        version = first(*map(entry.get, ("modelVersionId", "versionId", "model_version_id")))
         resolved = air(entry.get("air"))
         if resolved is not None:
             kind, version = resolved
         version = whole(version, 1, 2**53)
-        name = first(word(entry.get("modelName")), word(entry.get("name")))
+        # the last two are TensorArt's
+        name = first(*(word(entry.get(k)) for k in ("modelName", "name", "modelFileName", "label")))
         if kind in _CHECKPOINTS:
             found = mention(name, entry.get("hash"), version_id=version)
             if found is not None and found not in checkpoints:
                 checkpoints.append(found)
-        elif kind in _NETWORKS:
+        elif kind in NETWORKS:
             named = first(name, version and f"civitai:{version}")
             weight = first(entry.get("weight"), entry.get("strength"))
-            networks.append(network(_NETWORKS[kind], named, weight, entry.get("hash")))
+            networks.append(network(NETWORKS[kind], named, weight, entry.get("hash")))
         elif kind in _PROCESSES:
             processes.add(_PROCESSES[kind])
     checkpoint = checkpoints[0] if len(checkpoints) == 1 else None
     return Resources(checkpoint, distinct(networks), frozenset(processes))
-
-
-def site_making(meta: Mapping[str, Any]) -> Making | None:
-    """The metadata of an image as Civitai's site and its API give them."""
-    prompt = meta.get("prompt")
-    known = {"negativePrompt", "cfgScale", "sampler", "Model", "resources", "civitaiResources"}
-    if not isinstance(prompt, str) or not known & set(meta):
-        return None
-    listed = resources([*items(meta.get("resources")), *items(meta.get("civitaiResources"))])
-    hashes = mapping(meta.get("hashes"))
-    named = listed.checkpoint or CheckpointMention()
-    checkpoint = mention(
-        first(word(meta.get("Model")), named.name),
-        meta.get("Model hash"),
-        hashes.get("model"),
-        *named.hashes,
-        version_id=named.version_id,
-    )
-    networks: list[Network | None] = [*networks_in(prompt)]
-    networks += listed.networks
-    for key, sha in list(hashes.items())[:100]:
-        kind, _, name = str(key).partition(":")
-        if kind.lower() in _NETWORKS:
-            networks.append(network(_NETWORKS[kind.lower()], name, None, sha))
-    processes = set(listed.processes)
-    if meta.get("Hires upscale") or meta.get("Hires upscaler"):
-        processes.add("hires")
-    denoise = first(meta.get("denoise"), meta.get("Denoising strength"))
-    if (real(denoise, 0, 0.999) or 0) > 0 and "hires" not in processes:
-        processes.add("img2img")
-    return Making(
-        program="civitai",
-        prompt=prompt_text(prompt),
-        negative=prompt_text(meta.get("negativePrompt")),
-        checkpoint=checkpoint,
-        networks=distinct(networks),
-        settings=making_settings(
-            seed=meta.get("seed"),
-            steps=meta.get("steps"),
-            cfg=meta.get("cfgScale"),
-            sampler=meta.get("sampler"),
-            scheduler=first(meta.get("scheduler"), meta.get("Schedule type")),
-            size=meta.get("Size"),
-            width=meta.get("width"),
-            height=meta.get("height"),
-            clip_skip=first(meta.get("clipSkip"), meta.get("Clip skip")),
-            vae=meta.get("VAE"),
-            denoise=denoise,
-        ),
-        processes=frozenset(processes),
-    )
 
 
 def version_making(data: Mapping[str, Any]) -> Making | None:
@@ -158,8 +100,8 @@ def version_making(data: Mapping[str, Any]) -> Making | None:
         return None
     if kind in _CHECKPOINTS:
         return Making("civitai", checkpoint=mention(name, *hashes, version_id=version))
-    if kind in _NETWORKS:
+    if kind in NETWORKS:
         sha = next(filter(None, map(digest, hashes)), None)
         named = first(name or None, f"civitai:{version}")
-        return Making("civitai", networks=distinct([network(_NETWORKS[kind], named, None, sha)]))
+        return Making("civitai", networks=distinct([network(NETWORKS[kind], named, None, sha)]))
     return None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .civitai import resources
 from .graph import api_graph
 from .making import Making
 from .outputs import making_of_graph
 from .reading import Texts
 from .text import prompt_text
 from .values import loads, mapping
+from .workflow import api_format
 
 #: Of these processes a graph says by itself that no checkpoint can be claimed.
 CONTESTED = frozenset({"service", "several", "merge"})
@@ -44,8 +46,6 @@ def of_json(data: Any, size: tuple[int, int] | None = None) -> Making | None:
     if not isinstance(data, dict):
         return None
     if isinstance(data.get("nodes"), list):
-        from .workflow import api_format
-
         data = api_format(data)
     elif isinstance(data.get("prompt"), dict):
         data = data["prompt"]
@@ -60,8 +60,6 @@ def of_json(data: Any, size: tuple[int, int] | None = None) -> Making | None:
 
 def _with_extra(making: Making, extra: Any) -> Making:
     """Civitai's generator runs ComfyUI, and keeps beside the graph what it was asked for."""
-    from .civitai import resources
-
     listed = resources(mapping(extra).get("resources"))
     prompt = mapping(extra).get("prompt")
     contested = bool(making.processes & CONTESTED)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from . import names
-from .graph import Graph, Link, Node
+from .graph import Graph
 from .making import Network
+from .node import Link, Node
 from .text import networks_in
 from .values import first, whole
 
@@ -129,20 +130,13 @@ class Conditioning:
 
     def _onward(self, node: Node) -> list[Link]:
         """The links towards the text."""
-        ways = self.graph.ways(node)
-        if ways is not None:
-            return ways
-        links = [(name.lower(), link) for name, link in self.graph.links(node)]
-        mine = re.compile(rf"{self.role}$")
-        for pattern in (mine.match, names.CONDITIONING.search, names.PIPE.search):
-            found = [link for name, link in links if pattern(name)]
-            if found:
-                # a guider with one conditioning has the positive one
-                single = self.role == "negative" and node.kind == "BasicGuider"
-                return [] if single else found
         other = "negative" if self.role == "positive" else "positive"
-        return [
-            link
-            for name, link in links
-            if not names.NO_CONDITIONING.search(name) and other not in name
-        ]
+        wanted = (self.role.__eq__, names.CONDITIONING.search, names.PIPE.search)
+        if self.role == "negative" and node.kind == "BasicGuider" and self.graph.ways(node) is None:
+            # a guider with one conditioning has the positive one
+            linked = [name.lower() for name, _ in self.graph.links(node)]
+            if any(pattern(name) for pattern in wanted for name in linked):
+                return []
+        return self.graph.onward(
+            node, wanted, lambda name: names.NO_CONDITIONING.search(name) or other in name
+        )

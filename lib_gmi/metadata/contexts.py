@@ -6,10 +6,9 @@ After ``py/context_utils.py``, ``context_merge.py`` and ``context_switch.py`` of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .graph import Node
+from .node import Node
 
 _KINDS = {
     f"Context{what}{size} (rgthree)": what
@@ -63,8 +62,7 @@ def part_of(nodes: Mapping[str, Node], node: Node, output: int) -> Any:
         seen.add(key)
         if context.inputs.get(name) is not None:
             return context.inputs[name]
-        before = _before(context)
-        waiting[:0] = before
+        waiting[:0] = _before(context)
     return None
 
 

@@ -19,7 +19,7 @@ _MAX_ENTRIES = 2000
 _MAX_VALUE = 8_000_000
 
 _DESCRIPTION, _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD = 0x010E, 0x010F, 0x0110, 0x0131, 0x8769
-_MAKER_NOTE, _USER_COMMENT = 0x927C, 0x9286
+_USER_COMMENT = 0x9286
 #: ComfyUI begins at Model, or at Make, and counts downwards for each further text.
 _COUNTED_DOWN = range(0x0100, _MODEL + 1)
 #: Types whose values are bytes: byte, ASCII, undefined.
@@ -43,7 +43,6 @@ class Exif:
     comment: str | None = None
     description: str | None = None
     software: str | None = None
-    maker_note: str | None = None
     camera: str | None = None
     numbered: list[str] = field(default_factory=list)
 
@@ -62,9 +61,7 @@ def read_exif(block: bytes) -> Exif:
     except struct.error:
         return found
     # Fooocus writes into the main directory what belongs into the nested one
-    values = {**main, **nested}
-    found.comment = comment_text(_value(block, values.get(_USER_COMMENT)))
-    found.maker_note = _plain(_value(block, values.get(_MAKER_NOTE)))
+    found.comment = comment_text(_value(block, {**main, **nested}.get(_USER_COMMENT)))
     found.description = _plain(_value(block, main.get(_DESCRIPTION)))
     found.software = _plain(_value(block, main.get(_SOFTWARE)))
     for tag in reversed(_COUNTED_DOWN):

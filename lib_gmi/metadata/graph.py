@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import names
 from .contexts import is_part, part_of
+from .node import Link, Node
 from .switches import branches
 from .text import MAX_PROMPT
 from .values import first, mapping, word
@@ -22,29 +22,7 @@ _DEEPEST = 60
 #: Characters of a text that nodes put together.
 _MAX_TEXT = 4 * MAX_PROMPT
 
-#: Node and number of the output.
-Link = tuple[str, int]
-
 _NUMBERS = ("value", "seed", "noise_seed", "int", "float", "number", "num", "a", "input", "any")
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node as ComfyUI's API writes it.
-
-    Attributes:
-        kind: its class.
-        inputs: values by name; a link is a list of a node's id and the number of its output.
-    """
-
-    id: str
-    kind: str
-    inputs: Mapping[str, Any]
-
-    @property
-    def words(self) -> str:
-        """The class in lower case, to look for parts of names in."""
-        return self.kind.lower()
 
 
 class Graph:
@@ -61,7 +39,7 @@ class Graph:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the graph is such a tangle that what was found in it is not all there is."""
+        """Whether reading gave up, because the graph has too many links to follow them all."""
         return self._looks < 0
 
     def link(self, value: Any) -> Link | None:
@@ -108,6 +86,26 @@ class Graph:
             return None
         links = (self.link(value) for value in found)
         return list(dict.fromkeys(link for link in links if link is not None))
+
+    def onward(
+        self, node: Node, wanted: Sequence[Callable[[str], object]], never: Callable[[str], object]
+    ) -> list[Link]:
+        """The links of a node that lead to one kind of thing, such as its model.
+
+        Args:
+            node: a switch leads where it may pass on, whatever its inputs are called.
+            wanted: patterns of names in lower case; the first that any input has decides.
+            never: the pattern of names that do not lead there, where none of ``wanted`` is had.
+        """
+        ways = self.ways(node)
+        if ways is not None:
+            return ways
+        links = [(name.lower(), link) for name, link in self.links(node)]
+        for pattern in wanted:
+            found = [link for name, link in links if pattern(name)]
+            if found:
+                return found
+        return [link for name, link in links if not never(name)]
 
     def number(self, value: Any, strict: bool = False) -> Any:
         """A number (or a boolean) that stands here or that links lead to; else ``None``.

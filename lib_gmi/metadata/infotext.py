@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .values import loads_at, mapping, prose
@@ -47,7 +47,7 @@ _NAMES = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Infotext:
     """An infotext in its parts.
 
@@ -56,10 +56,10 @@ class Infotext:
         objects: settings whose value is JSON.
     """
 
-    prompt: str = ""
-    negative: str | None = None
-    facts: dict[str, str] = field(default_factory=dict)
-    objects: dict[str, Any] = field(default_factory=dict)
+    prompt: str
+    negative: str | None
+    facts: dict[str, str]
+    objects: dict[str, Any]
 
     def switched_on(self, key: str) -> bool:
         """Whether a setting is there and says that something was done."""
@@ -70,8 +70,6 @@ def parse(text: str) -> Infotext:
     """Take an infotext apart; a text without settings is all prompt."""
     lines = (prose(text, MAX_INFOTEXT) or "").split("\n")
     lines, line = _settings(lines)
-    infotext = Infotext(facts={}, objects={})
-    infotext.facts, infotext.objects = _facts(line)
     prompt: list[str] = []
     negative: list[str] | None = None
     for part in map(str.strip, lines):
@@ -81,9 +79,8 @@ def parse(text: str) -> Infotext:
             negative = [part[len(_NEGATIVE) :].strip()]
         else:
             prompt.append(part)
-    infotext.prompt = "\n".join(prompt)
-    infotext.negative = None if negative is None else "\n".join(negative)
-    return infotext
+    joined = None if negative is None else "\n".join(negative)
+    return Infotext("\n".join(prompt), joined, *_facts(line))
 
 
 def _settings(lines: list[str]) -> tuple[list[str], str]:

@@ -6,7 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .making import CheckpointMention, Making, Network, distinct, making_settings, mention, network
+from .making import (
+    CheckpointMention,
+    Making,
+    MakingSettings,
+    Network,
+    distinct,
+    mention,
+    network,
+    settings_in,
+)
 from .reading import Texts
 from .text import prompt_text
 from .values import MAX_JSON, first, items, loads, mapping, prose, whole
@@ -20,6 +29,8 @@ _LISTS = {
     "ref_images": "extension",
     "regions": "regional",
 }
+#: Options of the command line of version 1, and what each was for.
+_OPTIONS = {"I": "img2img", "M": "inpaint", "G": "faces", "U": "upscale"}
 #: Characters of a command line. The picture that was begun with may stand in it, in base 64.
 _MAX_DREAM = MAX_JSON
 _MAX_WORDS = 2000
@@ -68,17 +79,17 @@ def _newest(data: Mapping[str, Any]) -> Making | None:
         negative=prompt_text(data.get("negative_prompt")),
         checkpoint=_model(data.get("model")),
         networks=distinct(loras),
-        settings=making_settings(
-            seed=data.get("seed"),
-            steps=data.get("steps"),
-            cfg=data.get("cfg_scale"),
-            sampler=data.get("scheduler"),
-            width=data.get("width"),
-            height=data.get("height"),
-            # InvokeAI counts the layers that are skipped
-            clip_skip=None if skipped is None else skipped + 1,
-            vae=vae and vae.name,
-            denoise=data.get("strength"),
+        settings=settings_in(
+            {
+                **data,
+                # InvokeAI counts the layers that are skipped
+                "clip_skip": None if skipped is None else skipped + 1,
+                "vae": vae and vae.name,
+            },
+            cfg="cfg_scale",
+            sampler="scheduler",
+            scheduler="",
+            denoise="strength",
         ),
         processes=frozenset(processes),
         refiner=refiner,
@@ -117,15 +128,7 @@ def _older(data: Mapping[str, Any]) -> Making | None:
             "upscale": "esrgan" in str(image.get("postprocessing"))[:2000],
         },
         mention(first(data.get("model_weights"), data.get("model_id")), data.get("model_hash")),
-        {
-            "seed": image.get("seed"),
-            "steps": image.get("steps"),
-            "cfg": image.get("cfg_scale"),
-            "sampler": image.get("sampler"),
-            "width": image.get("width"),
-            "height": image.get("height"),
-            "denoise": image.get("strength"),
-        },
+        settings_in(image, cfg="cfg_scale", denoise="strength"),
     )
 
 
@@ -145,22 +148,18 @@ def _oldest(text: str) -> Making | None:
             options[name] = part[:60]
     return _combined(
         dream[1],
-        {
-            "img2img": "I" in options,
-            "inpaint": "M" in options,
-            "faces": "G" in options,
-            "upscale": "U" in options,
-        },
+        {done: option in options for option, done in _OPTIONS.items()},
         None,
-        {
-            "seed": options.get("S"),
-            "steps": options.get("s"),
-            "cfg": options.get("C"),
-            "sampler": options.get("A"),
-            "width": options.get("W"),
-            "height": options.get("H"),
-            "denoise": options.get("f"),
-        },
+        settings_in(
+            options,
+            seed="S",
+            steps="s",
+            cfg="C",
+            sampler="A",
+            width="W",
+            height="H",
+            denoise="f",
+        ),
     )
 
 
@@ -168,7 +167,7 @@ def _combined(
     prompt: str,
     done: Mapping[str, bool],
     checkpoint: CheckpointMention | None,
-    settings: Mapping[str, Any],
+    settings: MakingSettings,
 ) -> Making:
     """Both prompts stood in one text, the negative in brackets."""
     text = prose(prompt, 20_000) or ""
@@ -177,6 +176,6 @@ def _combined(
         prompt=prompt_text(_BRACKETED.sub("", text)),
         negative=prompt_text(", ".join(_BRACKETED.findall(text))),
         checkpoint=checkpoint,
-        settings=making_settings(**settings),
+        settings=settings,
         processes=frozenset(name for name, was in done.items() if was),
     )

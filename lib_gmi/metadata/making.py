@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from .values import digest, first, real, whole, word
@@ -76,6 +76,9 @@ class MakingSettings:
     denoise: float | None = None
 
 
+_SETTINGS = (*(setting.name for setting in fields(MakingSettings)), "size")
+
+
 @dataclass(frozen=True)
 class Making:
     """The making of one image.
@@ -140,6 +143,19 @@ def distinct(networks: Iterable[Network | None]) -> tuple[Network, ...]:
             weight, sha = first(known.weight, one.weight), first(known.hash, one.hash)
             found[key] = replace(known, weight=weight, hash=sha)
     return tuple(found.values())
+
+
+def settings_in(facts: Mapping[str, Any], **names: str | tuple[str, ...]) -> MakingSettings:
+    """The settings that an object of a program holds.
+
+    Args:
+        facts: the object.
+        names: what it calls those that it calls otherwise than :func:`making_settings` does; of
+            several names the first that is there.
+    """
+    called = {ours: names.get(ours, ours) for ours in _SETTINGS}
+    told = {ours: (n,) if isinstance(n, str) else n for ours, n in called.items()}
+    return making_settings(**{ours: first(*map(facts.get, n)) for ours, n in told.items()})
 
 
 def making_settings(**raw: Any) -> MakingSettings:

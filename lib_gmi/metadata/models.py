@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import names
-from .graph import Graph, Link, Node
+from .civitai import air
+from .graph import Graph
 from .making import CheckpointMention, Network, mention, network
+from .node import Link, Node
 from .text import networks_in
 from .values import first, items, mapping, real
 
@@ -29,6 +30,9 @@ _NAMES = (
 )
 _SUFFIX = re.compile(r"\.(?:safetensors|ckpt|gguf|sft|pt|pth|bin)$", re.IGNORECASE)
 _LORA = re.compile(r"lora(?:_name)?_?(\d{0,3})")
+#: Inputs that hold a LoRA's weight, and those of one of several.
+_STRENGTHS = ("strength_model", "lora_model_strength", "lora_strength", "strength", "weight")
+_NUMBERED = ("strength_{}", "model_str_{}", "lora_wt_{}", "model_weight_{}", "lora_{}_strength")
 
 
 @dataclass
@@ -56,21 +60,16 @@ def model_of(graph: Graph, node: Node) -> Model:
     """The model that a node (a sampler) uses."""
     model = Model()
     start = _onward(graph, node)
-    if not start:
-        model.unknown = True
+    model.unknown = not start
     for passed, further in graph.walk(start):
         model.networks += networks_of(graph, passed)
         if passed.kind.startswith("GMI_"):
-            locked = (
-                passed.inputs.get("locked_answer") if passed.inputs.get("lock_answer") else None
-            )
-            answer = mention(locked)
-            model.found += [answer] if answer else []
-            model.unknown = model.unknown or answer is None
-            continue
-        loaded = _loaded(graph, passed)
+            locked = passed.inputs.get("lock_answer") and passed.inputs.get("locked_answer")
+            loaded: CheckpointMention | None = mention(locked) or CheckpointMention()
+        else:
+            loaded = _loaded(graph, passed)
         if loaded is not None:
-            if loaded.name is None and loaded.version_id is None:
+            if loaded == CheckpointMention():
                 model.unknown = True
             else:
                 model.found.append(loaded)
@@ -88,15 +87,7 @@ def model_of(graph: Graph, node: Node) -> Model:
 
 def _onward(graph: Graph, node: Node) -> list[Link]:
     """The links towards the checkpoint."""
-    ways = graph.ways(node)
-    if ways is not None:
-        return ways
-    links = [(name.lower(), link) for name, link in graph.links(node)]
-    for pattern in (names.MODEL.match, names.PIPE.search):
-        found = [link for name, link in links if pattern(name)]
-        if found:
-            return found
-    return [link for name, link in links if not names.NO_MODEL.search(name)]
+    return graph.onward(node, (names.MODEL.match, names.PIPE.search), names.NO_MODEL.search)
 
 
 def _loaded(graph: Graph, node: Node) -> CheckpointMention | None:
@@ -114,8 +105,6 @@ def _loaded(graph: Graph, node: Node) -> CheckpointMention | None:
             continue
         if key not in _NAMES[:4] and not _SUFFIX.search(name) and "load" not in node.words:
             continue
-        from .civitai import air
-
         resolved = air(name)
         return mention(version_id=resolved[1]) if resolved else mention(name)
     return None
@@ -157,27 +146,8 @@ def _listed(graph: Graph, node: Node) -> Iterator[Network | None]:
         name = graph.name(value)
         if name is None or too_far or inputs.get(f"switch_{number}") == "Off":
             continue
-        weight = _weight(graph, inputs, number)
+        keys = (key.format(number) for key in (_NUMBERED if number else _STRENGTHS))
+        weight = real(first(*(graph.number(inputs.get(key)) for key in keys)), -100, 100)
+        resolved = air(name)
         if weight != 0:
-            yield _named(name, weight)
-
-
-def _named(name: str, weight: float | None) -> Network | None:
-    from .civitai import air
-
-    resolved = air(name)
-    return network("lora", f"civitai:{resolved[1]}" if resolved else name, weight)
-
-
-def _weight(graph: Graph, inputs: Any, number: str) -> float | None:
-    keys = ["strength_model", "lora_model_strength", "lora_strength", "strength", "weight"]
-    if number:
-        patterns = (
-            "strength_{}",
-            "model_str_{}",
-            "lora_wt_{}",
-            "model_weight_{}",
-            "lora_{}_strength",
-        )
-        keys = [pattern.format(number) for pattern in patterns]
-    return real(first(*(graph.number(inputs.get(key)) for key in keys)), -100, 100)
+            yield network("lora", f"civitai:{resolved[1]}" if resolved else name, weight)

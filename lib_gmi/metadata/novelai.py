@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .making import Making, making_settings, mention
+from .making import Making, mention, settings_in
 from .reading import Texts
 from .text import prompt_text
 from .values import items, loads, mapping
@@ -71,15 +71,11 @@ def _read(comment: Mapping[str, Any], source: Any, description: Any) -> Making:
         prompt=prompt_text(prompt),
         negative=prompt_text(comment.get("uc")),
         checkpoint=mention(titled[1], titled[2]) if titled else None,
-        settings=making_settings(
-            seed=comment.get("seed"),
-            steps=comment.get("steps"),
-            cfg=comment.get("scale"),
-            sampler=comment.get("sampler"),
-            scheduler=comment.get("noise_schedule"),
-            width=comment.get("width"),
-            height=comment.get("height"),
-            denoise=comment.get("strength"),
+        settings=settings_in(
+            comment,
+            cfg="scale",
+            scheduler="noise_schedule",
+            denoise="strength",
         ),
         processes=frozenset(processes),
     )

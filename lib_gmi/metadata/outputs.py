@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from . import searge
 from .conditioning import Conditioning
-from .graph import Graph, Node
+from .graph import Graph
 from .making import Making, MakingSettings, Network, distinct, making_settings
 from .models import model_of
+from .node import Node
 from .passes import Chain, Origin, chains_of, is_sampler, origin_of, pictured, settings_of
 from .services import asked_of, size_of
 from .text import prompt_text
@@ -76,9 +76,9 @@ def making_of_graph(graph: Graph, size: tuple[int, int] | None) -> Making | None
 
 
 def contested(making: Making) -> Making:
-    """The same without a claim of a checkpoint."""
+    """A making without its claim of a checkpoint."""
     processes = making.processes | {"several"}
-    return Making(**{**vars(making), "checkpoint": None, "refiner": None, "processes": processes})
+    return replace(making, checkpoint=None, refiner=None, processes=processes)
 
 
 def agreed(makings: Sequence[Making]) -> Making:
@@ -143,17 +143,16 @@ def _outcome(graph: Graph, end: Node) -> Outcome | None:
         return _by_service(graph, picture)
     if not picture.samplers:
         return Outcome(None)
-    exact: list[tuple[int, int] | None] = []
-    makings = [_drawn(graph, sampler, picture, exact) for sampler in picture.samplers]
+    makings, sizes = zip(*(_drawn(graph, one, picture) for one in picture.samplers), strict=True)
     making = agreed(makings)
     if picture.mixed and not picture.one_of:
         # pictures that were laid into one another
-        making = Making(**{**vars(making), "processes": making.processes | {"extension"}})
+        making = replace(making, processes=making.processes | {"extension"})
     if len({one.checkpoint for one in makings}) > 1 or (
         picture.one_of and (picture.loaded or picture.lost)
     ):
         making = contested(making)
-    return Outcome(making, exact[0] if len(exact) == 1 else None)
+    return Outcome(making, sizes[0] if len(sizes) == 1 else None)
 
 
 def _by_service(graph: Graph, picture: Origin) -> Outcome:
@@ -172,21 +171,18 @@ def _by_service(graph: Graph, picture: Origin) -> Outcome:
     return Outcome(making, (width, height) if width and height else None)
 
 
-def _drawn(
-    graph: Graph, sampler: Node, picture: Origin, exact: list[tuple[int, int] | None]
-) -> Making:
-    """The making of what one sampler drew, by all the ways that lead to it."""
+def _drawn(graph: Graph, sampler: Node, picture: Origin) -> tuple[Making, tuple[int, int] | None]:
+    """The making of what one sampler drew, by all the ways that lead to it, and its exact size."""
     chains = chains_of(graph, sampler)
     if not chains:
-        exact.append(None)
-        return Making("comfyui", processes=frozenset({"several"}))
+        return Making("comfyui", processes=frozenset({"several"})), None
     makings = [_put_together(graph, chain, picture) for chain in chains]
-    chain, making = chains[0], makings[0]
-    exact.append(_exact_size(graph, chain, picture) if len(chains) == 1 else None)
+    making = makings[0]
     if any(other.checkpoint != making.checkpoint for other in makings):
         making = contested(making)
     processes = making.processes.union(*(other.processes for other in makings))
-    return Making(**{**vars(making), "processes": processes})
+    size = _exact_size(graph, chains[0], picture) if len(chains) == 1 else None
+    return replace(making, processes=processes), size
 
 
 def _exact_size(graph: Graph, chain: Chain, picture: Origin) -> tuple[int, int] | None:
@@ -230,15 +226,11 @@ def _put_together(graph: Graph, chain: Chain, picture: Origin) -> Making:
         networks=distinct(networks),
         settings=making_settings(
             **{**first_pass, "denoise": denoise},
-            width=_number(graph, chain, 0),
-            height=_number(graph, chain, 1),
+            width=graph.number(chain.origin.size[0]),
+            height=graph.number(chain.origin.size[1]),
             clip_skip=skip,
             vae=picture.vae,
         ),
         processes=frozenset(processes),
         refiner=refiner,
     )
-
-
-def _number(graph: Graph, chain: Chain, side: int) -> Any:
-    return graph.number(chain.origin.size[side])

@@ -7,7 +7,8 @@ from typing import Any
 
 from . import names
 from .conditioning import Conditioning
-from .graph import Graph, Link, Node
+from .graph import Graph
+from .node import Link, Node
 from .services import redraws
 from .values import first
 
@@ -22,6 +23,17 @@ _MAX_STRAIGHT = 20
 
 _LATENTS = ("latent_image", "latent", "samples", "latents", "init_latent", "optional_latent")
 _TUNED = {"steps", "cfg", "sampler_name", "sigmas", "seed", "noise_seed", "noise"}
+#: Settings by the inputs that hold them, of two the one that counts first.
+_SETTINGS = {
+    "seed": "seed",
+    "noise_seed": "seed",
+    "steps": "steps",
+    "cfg": "cfg",
+    "cfg_conds": "cfg",
+    "denoise": "denoise",
+    "sampler_name": "sampler",
+    "scheduler": "scheduler",
+}
 _DRIVEN = {"positive", "guider", "conditioning", "text_embeds"}
 
 
@@ -56,12 +68,7 @@ class Origin:
 
 def pictured(graph: Graph, node: Node) -> list[Link]:
     """The links towards the pixels of what a node passes on."""
-    ways = graph.ways(node)
-    if ways is not None:
-        return ways
-    links = [(name.lower(), link) for name, link in graph.links(node)]
-    direct = [link for name, link in links if names.PICTURE.match(name)]
-    return direct or [link for name, link in links if not names.NO_PICTURE.search(name)]
+    return graph.onward(node, (names.PICTURE.match,), names.NO_PICTURE.search)
 
 
 def origin_of(graph: Graph, start: list[Link]) -> Origin:
@@ -228,28 +235,15 @@ def continues(graph: Graph, sampler: Node) -> bool:
 def settings_of(graph: Graph, sampler: Node) -> dict[str, Any]:
     """Settings of a sampler, wherever the nodes before it keep them."""
     near = [sampler]
-    for name in ("guider", "noise", "sampler", "sigmas"):
-        link = graph.source(sampler, name)
-        if link is not None:
-            near += _straight(graph, link)
-    for name, link in graph.links(sampler):
-        if names.PIPE.search(name.lower()):
-            near += _straight(graph, link)
+    linked = [graph.source(sampler, name) for name in ("guider", "noise", "sampler", "sigmas")]
+    linked += [link for name, link in graph.links(sampler) if names.PIPE.search(name.lower())]
+    for link in filter(None, linked):
+        near += _straight(graph, link)
     found: dict[str, Any] = {}
     for node in near:
-        inputs = node.inputs
-        numbers = {
-            "seed": ("seed", "noise_seed"),
-            "steps": ("steps",),
-            "cfg": ("cfg", "cfg_conds"),
-            "denoise": ("denoise",),
-        }
-        for key, called in numbers.items():
-            found[key] = first(found.get(key), *(graph.number(inputs.get(name)) for name in called))
-        for key, name in (("sampler", "sampler_name"), ("scheduler", "scheduler")):
-            value = inputs.get(name)
-            literal = isinstance(value, str) or graph.link(value) is not None
-            found[key] = first(found.get(key), graph.name(value) if literal else None)
+        for name, key in _SETTINGS.items():
+            read = graph.name if key in ("sampler", "scheduler") else graph.number
+            found[key] = first(found.get(key), read(node.inputs.get(name)))
     return found
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from .exif import Exif, read_exif
-from .flat import EASY_KEYWORDS
 from .values import MAX_JSON
 from .xmp import MAX_PACKET, Xmp, read_xmp
 
@@ -15,6 +14,33 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+#: The keys of Easy Diffusion's JSON files, by its names for them in text files and in PNG files
+#: beside those.
+EASY_NAMES = {
+    "Prompt": "prompt",
+    "Negative Prompt": "negative_prompt",
+    "Seed": "seed",
+    "Stable Diffusion model": "use_stable_diffusion_model",
+    "Clip Skip": "clip_skip",
+    "ControlNet model": "use_controlnet_model",
+    "VAE model": "use_vae_model",
+    "Sampler": "sampler_name",
+    "Scheduler": "scheduler_name",
+    "Width": "width",
+    "Height": "height",
+    "Steps": "num_inference_steps",
+    "Guidance Scale": "guidance_scale",
+    "Prompt Strength": "prompt_strength",
+    "LoRA model": "use_lora_model",
+    "LoRA Strength": "lora_alpha",
+    "Hypernetwork model": "use_hypernetwork_model",
+    "Hypernetwork Strength": "hypernetwork_strength",
+    "Embedding models": "use_embeddings_model",
+    "Seamless Tiling": "tiling",
+    "Use Face Correction": "use_face_correction",
+    "Use Upscaling": "use_upscale",
+}
+EASY_KEYWORDS = (*EASY_NAMES, *EASY_NAMES.values())
 #: Keywords of PNG texts that any format is read from; others are not even copied.
 _KEYWORDS = (
     "parameters",
@@ -103,14 +129,3 @@ def mended(text: str) -> str:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return text
-
-
-def late_texts_of(file: IO[bytes]) -> Texts:
-    """Of a PNG file: the texts after its pixels.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    from .png import late_texts
-
-    return named_texts(late_texts(file))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .graph import Graph, Node
+from .graph import Graph
 from .making import Making, distinct, making_settings, mention, network
+from .node import Node
 from .text import prompt_text
 from .values import real
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import names
-from .graph import Graph, Node
+from .graph import Graph
+from .node import Node
 
 
 def redraws(graph: Graph, node: Node) -> bool:

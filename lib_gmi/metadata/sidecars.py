@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import a1111, civitai, comfyui, flat, fooocus
+from . import a1111, civitai, comfyui, flat
 from .making import Making
 from .values import MAX_JSON, loads, mapping
 
@@ -47,5 +47,7 @@ def _of_json(data: Any) -> Making | None:
         return None
     meta = mapping(data.get("meta"))
     # the API wraps it once more
-    making = flat.of_json(data) or civitai.site_making(mapping(meta.get("meta")) or meta or data)
-    return making or comfyui.of_json(data) or fooocus.of_json(data) or civitai.version_making(data)
+    making = flat.of_json(data) or flat.SITE.read(mapping(meta.get("meta")) or meta or data)
+    return (
+        making or comfyui.of_json(data) or flat.FOOOCUS.read(data) or civitai.version_making(data)
+    )

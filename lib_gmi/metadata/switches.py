@@ -5,10 +5,9 @@ Comfyroll, WAS, Crystools, KJNodes, Easy Use, LayerStyle and others, by the name
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .graph import Graph, Node
+from .node import Links, Node
 
 #: What is passed on if so, and if not.
 _PAIRS = (
@@ -42,7 +41,7 @@ _FIRST = re.compile(r"any switch|context switch")
 _NUMBERED = re.compile(r"([a-z_ ]{0,40}?)_?(\d{1,3}|[ab])")
 
 
-def branches(graph: Graph, node: Node) -> list[Any] | None:
+def branches(graph: Links, node: Node) -> list[Any] | None:
     """What a switch may pass on, as values of its inputs.
 
     Returns:
@@ -64,7 +63,7 @@ def branches(graph: Graph, node: Node) -> list[Any] | None:
     return _of_numbered(graph, inputs, numbered) if numbered else None
 
 
-def _of_numbered(graph: Graph, inputs: dict[str, Any], numbered: dict[str, Any]) -> list[Any]:
+def _of_numbered(graph: Links, inputs: dict[str, Any], numbered: dict[str, Any]) -> list[Any]:
     """What is passed on of inputs that are told apart by number, letter or name."""
     chosen = _selected(graph, inputs, ())
     if isinstance(chosen, str):
@@ -76,7 +75,7 @@ def _of_numbered(graph: Graph, inputs: dict[str, Any], numbered: dict[str, Any])
     return [numbered[str(chosen)]] if str(chosen) in numbered else []
 
 
-def _numbered(graph: Graph, inputs: dict[str, Any]) -> dict[str, Any]:
+def _numbered(graph: Links, inputs: dict[str, Any]) -> dict[str, Any]:
     """The inputs that one is chosen of, by their number or letter."""
     groups: dict[str, dict[str, Any]] = {}
     for name, value in inputs.items():
@@ -92,7 +91,7 @@ def _numbered(graph: Graph, inputs: dict[str, Any]) -> dict[str, Any]:
 _PROCESSES = ("txt2img", "img2img", "latent_upscale", "image_upscale")
 
 
-def _selected(graph: Graph, inputs: dict[str, Any], ways: tuple[str, ...]) -> Any:
+def _selected(graph: Links, inputs: dict[str, Any], ways: tuple[str, ...]) -> Any:
     """Which way: a number, a flag, the name of an input, or ``None`` where only a run knows."""
     for name in _SELECTORS:
         if name in inputs and name not in ways:

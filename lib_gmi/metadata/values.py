@@ -7,6 +7,8 @@ import math
 import re
 from typing import Any
 
+from ..base.text import last_part
+
 #: Characters of JSON that are parsed; ComfyUI's graphs really reach megabytes.
 MAX_JSON = 4_000_000
 #: Objects and lists in them; a graph of thousands of nodes has a tenth of that.
@@ -18,6 +20,7 @@ MAX_ITEMS = 500
 #: Digits of the largest number that anything means: a seed of 64 bits has 20.
 _MAX_DIGITS = 40
 
+_SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(?:\d{1,24}(?:\.\d{0,24})?|\.\d{1,24})(?:[eE][+-]?\d{1,3})?")
 _HEX = re.compile(r"[0-9a-f]{6,64}")
@@ -130,6 +133,21 @@ def words_of(value: Any) -> list[str]:
         value = value[:10_000].strip("[] \n").split(",")
     parts = (str(part)[:MAX_NAME].strip(" '\"") for part in items(value))
     return [part for part in parts if part and part != "None"]
+
+
+def plain_name(name: str) -> str:
+    """A file's name as names are compared: in lower case, with ``/`` between its folders."""
+    return name.strip().replace("\\", "/").casefold()
+
+
+def without_suffix(name: str) -> str:
+    """A name in lower case without a checkpoint's ending; other dots belong to it."""
+    return next((name.removesuffix(end) for end in _SUFFIXES if name.endswith(end)), name)
+
+
+def file_stem(name: str) -> str:
+    """The name of a checkpoint's file as names are compared, without folder and ending."""
+    return without_suffix(last_part(plain_name(name)))
 
 
 def first(*values: Any) -> Any:

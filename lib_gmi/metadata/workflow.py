@@ -69,10 +69,9 @@ def api_format(workflow: dict[str, Any]) -> dict[str, Any]:
         if kind in inside:
             kind = OPAQUE
         inputs = {} if mode == _BYPASSED else _values(kind, entry)
-        slots = entry.get("inputs")
-        for slot in map(mapping, slots if isinstance(slots, list) else []):
+        for slot in _slots(entry):
             source = sources.get(slot["link"]) if isinstance(slot.get("link"), int) else None
-            if source is not None and isinstance(slot.get("name"), str):
+            if source is not None:
                 inputs[slot["name"]] = source
         nodes[str(key)] = {"class_type": "Reroute" if mode == _BYPASSED else kind, "inputs": inputs}
     return nodes
@@ -87,18 +86,19 @@ def _values(kind: str, entry: dict[str, Any]) -> dict[str, Any]:
         return {}
     if kind in _KNOWN:
         return {name: value for name, value in zip(_KNOWN[kind], values, strict=False) if name}
-    slots = entry.get("inputs")
-    named = [
-        slot["name"]
-        for slot in map(mapping, slots if isinstance(slots, list) else [])
-        if "widget" in slot and isinstance(slot.get("name"), str)
-    ]
     found: dict[str, Any] = {}
     waiting = list(values)
-    for name in named:
+    for name in (slot["name"] for slot in _slots(entry) if "widget" in slot):
         if not waiting:
             break
         found[name] = waiting.pop(0)
         if "seed" in name and waiting and waiting[0] in _AFTER_SEED:
             waiting.pop(0)
     return found
+
+
+def _slots(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The inputs of a node that have a name."""
+    slots = entry.get("inputs")
+    named = map(mapping, slots if isinstance(slots, list) else [])
+    return [slot for slot in named if isinstance(slot.get("name"), str)]

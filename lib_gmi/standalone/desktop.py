@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..api import Api
-from ..app import embedded_library
-from ..background import Background
-from ..builds import Builds, BuildState
-from ..errors import HostError, LibraryError
-from ..fitted import Selection
-from ..library import Library
+from ..base.background import Background
+from ..base.errors import HostError
+from ..checkpoints.overrides import Overrides
+from ..library.catalogue import Library
+from ..library.embedded import embedded_library
 from ..metadata import prompt_of
-from ..presets import Overrides
-from ..service import CheckpointState, Service
+from ..routes.api import Api
+from ..service.build_state import BuildState
+from ..service.builds import Builds
+from ..service.service import Service, ServiceOptions
+from ..service.states import CheckpointState
+from ..service.worker import WorkerQueue
 from ..ui.bridge import Abilities, Preferences
-from ..worker import WorkerQueue
-from .hosts import CANNOT_BUILD, FolderService, ImageFolder, ListedLibrary
+from .hosts import CANNOT_BUILD, FolderSamples, ImageFolder, ListedLibrary
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,9 +60,6 @@ class Desktop:
     def prompt_of(self, image: Image.Image) -> str | None:
         return prompt_of(image)
 
-    def interrogate(self, image: Image.Image) -> str:
-        raise HostError(_NO_PROGRAM)
-
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         return prompt
 
@@ -91,7 +89,13 @@ class Desktop:
 
 
 class _NoBuilds(Builds):
-    """Builds of a host that cannot generate: nothing is missing, and nothing can be started."""
+    """Builds of a host that cannot generate: nothing is missing, and nothing can be started.
+
+    Nothing is stored of them: a program's build may wait in this library.
+    """
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service, WorkerQueue(lambda job: None), stored=False)
 
     def start(self, names: Sequence[str] | None, limit: int | None) -> BuildState:
         raise HostError(CANNOT_BUILD)
@@ -101,22 +105,6 @@ class _NoBuilds(Builds):
 
     def missing(self, state: CheckpointState, limit: int | None) -> int:
         return 0
-
-    def _save(self) -> None:
-        """Keep nothing: a program's build may wait in this library."""
-
-    def _restore(self) -> None:
-        """See :meth:`_save`."""
-
-
-class _ShippedService(Service):
-    """Of the models that ship with this program, which nobody can change."""
-
-    def _selection(self) -> Selection:
-        return Selection()  # all of them: what was found out about just these ships as well
-
-    def remove(self, identities: Sequence[str]) -> int:
-        raise LibraryError("The models that ship with this program cannot be removed.")
 
 
 class _LookingApi(Api):
@@ -137,12 +125,11 @@ def of_folder(folder: Path, library: Library) -> Desktop:
         PromptSetError: ``prompts.json`` is missing or malformed.
     """
     host = ImageFolder(folder, Overrides(library.folder / "folder-settings.json"))
-    service = FolderService(host, library, host.prompt_set)
-    service.advance_soon = Background(service.advance)
-    queue = WorkerQueue()
-    builds = Builds(service, queue, lambda state: None)
-    queue.work = builds.run
-    service.advance_soon()
+    options = ServiceOptions(samples=FolderSamples, background=Background)
+    service = Service(host, library, host.prompt_set, options=options)
+    queue = WorkerQueue(lambda job: builds.run(job))  # noqa: PLW0108  they are made below
+    builds = Builds(service, queue)
+    service.snapshots.advance_soon()
     return Desktop(Api(service, builds), Abilities(build=True), f"the images in {host.folder}")
 
 
@@ -153,18 +140,12 @@ def of_library(library: Library) -> Desktop:
         LibraryError: the library cannot be read.
         RankingError: it has nothing that this program can rank.
     """
-    overrides = Overrides(library.folder / "settings.json")
-    if library.entries():
-        about = f"your library in {library.folder}"
-        host = ListedLibrary(library, overrides)
-        service = Service(host, library, host.prompt_set, host.encoder)
-    else:
+    empty, home = not library.entries(), library.folder
+    about = f"your library in {home}"
+    if empty:
         about = "the models that ship with this program, because your library is empty"
-        shipped = embedded_library()
-        host = ListedLibrary(shipped, overrides)
-        # what ships with this program is nobody's to write to
-        service = _ShippedService(host, shipped, host.prompt_set, host.encoder, library.folder)
-        service.use_prior = False
-    service.advance_soon = Background(service.advance)
-    builds = _NoBuilds(service, WorkerQueue(), lambda state: None)
-    return Desktop(_LookingApi(service, builds), Abilities(), about)
+        library = embedded_library()  # nobody's to write to
+    host = ListedLibrary(library, Overrides(home / "settings.json"))
+    options = ServiceOptions(shipped=empty, background=Background)
+    service = Service(host, library, host.prompt_set, host.encoder, home, options)
+    return Desktop(_LookingApi(service, _NoBuilds(service)), Abilities(), about)

@@ -10,29 +10,51 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base.errors import EncoderError, GMIError, HostError, RankingError
+from ..base.text import natural
+from ..checkpoints.overrides import Overrides
+from ..checkpoints.presets import CODEC, Preset
 from ..encoders import DEFAULT, registry
-from ..errors import EncoderError, GMIError, HostError, RankingError
 from ..hosts.folder import FolderHost
-from ..natural_order import natural
-from ..presets import CODEC, Overrides, Preset
-from ..prompts import Prompt, PromptSet, default_prompt_set
-from ..protocols import Candidate, GenerationRequest, GenerationSettings, Session
-from ..recorder import BASE_SEED
-from ..service import NOTHING, RECIPE, Service
+from ..records.prompts import Prompt, PromptSet, default_prompt_set
+from ..records.protocols import Candidate, GenerationRequest, GenerationSettings, Session
+from ..service.candidates import RECIPE
+from ..service.samples import Samples
+from ..service.snapshots import NOTHING
+from ..submitting.recorder import BASE_SEED
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from ..library.catalogue import Library
+    from ..library.entries import Entry
+    from ..ranking.results import Ranking
+    from ..records.protocols import Progress
+    from ..service.states import States
 
-    from ..identify import Ranking
-    from ..library import Entry, Library
-    from ..protocols import Progress
-    from ..service import Filter
-
+#: Images of a candidate whose pictures are made for the table.
+_FIRST = 4
 #: Rows of a ranking whose pictures are made before it is shown.
 _SHOWN = 12
 
 
-class ImageFolder(FolderHost):
+class NoProgram:
+    """What a service asks of a host about its program, where there is none: nothing is there."""
+
+    def choices(self) -> dict[str, list[str]]:
+        return {"samplers": [], "schedulers": []}
+
+    def image_folders(self) -> list[Path]:
+        """See :meth:`.service.candidates.InstalledHost.image_folders`."""
+        return []
+
+    def preview_folders(self) -> list[Path]:
+        """See :meth:`.service.candidates.InstalledHost.preview_folders`."""
+        return []
+
+    def hashed(self) -> dict[str, str]:
+        return {}
+
+
+class ImageFolder(NoProgram, FolderHost):
     """A folder of images, with what a tab asks of a host besides.
 
     Args:
@@ -53,51 +75,29 @@ class ImageFolder(FolderHost):
         architecture = candidate.architecture or "unknown"
         return Preset(architecture, None, None, self.default_settings(candidate))
 
-    def choices(self) -> dict[str, list[str]]:
-        return {"samplers": [], "schedulers": []}
 
-    def image_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.image_folders`."""
-        return []
-
-    def preview_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.preview_folders`."""
-        return []
-
-    def hashed(self) -> dict[str, str]:
-        return {}
-
-
-class FolderService(Service):
-    """A service of an :class:`ImageFolder`, which has the pictures that a library lacks.
+class FolderSamples(Samples):
+    """Samples of an :class:`ImageFolder`, which has the pictures that a library lacks.
 
     Specifications of images that exist keep no copies of them. The tab shows copies, so they are
     made when they are first looked at, or searched.
     """
 
-    @cached_property
-    def _hopeless(self) -> set[tuple[str, str]]:
-        """Samples whose image is gone or damaged; copying them is not tried again."""
-        return set()
+    def __init__(self, states: States, device: str, keep: Callable[[], bool]) -> None:
+        super().__init__(states, device, keep)
+        #: Samples whose image is gone or damaged; copying them is not tried again.
+        self._hopeless: set[tuple[str, str]] = set()
 
-    def rank(
-        self,
-        images: Sequence[Image.Image],
-        prompt: str | None = None,
-        method: str = "auto",
-        wanted: Filter | None = None,
-    ) -> Ranking:
-        """See :meth:`.service.Service.rank`."""
-        ranking = super().rank(images, prompt, method, wanted)
+    def before_shown(self, ranking: Ranking) -> None:
+        """See :meth:`.Samples.before_shown`."""
         for row in ranking.candidates[:_SHOWN]:
-            for entry in self.entries(row.candidate.identity)[:1]:
+            for entry in self.states.entries(row.candidate.identity)[:1]:
                 for prompt_id in row.evidence:
                     self.copy(entry, prompt_id)
-        return ranking
 
     def copy(self, entry: Entry, prompt_id: str) -> None:
         """Keep a small copy of the image of a prompt, unless there is one or it cannot be."""
-        from ..images import stored_copy
+        from ..base.images import stored_copy
 
         library = self.library
         if library.read_only or self.sample(entry, prompt_id) is not None:
@@ -109,16 +109,16 @@ class FolderService(Service):
         name = str(entry.described["candidate"]["name"])
         candidate = Candidate(name, entry.identity, name)
         request = GenerationRequest(prompt_id, "", "", seed)
-        with contextlib.suppress(GMIError), self.host.session(candidate) as session:
+        with contextlib.suppress(GMIError), self.states.host.session(candidate) as session:
             image = session.generate(request, entry.settings)
             library.samples.write(entry.stem, prompt_id, seed, stored_copy(image, CODEC))
 
     def uncopied(self) -> int:
-        """See :meth:`.service.Service.uncopied`."""
+        """See :meth:`.Samples.uncopied`."""
         return len(self._without_copies())
 
     def copy_for_search(self, progress: Progress, stop: Callable[[], bool]) -> None:
-        """See :meth:`.service.Service.copy_for_search`."""
+        """See :meth:`.Samples.copy_for_search`."""
         todo = self._without_copies()
         for number, (entry, prompt_id) in enumerate(todo):
             if stop():
@@ -131,7 +131,9 @@ class FolderService(Service):
     def _without_copies(self) -> list[tuple[Entry, str]]:
         if self.library.read_only:
             return []
-        entries = [e for c in self.candidates() for e in self.entries(c.identity)[:1]]
+        states = self.states
+        known = states.candidates.all()
+        entries = [entry for c in known for entry in states.entries(c.identity)[:1]]
         pairs = [(e, str(prompt_id)) for e in entries for prompt_id in e.described["prompt_ids"]]
         return [
             (entry, prompt_id)
@@ -140,17 +142,12 @@ class FolderService(Service):
             and self.sample(entry, prompt_id) is None
         ]
 
-    def copy_some(self, count: int = 4) -> None:
-        """Copies of the first images of every candidate, for the table."""
-        for candidate in self.candidates():
-            for entry in self.entries(candidate.identity)[:1]:
-                for prompt_id in entry.described["prompt_ids"][:count]:
+    def advanced(self) -> None:
+        """See :meth:`.Samples.advanced`: copies of the first images of all, for the table."""
+        for candidate in self.states.candidates.all():
+            for entry in self.states.entries(candidate.identity)[:1]:
+                for prompt_id in entry.described["prompt_ids"][:_FIRST]:
                     self.copy(entry, prompt_id)
-
-    def advance(self) -> None:
-        """See :meth:`.service.Service.advance`."""
-        super().advance()
-        self.copy_some()
 
 
 @dataclass(frozen=True)
@@ -164,7 +161,7 @@ class StoredPromptSet(PromptSet):
         return self.stored_hash
 
 
-class ListedLibrary:
+class ListedLibrary(NoProgram):
     """A library as a host: it lists what it has, and cannot generate.
 
     Args:
@@ -220,20 +217,6 @@ class ListedLibrary:
 
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         return self.preset(candidate).settings
-
-    def choices(self) -> dict[str, list[str]]:
-        return {"samplers": [], "schedulers": []}
-
-    def image_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.image_folders`."""
-        return []
-
-    def preview_folders(self) -> list[Path]:
-        """See :meth:`.service.InstalledHost.preview_folders`."""
-        return []
-
-    def hashed(self) -> dict[str, str]:
-        return {}
 
     def session(self, candidate: Candidate) -> AbstractContextManager[Session]:
         raise HostError(CANNOT_BUILD)

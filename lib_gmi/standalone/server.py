@@ -7,11 +7,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HostError, MissingExtraError
-from ..guard import Guard
-from ..origin import refusal
+from ..base.errors import HostError, MissingExtraError
+from ..routes.guard import Guard
+from ..routes.origin import refusal
+from ..routes.web import register
 from ..ui import tab
-from ..web import register
 
 if TYPE_CHECKING:
     from ..ui.bridge import Bridge

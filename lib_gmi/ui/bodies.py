@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import RequestError
+from ..base.errors import RequestError
 
 
 def text(body: Mapping[str, Any], key: str, limit: int = 500) -> str:

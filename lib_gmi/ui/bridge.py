@@ -1,8 +1,8 @@
 """What a program lends to the tab.
 
-The tab ranks, shows and builds by itself, through :class:`..api.Api`. Everything that touches the
-program around it goes through here, so that the same tab runs in AUTOMATIC1111, in its forks, and
-alone.
+The tab ranks, shows and builds by itself, through :class:`..routes.api.Api`. Everything that
+touches the program around it goes through here, so that the same tab runs in AUTOMATIC1111, in its
+forks, and alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..api import Api
+from ..routes.api import Api
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -89,13 +89,6 @@ class Bridge(Protocol):
 
     def prompt_of(self, image: Image.Image) -> str | None:
         """The prompt that an image's own metadata names, without the rest of its settings."""
-
-    def interrogate(self, image: Image.Image) -> str:
-        """Describe an image in words.
-
-        Raises:
-            HostError: the program's interrogator does not work.
-        """
 
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
         """A prompt with the settings that suit a checkpoint, in the form that txt2img reads.

@@ -1,4 +1,4 @@
-"""The cards of a ranking: pure functions of what :meth:`..api.Api.ranking_json` says."""
+"""The cards of a ranking: pure functions of what :meth:`..routes.api.Api.ranking_json` says."""
 
 from __future__ import annotations
 

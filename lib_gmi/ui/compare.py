@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import GMIError
+from ..base.errors import GMIError
 
 BROKEN = "Something went wrong; the program's log says what."
 

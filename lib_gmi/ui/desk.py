@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import GMIError
+from ..base.errors import GMIError
 from . import building, panels, rows
 from .bodies import text
 from .bridge import Bridge
@@ -253,7 +253,7 @@ class Desk:
 
     def check_pack(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Compare what a pack says of a checkpoint with a few images of it."""
-        found = self.bridge.api.service.spot_check(text(body, "name"))
+        found = self.bridge.api.checks.check(text(body, "name"))
         return {"dialog": tag("p", {"class": "gmi-question"}, found.sentence)}
 
     def make_preview(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class Desk:
         Raises:
             HostError: see :meth:`.bridge.Bridge.make_preview`.
         """
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         self.bridge.make_preview(name)
         self._made_previews.add(name)
         return {}
@@ -273,7 +273,7 @@ class Desk:
         Raises:
             HostError: see :meth:`.bridge.Bridge.undo_preview`.
         """
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         self.bridge.undo_preview(name)
         self._made_previews.discard(name)
         return {}

@@ -8,25 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_PROMPT
-from ..errors import GMIError, InterrogatorError, RequestError
-from ..pictures import ROUTE, names_in
-from ..recent import Recent
-from ..service import RANKERS, Filter
-from ..share import ShareRow, share_card, short_hash
+from ..base.errors import GMIError, InterrogatorError, RequestError
+from ..base.recent import Recent
+from ..routes.fields import MAX_PROMPT
+from ..search.pictures import ROUTE, names_in
+from ..service.answers import RANKERS
+from ..service.filters import Filter
 from . import cards, panels, words
 from .bodies import text, texts
 from .bridge import Bridge
 from .compare import Comparison
 from .parts import sample_key
 from .ranking import ranking as ranking_html
+from .share import ShareRow, share_card, short_hash
 from .thumbs import Thumbs, data_uri
 from .uploads import KEPT_FILES, Upload, Uploads
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..protocols import Candidate
+    from ..records.protocols import Candidate
 
 TOP = 12
 #: Characters of a negative prompt that the user wrote into txt2img.
@@ -154,7 +155,7 @@ class Finding:
                 and (favourites is None or candidate.name in favourites)
             )
 
-        return Filter(names=frozenset(c.name for c in service.candidates() if passes(c)))
+        return Filter(names=frozenset(c.name for c in service.candidates.all() if passes(c)))
 
     def _recall(self, body: Mapping[str, Any]) -> tuple[str, Asked]:
         key = text(body, "query")
@@ -172,10 +173,8 @@ class Finding:
         """
         uploads = self._uploads.read(body.get("images"))
         service = self.bridge.api.service
-        if self.bridge.abilities.interrogate:
-            service.interrogators.host = self.bridge.interrogate
         images = [upload.image for upload in uploads]
-        described = service.interrogate(images[:1], uploads[0].making)
+        described = service.descriptions.interrogate(images[:1], uploads[0].making)
         if described.prompt is None:
             reasons = " ".join(described.notes) or "No interrogator has anything to say."
             raise InterrogatorError(f"{reasons} Describe the image in your own words.")
@@ -192,7 +191,7 @@ class Finding:
             HostError: it is gone, or another one was loaded.
         """
         before = self.bridge.current()
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         self.bridge.load(name)
         title = self.bridge.title_of(name)
         return {"before": before, "current": self.bridge.current(), "title": title}
@@ -205,7 +204,7 @@ class Finding:
         Raises:
             RequestError, HostError: as above.
         """
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         asked = self._recall(body)[1]
         negative = asked.negative or text(body, "negative", MAX_NEGATIVE)
         return self.bridge.infotext(name, asked.prompt, negative)
@@ -218,14 +217,14 @@ class Finding:
         """
         service = self.bridge.api.service
         name = text(body, "name")
-        candidate = next((c for c in service.candidates() if c.name == name), None)
+        candidate = next((c for c in service.candidates.all() if c.name == name), None)
         if candidate is None:
             raise RequestError(f"'{name}' is not an installed checkpoint.")
-        shown = service.state(candidate).shown
+        shown = service.states.of(candidate).shown
         prompts = {prompt.id: prompt.text for prompt in service.prompt_set.prompts}
         found = []
         for prompt_id in () if shown is None else shown.described["prompt_ids"]:
-            path = None if shown is None else service.sample(shown, prompt_id)
+            path = None if shown is None else service.samples.sample(shown, prompt_id)
             if path is not None:
                 key = f"{path.parent.name}/{path.name}"
                 found.append((key, prompts.get(prompt_id, prompt_id)))
@@ -273,7 +272,7 @@ class Finding:
     def _sheet(self, asked: Asked, titles: Sequence[str], images: Sequence[Image.Image]) -> str:
         import io
 
-        from ..grids import side_by_side
+        from ..base.grids import side_by_side
 
         pictures = [("Your image", asked.uploads[0].image), *zip(titles, images, strict=True)]
         buffer = io.BytesIO()
@@ -289,7 +288,7 @@ class Finding:
         """
         _, asked = self._recall(body)
         service = self.bridge.api.service
-        identities = {c.name: c.identity for c in service.candidates()}
+        identities = {c.name: c.identity for c in service.candidates.all()}
         rows = [
             ShareRow(
                 words.last_part(row["name"]),
@@ -305,7 +304,7 @@ class Finding:
         return {"dialog": panels.card_dialog(data_uri(share_card(images, rows, verdict), "png"))}
 
     def _samples(self, row: Mapping[str, Any]) -> list[Image.Image]:
-        from ..images import open_image
+        from ..base.images import open_image
 
         found = []
         for sample in row["evidence"][:2]:

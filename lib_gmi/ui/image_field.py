@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..api import MAX_IMAGES
+from ..routes.fields import MAX_IMAGES
 from .markup import Html, tag
 from .parts import button
 

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..samples import SampleStore
+    from ..library.samples import SampleStore
 
 
 class Kept:

@@ -14,7 +14,7 @@ _WHAT = (
 
 
 def packs_panel(packs: list[dict[str, Any]], writable: bool) -> Html:
-    """What :meth:`..api.Api.packs` says, and what can be done."""
+    """What :meth:`..routes.api.Api.packs` says, and what can be done."""
     rows = [
         tag(
             "li",

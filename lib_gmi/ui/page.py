@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..api import MAX_PROMPT
-from ..guard import TOKEN
+from ..routes.fields import MAX_PROMPT
+from ..routes.guard import TOKEN
 from .bridge import Abilities
 from .image_field import image_field
 from .markup import Html, icon, tag

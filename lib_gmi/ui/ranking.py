@@ -1,4 +1,4 @@
-"""A ranking as HTML: a pure function of what :meth:`..api.Api.ranking_json` says."""
+"""A ranking as HTML: a pure function of what :meth:`..routes.api.Api.ranking_json` says."""
 
 from __future__ import annotations
 

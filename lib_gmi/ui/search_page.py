@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..api import MAX_PROMPT
+from ..routes.fields import MAX_PROMPT
 from .image_field import image_field
 from .markup import Html, icon, tag
 from .parts import button, region

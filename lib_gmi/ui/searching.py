@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_PROMPT
-from ..api_search import address, name_of, sample_address
-from ..errors import RequestError, SearchError
-from ..find import NOTHING
-from ..hits import LIBRARY, to_csv, to_json
-from ..recent import Recent
-from ..search import EMPTY_LIBRARY, EMPTY_QUERY, Query
-from ..service import RECIPE, Filter
+from ..base.errors import RequestError, SearchError
+from ..base.recent import Recent
+from ..routes.fields import MAX_PROMPT
+from ..routes.rows import sample_url
+from ..routes.searching import address, name_of
+from ..search.hits import LIBRARY, NOTHING, to_csv, to_json
+from ..search.query import EMPTY_QUERY, Query
+from ..search.searcher import EMPTY_LIBRARY
+from ..service.candidates import RECIPE
+from ..service.filters import Filter
 from . import cards
 from .bodies import text, texts
 from .finding import MAX_NEGATIVE
@@ -29,10 +31,8 @@ from .uploads import Uploads
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..find import Finding as Found
-    from ..hits import Hit
-    from ..protocols import Candidate
-    from ..search import Answer
+    from ..records.protocols import Candidate
+    from ..search.hits import CheckpointAnswer, Hit, SampleAnswer
     from .bridge import Bridge
     from .finding import Finding
 
@@ -132,7 +132,7 @@ class Searching:
 
     def _identity(self, name: str) -> str:
         """Names change, and may fit several; an identity does not."""
-        found = (c.identity for c in self.bridge.api.service.candidates() if c.name == name)
+        found = (c.identity for c in self.bridge.api.service.candidates.all() if c.name == name)
         return next(found, name)
 
     def _wanted(self, body: Mapping[str, Any]) -> Filter | None:
@@ -165,11 +165,10 @@ class Searching:
         )
 
     def _installed(self) -> dict[str, Candidate]:
-        return {c.identity: c for c in self.bridge.api.service.candidates()}
+        return {c.identity: c for c in self.bridge.api.service.candidates.all()}
 
-    def _checkpoints(self, answer: Answer, query: Query, key: str, top: int) -> str:
-        shelf = self.bridge.api.searches.searcher().shelf()
-        prompts = dict(zip(shelf.files, shelf.prompts, strict=True))
+    def _checkpoints(self, answer: CheckpointAnswer, query: Query, key: str, top: int) -> str:
+        prompts = self.bridge.api.searches.searcher().read().prompt_by_file
         installed = self._installed()
         known = [row for row in answer.checkpoints if row.identity in installed]
         scores = [row.score for row in known]
@@ -186,7 +185,7 @@ class Searching:
                 "parts": row.parts,
                 "samples": row.samples,
                 "evidence": [
-                    {"image": sample_address(file), "prompt": prompts.get(file, "")}
+                    {"image": sample_url(file), "prompt": prompts.get(file, "")}
                     for file in row.evidence
                 ],
             }
@@ -197,7 +196,7 @@ class Searching:
         more, notes = len(known) - len(rows), [note.replace(*_WEIGH) for note in answer.notes]
         return found_checkpoints(rows, notes, self._shown(key, query), more)
 
-    def _gallery(self, found: Found, key: str, top: int) -> str:
+    def _gallery(self, found: SampleAnswer, key: str, top: int) -> str:
         folders, installed = self.bridge.api.service.host.image_folders(), self._installed()
         hits = []
         for hit in to_json(found.hits):
@@ -260,7 +259,7 @@ class Searching:
             hit = asked.hits[number - 1]
             prompt = hit.prompt
             brought = "" if hit.source == LIBRARY else str(hit.settings.get("negative") or "")
-        name = self.bridge.api.service.installed(text(body, "name")).name
+        name = self.bridge.api.service.candidates.installed(text(body, "name")).name
         negative = brought or text(body, "negative", MAX_NEGATIVE)
         return self.bridge.infotext(name, prompt, negative)
 

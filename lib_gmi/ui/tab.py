@@ -58,8 +58,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import GMIError
-from ..guard import event_refusal
+from ..base.errors import GMIError
+from ..routes.guard import event_refusal
 from . import compat
 from .bridge import Bridge
 from .desk import Desk

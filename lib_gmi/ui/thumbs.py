@@ -10,8 +10,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import GMIError
-from ..recent import Recent
+from ..base.errors import GMIError
+from ..base.recent import Recent
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,7 +38,7 @@ class Thumbs:
             known = self._made.get(key)
             if known is not None:
                 return known
-            from ..images import open_image
+            from ..base.images import open_image
 
             made = shrunk(open_image(path))
         except (OSError, GMIError):
@@ -56,7 +56,7 @@ class Thumbs:
     def large(self, path: Path) -> str | None:
         """A picture of the user's own folders, as large as a page shows it; ``None`` if it cannot
         be read any more."""
-        from ..pictures import small_copy
+        from ..search.pictures import small_copy
 
         try:
             return data_uri(small_copy(path, LARGE), "webp")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ..api import MAX_IMAGES, MAX_UPLOAD
-from ..errors import ImageError, RequestError
+from ..base.errors import ImageError, RequestError
+from ..base.recent import Recent
 from ..metadata import making_in
-from ..recent import Recent
+from ..routes.fields import MAX_IMAGES, MAX_UPLOAD
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -120,7 +120,7 @@ _pixels: Recent[bytes, Image.Image] = Recent(KEPT_PIXELS, _bytes_of)
 
 
 def _read(content: bytes) -> Image.Image:
-    from ..images import decode_image
+    from ..base.images import decode_image
 
     key = sha256(content).digest()
     image = _pixels.get(key)

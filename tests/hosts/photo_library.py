@@ -19,14 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from headers import SD1, SDXL, write
 from standins.photo_filters import FILTERS, SIDE, Filter, as_array, as_image, crop, tinted
 
-from lib_gmi.app import optional_text_encoder
-from lib_gmi.encoders import DEFAULT, load
-from lib_gmi.file_index import FileIndex
-from lib_gmi.library import Library
-from lib_gmi.presets import find
-from lib_gmi.prompts import default_prompt_set
-from lib_gmi.protocols import Candidate
-from lib_gmi.recorder import Recorder
+from lib_gmi.checkpoints.file_index import FileIndex
+from lib_gmi.checkpoints.presets import find
+from lib_gmi.encoders import DEFAULT, load, optional_text_encoder
+from lib_gmi.library.catalogue import Library
+from lib_gmi.records.prompts import default_prompt_set
+from lib_gmi.records.protocols import Candidate
+from lib_gmi.submitting.recorder import Recorder
 
 PHOTOGRAPHS = (
     "astronaut.png",

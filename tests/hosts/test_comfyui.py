@@ -18,7 +18,7 @@ from mini_checkpoint import write_mini
 from PIL import Image
 
 from lib_gmi.comfyui.preferences import ALLOWED
-from lib_gmi.contract import LOOKS
+from lib_gmi.routes.api import ROUTES
 
 #: Prompts of images that somebody made before they had this extension.
 SUBJECTS = (
@@ -32,6 +32,7 @@ SUBJECTS = (
     "a street market",
     "a sleeping cat",
 )
+LOOKS = [row.path for row in ROUTES if row.method == "GET" and not row.missing]
 CHANGES = (
     "rank",
     "describe",

@@ -14,8 +14,8 @@ from comfyui_server import ComfyServer, node, text_to_image
 from contrast import too_faint
 from host_server import MINIS, ROOT
 
-from lib_gmi.cli import main as gmi
-from lib_gmi.service import NOTHING
+from lib_gmi.cli.main import main as gmi
+from lib_gmi.service.snapshots import NOTHING
 
 # before a host is started for nothing
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -20,7 +20,8 @@ from host_server import MINIS, ROOT
 from PIL import Image, ImageOps
 from test_comfyui import image_by
 
-from lib_gmi.search import EMPTY_LIBRARY, EMPTY_QUERY
+from lib_gmi.search.query import EMPTY_QUERY
+from lib_gmi.search.searcher import EMPTY_LIBRARY
 
 NOBODY = "(none)"
 EXAMPLE = ROOT / "example_workflows" / "search-samples.json"

@@ -18,7 +18,7 @@ from host_server import HostServer, install, quick_settings
 from random_models import missing_packages
 from webui_server import A1111Server, install_mini
 
-from lib_gmi.library import Library
+from lib_gmi.library.catalogue import Library
 
 NAMES = ("mini-1.safetensors", "mini-2.safetensors", "styles/mini-3.safetensors")
 #: Of the open_clip network that is made here; its weights are random.

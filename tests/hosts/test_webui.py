@@ -20,8 +20,8 @@ from mini_checkpoint import write_mini
 from PIL import Image
 from webui_server import WebUIServer, install_mini
 
-from lib_gmi.images import decode_image, stored_copy
-from lib_gmi.presets import CODEC
+from lib_gmi.base.images import decode_image, stored_copy
+from lib_gmi.checkpoints.presets import CODEC
 
 #: How the web UI calls them.
 SHORT = {name: Path(name).stem for name in MINIS}

@@ -15,7 +15,7 @@ import pytest
 from host_server import lan_address
 from webui_server import WEB_UIS, WebUIServer, install_mini
 
-from lib_gmi.guard import TOKEN_HEADER
+from lib_gmi.routes.guard import TOKEN_HEADER
 
 # before a host is started for nothing
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -14,7 +14,7 @@ from host_server import MINIS, ROOT, quick_settings
 from safetensors.numpy import load_file, save_file
 from webui_server import WEB_UIS, WebUIServer, install_mini
 
-from lib_gmi.images import decode_image
+from lib_gmi.base.images import decode_image
 
 #: Options that a generation reads, that we do not set, and that no sample is changed by.
 HARMLESS = {

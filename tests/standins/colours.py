@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lib_gmi.errors import MissingExtraError
+from lib_gmi.base.errors import MissingExtraError
 
 COLOURS = ("red", "green", "blue")
 Array = NDArray[np.float32]

@@ -20,10 +20,10 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from lib_gmi.api import PREFIX
-from lib_gmi.guard import Guard
-from lib_gmi.index import FolderIndex
-from lib_gmi.web import register
+from lib_gmi.routes.guard import Guard
+from lib_gmi.routes.route import PREFIX
+from lib_gmi.routes.web import register
+from lib_gmi.search.index import FolderIndex
 from standins.colours import ColourSpace, plain
 from standins.host import Running, start
 

@@ -13,19 +13,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from conftest import TINY, picture, prompt_set
 from PIL import Image
 
-from lib_gmi.api import Api
-from lib_gmi.builds import Builds, BuildState, Job
-from lib_gmi.errors import HostError
-from lib_gmi.file_index import FileIndex
-from lib_gmi.library import Library
-from lib_gmi.presets import Overrides, Preset, find
-from lib_gmi.prompts import PromptSet
-from lib_gmi.protocols import Candidate, GenerationRequest, GenerationSettings
-from lib_gmi.service import Service
+from lib_gmi.base.errors import HostError
+from lib_gmi.checkpoints.file_index import FileIndex
+from lib_gmi.checkpoints.overrides import Overrides, apply
+from lib_gmi.checkpoints.presets import Preset, find
+from lib_gmi.interrogators import DEFAULT_ORDER
+from lib_gmi.library.catalogue import Library
+from lib_gmi.records.prompts import PromptSet
+from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.routes.api import Api
+from lib_gmi.service.build_state import BuildState
+from lib_gmi.service.builds import Builds
+from lib_gmi.service.checks import Checks
+from lib_gmi.service.jobs import Job
+from lib_gmi.service.service import Service, ServiceOptions
 
 _UNET = "model.diffusion_model."
 _COMPLETE = ("first_stage_model.decoder.conv_in.weight", "cond_stage_model.transformer.weight")
@@ -81,6 +87,8 @@ class StandInHost:
         asked: (name, prompt id) of every request, in order.
         loaded: names of checkpoints in the order in which they were loaded.
         hashes: better identities that the host has found out.
+        order: of interrogators, as the user chose it.
+        interrogator: of the host, if it has one.
     """
 
     name = "stand-in"
@@ -95,6 +103,8 @@ class StandInHost:
         self.asked: list[tuple[str, str]] = []
         self.loaded: list[str] = []
         self.hashes: dict[str, str] = {}
+        self.order: Callable[[], Sequence[str]] = lambda: DEFAULT_ORDER
+        self.interrogator: Callable[[Image.Image], str] = lambda image: ""
         self._interrupt = False
 
     def list_checkpoints(self) -> list[Candidate]:
@@ -136,7 +146,7 @@ class StandInHost:
 
     def default_settings(self, candidate: Candidate) -> GenerationSettings:
         changes = self.overrides.get(candidate.identity)
-        return self.overrides.apply(self.preset(candidate).settings, changes)
+        return apply(self.preset(candidate).settings, changes)
 
     @contextmanager
     def session(self, candidate: Candidate) -> Iterator[StandInSession]:
@@ -203,7 +213,7 @@ class StandInQueue:
 
     Attributes:
         host: that is interrupted.
-        work: does a job: :meth:`lib_gmi.builds.Builds.run`.
+        work: does a job: :meth:`lib_gmi.service.builds.Builds.run`.
         waiting: jobs that have not begun.
         running: the job that has.
         done: jobs that ended, in order.
@@ -211,7 +221,7 @@ class StandInQueue:
     """
 
     host: StandInHost
-    work: Callable[[Job], object] = print
+    work: Callable[[Job], object]
     waiting: list[Job] = field(default_factory=list)
     running: Job | None = None
     done: list[Job] = field(default_factory=list)
@@ -276,11 +286,11 @@ class Running:
 
     def states(self) -> dict[str, str]:
         """State by name."""
-        return {s.candidate.name: s.state for s in self.service.states()}
+        return {s.candidate.name: s.state for s in self.service.states.all()}
 
     def samples(self) -> dict[str, int]:
         """Number of samples by name."""
-        return {s.candidate.name: s.samples for s in self.service.states()}
+        return {s.candidate.name: s.samples for s in self.service.states.all()}
 
     def install(self, name: str, style: int | str = 0, architecture: str = "sd1") -> str:
         """Put a checkpoint into the host's folder; returns its name."""
@@ -288,24 +298,65 @@ class Running:
         return name
 
 
-def start(models: Path, folder: Path, prompts: int | PromptSet = 6) -> Running:
+@dataclass(frozen=True)
+class Wanted:
+    """What differs from test to test.
+
+    Attributes:
+        encoder: of images.
+        on_advance: told of snapshots, besides :attr:`Running.moved`.
+        background: see :class:`.ServiceOptions`.
+        waited: see :class:`.Builds`.
+        queue_of: makes the host's queue.
+        checks_told: of every outcome of a spot check.
+    """
+
+    encoder: str = TINY
+    on_advance: Callable[[str], None] = lambda name: None
+    background: Callable[[Callable[[], None]], Callable[[], None]] = lambda work: work
+    waited: Callable[[], float] = lambda: 0.0
+    queue_of: Callable[[StandInHost, Callable[[Job], object]], Any] = StandInQueue
+    checks_told: Callable[[dict[str, Any]], None] = lambda outcome: None
+
+
+def start(
+    models: Path,
+    folder: Path,
+    prompts: int | PromptSet = 6,
+    **wanted: Any,
+) -> Running:
     """Start the host; starting it again on the same folders is a restart.
 
     Args:
         models: the folder of its checkpoints.
         folder: of the library.
         prompts: of the prompt set, or how many.
+        wanted: see :class:`Wanted`.
     """
+    chosen = Wanted(**wanted)
     models.mkdir(parents=True, exist_ok=True)
     host = StandInHost(models, folder)
-    queue = StandInQueue(host)
-    chosen = prompt_set(prompts) if isinstance(prompts, int) else prompts
-    service = Service(host, Library(folder), chosen, TINY)
+    queue = chosen.queue_of(host, lambda job: builds.run(job))  # noqa: PLW0108
+    words = prompt_set(prompts) if isinstance(prompts, int) else prompts
     told: list[BuildState] = []
     moved: list[str] = []
-    service.on_advance = moved.append
-    builds = Builds(
-        service, queue, lambda state: told.append(replace(state, problems=[*state.problems]))
+
+    def advanced(name: str) -> None:
+        moved.append(name)
+        chosen.on_advance(name)
+
+    options = ServiceOptions(
+        order=lambda: host.order(),  # noqa: PLW0108
+        interrogator=lambda image: host.interrogator(image),  # noqa: PLW0108
+        on_advance=advanced,
+        background=chosen.background,
     )
-    queue.work = builds.run
-    return Running(host, queue, service, builds, Api(service, builds), told, moved)
+    service = Service(host, Library(folder), words, chosen.encoder, options=options)
+    builds = Builds(
+        service,
+        queue,
+        lambda state: told.append(replace(state, problems=[*state.problems])),
+        waited=chosen.waited,
+    )
+    api = Api(service, builds, Checks(service, notify=chosen.checks_told))
+    return Running(host, queue, service, builds, api, told, moved)

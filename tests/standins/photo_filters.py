@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
-from lib_gmi.prompts import Prompt, PromptSet
+from lib_gmi.records.prompts import Prompt, PromptSet
 
 Filter = Callable[[Image.Image], Image.Image]
 Array = NDArray[np.float32]

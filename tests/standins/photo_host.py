@@ -23,17 +23,18 @@ from typing import Any
 
 from PIL import Image
 
-from lib_gmi.api import Api
-from lib_gmi.background import Background
-from lib_gmi.builds import Builds, Job
-from lib_gmi.errors import HostError
-from lib_gmi.library import Library
+from lib_gmi.base.background import Background
+from lib_gmi.base.errors import HostError, StoppedError
+from lib_gmi.library.catalogue import Library
 from lib_gmi.metadata import prompt_of
-from lib_gmi.protocols import Candidate, GenerationRequest, GenerationSettings
-from lib_gmi.recorder import BASE_SEED
-from lib_gmi.service import Service
+from lib_gmi.records.protocols import Candidate, GenerationRequest, GenerationSettings
+from lib_gmi.routes.api import Api
+from lib_gmi.service.builds import Builds
+from lib_gmi.service.jobs import Job
+from lib_gmi.service.service import Service, ServiceOptions
+from lib_gmi.service.worker import WorkerQueue
+from lib_gmi.submitting.recorder import BASE_SEED
 from lib_gmi.ui.bridge import Abilities, Bridge, Preferences
-from lib_gmi.worker import StoppedError, WorkerQueue
 from standins.colours import ColourSpace
 from standins.host import StandInHost, write_checkpoint
 from standins.photo_filters import drawn, prompt_set
@@ -175,17 +176,21 @@ class PhotoBridge:
         return None if found is None else found.name
 
     def load(self, name: str) -> None:
-        self.host.switch(self.api.service.installed(name))
+        self.host.switch(self.api.service.candidates.installed(name))
 
     def compare(self, names: Sequence[str], prompt: str, seed: int) -> list[Image.Image]:
         words = [known.text for known in self.api.service.prompt_set.prompts]
         number = words.index(prompt) if prompt in words else seed % 1000
-        return [self.host.draw(c, number) for c in self.api.service.all_installed(list(names))]
+        return [
+            self.host.draw(c, number)
+            for c in self.api.service.candidates.all_installed(list(names))
+        ]
 
     def prompt_of(self, image: Image.Image) -> str | None:
         return prompt_of(image)
 
-    def interrogate(self, image: Image.Image) -> str:
+    @staticmethod
+    def interrogate(image: Image.Image) -> str:
         return "a photograph, seen through a filter"
 
     def infotext(self, name: str, prompt: str, negative: str = "") -> str:
@@ -260,7 +265,7 @@ class Photos:
         """Build, and wait until that is done and answers have followed."""
         self.builds.start(list(names), limit)
         self.queue.join()
-        self.service.advance()
+        self.service.snapshots.advance()
 
 
 def install(models: Path, checkpoints: dict[str, str]) -> None:
@@ -280,16 +285,15 @@ def start(folder: Path, delay: float = 0.0, loading: float = 0.0) -> Photos:
     library = Library(folder / "library")
     host = PhotoHost(folder / "models", library.folder, delay, loading)
     host.models.mkdir(parents=True, exist_ok=True)
-    service = Service(host, library, prompt_set())
-    service.advance_soon = Background(service.advance)
-    queue = WorkerQueue(stop=host.interrupt)
-    builds = Builds(service, queue, lambda state: None)
 
     def work(job: Job) -> None:
         host.begin()
         builds.run(job)
 
-    queue.work = work
+    options = ServiceOptions(interrogator=PhotoBridge.interrogate, background=Background)
+    service = Service(host, library, prompt_set(), options=options)
+    queue = WorkerQueue(work, stop=host.interrupt)
+    builds = Builds(service, queue)
     return Photos(host, queue, service, builds, PhotoBridge(Api(service, builds), host))
 
 
@@ -334,7 +338,7 @@ def main() -> None:
         photos.blur = arguments.blur
         if arguments.colours is not None:
             bridge.api.searches.load = lambda: SlowColours(arguments.colours)
-    bridge.api.service.advance()
+    bridge.api.service.snapshots.advance()
     if arguments.handed_on:
         hand_events_on()
     page = serve(bridge, arguments.port)

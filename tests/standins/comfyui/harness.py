@@ -20,6 +20,8 @@ import pytest
 from conftest import TINY, picture, prompt_set, words_encoder
 from headers import SD1, Shapes, write
 
+from lib_gmi.records.prompts import PromptSet
+
 STANDINS = Path(__file__).resolve().parent
 #: Prompts of the prompt set: two passes.
 PROMPTS = 6
@@ -108,6 +110,14 @@ class Comfy:
         self._monkeypatch.setattr("lib_gmi.comfyui.runtime._runtime", None)
         vars(self.seen).update(vars(type(self.seen)(draw=picture)))
         self.outputs.clear()
+
+    def speak(self, prompts: PromptSet) -> None:
+        """Restart with another prompt set."""
+        from lib_gmi.service.service import Service
+
+        tiny = functools.partial(Service, prompt_set=prompts, encoder=TINY.partition("@")[0])
+        self._monkeypatch.setattr("lib_gmi.comfyui.runtime.Service", tiny)
+        self.restart()
 
     # -- what runs --------------------------------------------------------------------------------
 
@@ -207,7 +217,7 @@ class Comfy:
 def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     """An imitated ComfyUI without checkpoints, and this extension's runtime with tiny encoders."""
     from lib_gmi.comfyui import preferences, runtime
-    from lib_gmi.service import Service
+    from lib_gmi.service.service import Service
 
     ours = {name.partition(".")[0] for name in standin_modules()} | {"standin"}
 
@@ -225,8 +235,7 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
     monkeypatch.setattr(runtime, "Background", lambda work: work)  # in the test's own thread
     monkeypatch.setattr(runtime, "Watch", lambda look: lambda: None)  # tests look themselves
     monkeypatch.setenv(preferences.VARIABLE, "0")
-    for module in ("service", "harvests"):
-        monkeypatch.setattr(f"lib_gmi.{module}.optional_text_encoder", words_encoder)
+    monkeypatch.setattr("lib_gmi.service.samples.optional_text_encoder", words_encoder)
     gc.freeze()  # else every session that ends goes through all of torch
     yield Comfy(tmp_path / "comfyui", monkeypatch)
     gc.unfreeze()

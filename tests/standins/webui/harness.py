@@ -39,14 +39,15 @@ def _ours(name: str) -> bool:
 @contextmanager
 def _imitated(folder: Path, monkeypatch: pytest.MonkeyPatch, *paths: Path) -> Iterator[WebUI]:
     from lib_gmi.a1111 import pace, runtime
-    from lib_gmi.service import Service
+    from lib_gmi.service.service import Service
 
     def without() -> None:
         for name in [name for name in sys.modules if _ours(name)]:
             del sys.modules[name]
 
-    def tiny(host: Any, library: Any, chosen: Any, encoder: str) -> Any:
-        return Service(host, library, chosen or prompt_set(PROMPTS), TINY.partition("@")[0])
+    def tiny(host: Any, library: Any, chosen: Any, encoder: str, options: Any) -> Any:
+        prompts, encoder = chosen or prompt_set(PROMPTS), TINY.partition("@")[0]
+        return Service(host, library, prompts, encoder, options=options)
 
     before = {name: module for name, module in sys.modules.items() if _ours(name)}
     without()
@@ -57,7 +58,7 @@ def _imitated(folder: Path, monkeypatch: pytest.MonkeyPatch, *paths: Path) -> It
     monkeypatch.setattr(runtime, "_runtime", None)
     monkeypatch.setattr(runtime, "Background", lambda work: work)  # in the thread of the jobs
     monkeypatch.setattr(pace, "_per_step_and_pixel", None)
-    monkeypatch.setattr("lib_gmi.service.optional_text_encoder", words_encoder)
+    monkeypatch.setattr("lib_gmi.service.samples.optional_text_encoder", words_encoder)
     try:
         yield WebUI(folder, monkeypatch)
     finally:

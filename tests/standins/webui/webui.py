@@ -180,7 +180,7 @@ class WebUI:
 
     def samples(self) -> dict[str, int]:
         """Number of samples by name."""
-        return {s.candidate.name: s.samples for s in self.runtime.service.states()}
+        return {s.candidate.name: s.samples for s in self.runtime.service.states.all()}
 
     def restart(self) -> None:
         """What a new process would know of our work: what is on the disk."""

@@ -1,0 +1,1 @@
+"""What is stored: specifications, small copies of samples, favourites, packs."""

@@ -1,0 +1,1 @@
+"""The identification stage: a requirement and a library become a ranking."""

@@ -1,0 +1,1 @@
+"""Values that cross borders: candidates, settings, prompt sets, specifications; protocols."""

@@ -1,0 +1,1 @@
+"""Search by content: checkpoints, samples, and the images of folders."""

@@ -1,0 +1,1 @@
+"""The submitting stage: a host's images become specifications."""
