@@ -12,9 +12,9 @@ from ..base.errors import ImageError, SearchError
 from ..base.images import open_image
 from ..metadata import CheckpointMention
 from ..metadata.mentions import Installed
+from ..records.protocols import RECIPE
 from ..routes.rows import sample_url
 from ..search.hits import LIBRARY
-from ..service.candidates import RECIPE
 from .answer import no_checkpoint, workflow_first
 from .reading import output_folder
 

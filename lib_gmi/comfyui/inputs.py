@@ -71,7 +71,7 @@ class Node:
     @classmethod
     def required(cls) -> Inputs:
         """Inputs that have to be set or wired."""
-        raise NotImplementedError
+        return {}
 
     @classmethod
     def optional(cls) -> Inputs:

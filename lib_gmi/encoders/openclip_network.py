@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import EncoderError, MissingExtraError
-from ..base.text import unknown
+from ..base.text import printable, unknown
 from . import openclip_weights as files
 from .openclip_names import INSTALL, PREFIX, Local, Name, Preprocess, config_of, locate
 
@@ -90,7 +90,7 @@ class Network:
 
     def _cut(self, text: str) -> tuple[str, bool]:
         """A text that every tokenizer takes, and whether it was cut."""
-        text = text.encode("utf-8", "replace").decode()  # halves of characters, from broken files
+        text = printable(text)  # halves of characters, from broken files
         limit = self.context * _CHARACTERS_PER_TOKEN
         if len(text) <= limit:
             return text, False

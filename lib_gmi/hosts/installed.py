@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from ..base.errors import HostError
-from ..base.text import natural
+from ..base.text import natural, printable
 from ..checkpoints.file_index import FileIndex
 from ..checkpoints.overrides import Overrides, apply
 from ..checkpoints.presets import Preset, find
@@ -64,10 +64,10 @@ def file_candidate(
         sidecars: whether what lies beside it may tell its architecture.
     """
     title = title_of_file(name)
-    printable = title.encode("utf-8", "replace").decode()
-    if printable != title:
+    shown = printable(title)
+    if shown != title:
         reason = "its name is not valid text; rename the file"
-        return Candidate(printable, f"missing:{printable}", printable, unsupported=reason)
+        return Candidate(shown, f"missing:{shown}", shown, unsupported=reason)
     if path is None:
         return Candidate(title, f"missing:{name}", name, unsupported="the file is gone")
     try:

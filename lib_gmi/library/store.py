@@ -24,6 +24,7 @@ from ..base.files import (
 )
 from ..base.locks import Lock
 from ..base.one_reading import OneReading
+from ..base.text import printable
 from ..records.specification import Specification
 from ..records.specification_file import MAX_BYTES, from_bytes, to_bytes
 from .entries import stem
@@ -168,7 +169,7 @@ class Store:
         try:
             data = to_bytes(specification)
         except UnicodeEncodeError:  # a file's name can hold bytes that are no text
-            title = specification.candidate.title.encode("utf-8", "replace").decode()
+            title = printable(specification.candidate.title)
             raise SpecificationError(
                 f"{title}: its name, or another of its texts, cannot be stored. Rename the file."
             ) from None

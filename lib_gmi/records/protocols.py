@@ -28,6 +28,10 @@ class Exclusion:
     reason: str
 
 
+#: Identities of candidates that are no file: what a workflow generates with.
+RECIPE = "recipe:"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """Whatever is ranked. Today: a checkpoint installed in a host.

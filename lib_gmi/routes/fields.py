@@ -12,9 +12,6 @@ from ..base.errors import RequestError
 from ..base.images import decode_image
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from PIL import Image
 
 #: Bytes of all images of one query together, or of a pack, as files.

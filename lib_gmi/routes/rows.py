@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..records.protocols import RECIPE
 from ..service.build_state import RUNNING, BuildState
 from ..service.builds import Builds
-from ..service.candidates import RECIPE
 from ..service.service import Service
 from ..service.states import CheckpointState
 from .route import PREFIX

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.json_file import JsonFile
-from ..records.protocols import Exclusion
-from .candidates import RECIPE
+from ..records.protocols import RECIPE, Exclusion
 from .jobs import Job
 from .pace import Pace
 

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..base.errors import RankingError
 from ..base.one_reading import OneReading
-from ..records.protocols import Candidate, Host
+from ..records.protocols import RECIPE, Candidate, Host
 
 if TYPE_CHECKING:
     from ..checkpoints.overrides import Overrides
     from ..checkpoints.presets import Preset
     from ..library.catalogue import Library
-
-#: Identities of candidates that are no file: what a workflow generates with.
-RECIPE = "recipe:"
 
 
 class InstalledHost(Host, Protocol):

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import HostError
 from ..checkpoints.presets import CODEC
-from ..records.protocols import Candidate, GenerationSettings
+from ..records.protocols import RECIPE, Candidate, GenerationSettings
 from ..records.specification_file import storable
 from ..submitting.recorder import BASE_SEED
-from .candidates import RECIPE
 
 if TYPE_CHECKING:
     from PIL import Image

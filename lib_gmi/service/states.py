@@ -13,10 +13,10 @@ from ..encoders import registry
 from ..library.packs import PackedSpecification, Packs, visible
 from ..ranking.comparable import MIN_PROMPTS
 from ..ranking.fitted import Selection
-from ..records.protocols import Candidate, GenerationSettings
+from ..records.protocols import RECIPE, Candidate, GenerationSettings
 from ..records.specification import OWN_PROMPTS
 from ..submitting.recorder import completed
-from .candidates import RECIPE, Candidates
+from .candidates import Candidates
 
 if TYPE_CHECKING:
     from ..checkpoints.presets import Preset

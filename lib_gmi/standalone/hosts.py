@@ -17,8 +17,7 @@ from ..checkpoints.presets import CODEC, Preset
 from ..encoders import DEFAULT, registry
 from ..hosts.folder import FolderHost
 from ..records.prompts import Prompt, PromptSet, default_prompt_set
-from ..records.protocols import Candidate, GenerationRequest, GenerationSettings, Session
-from ..service.candidates import RECIPE
+from ..records.protocols import RECIPE, Candidate, GenerationRequest, GenerationSettings, Session
 from ..service.samples import Samples
 from ..service.snapshots import NOTHING
 from ..submitting.recorder import BASE_SEED

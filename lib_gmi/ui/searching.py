@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import RequestError, SearchError
 from ..base.recent import Recent
+from ..records.protocols import RECIPE
 from ..routes.fields import MAX_PROMPT
 from ..routes.rows import sample_url
 from ..routes.searching import address, name_of
 from ..search.hits import LIBRARY, NOTHING, to_csv, to_json
 from ..search.query import EMPTY_QUERY, Query
 from ..search.searcher import EMPTY_LIBRARY
-from ..service.candidates import RECIPE
 from ..service.filters import Filter
 from . import cards
 from .bodies import text, texts

@@ -17,12 +17,12 @@ from standins.host import BLACK, Running, drawn, start
 
 from lib_gmi.base.errors import GMIError, ImageError, InterrogatorError, RankingError, RequestError
 from lib_gmi.checkpoints.overrides import PresetError
+from lib_gmi.records.protocols import RECIPE
 from lib_gmi.routes import fields
 from lib_gmi.routes.fields import MAX_IMAGES, MAX_PROMPT
 from lib_gmi.routes.route import PREFIX
 from lib_gmi.service import filters, recipes, samples
 from lib_gmi.service.answers import RANKERS
-from lib_gmi.service.candidates import RECIPE
 from lib_gmi.service.recipes import Workflow
 
 ALPHA, BETA, GAMMA = "alpha.safetensors", "anime/beta.safetensors", "gamma.safetensors"

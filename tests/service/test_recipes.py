@@ -16,9 +16,9 @@ from lib_gmi.base import files
 from lib_gmi.base.errors import HostError, LibraryError, PromptSetError
 from lib_gmi.library.catalogue import Library
 from lib_gmi.records.prompts import Dialect, PromptSet
+from lib_gmi.records.protocols import RECIPE
 from lib_gmi.records.specification import Specification
 from lib_gmi.service import recipes, samples
-from lib_gmi.service.candidates import RECIPE
 from lib_gmi.service.filters import Filter
 from lib_gmi.service.recipes import MAX_GRAPH, MAX_NAME, Workflow
 

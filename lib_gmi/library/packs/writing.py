@@ -13,7 +13,7 @@ from ... import __version__
 from ...base.errors import LibraryError, PackError
 from ...base.files import read_regular, write_atomic
 from ...records.prompts import default_prompt_set
-from ...records.protocols import Exclusion
+from ...records.protocols import RECIPE, Exclusion
 from ...records.specification import OWN_PROMPTS
 from ...records.specification import SCHEMA as SPECIFICATION_SCHEMA
 from ..entries import stem
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 #: Thumbnails by a specification's key, then by prompt id and seed.
 Thumbnails = Mapping[str, Mapping[tuple[str, int], bytes]]
-_RECIPE = "recipe:"
 #: Extra settings whose meaning is known; whatever else a host keeps there may be private.
 _EXTRA = ("prefix", "guidance", "shift", "prediction", "edited", "workflow")
 
@@ -79,7 +78,7 @@ def _against(specification: Specification, sharing: Sharing) -> str | None:
             "is known by a quick hash only, which nobody else can look up; export with --hash and "
             "the folder of your checkpoints"
         )
-    if identity.startswith(_RECIPE) and not sharing.recipes:
+    if identity.startswith(RECIPE) and not sharing.recipes:
         return "is a workflow of yours; export with --recipes to share its specification"
     if specification.own_prompts and not sharing.own_prompts:
         return "is of images of your own; export with --own-prompts to share its specification"
@@ -176,7 +175,7 @@ def without_private(specification: Specification, sharing: Sharing) -> Specifica
     name, title = candidate.name, candidate.title
     set_name = clean(prompt_set.name)
     if not sharing.folders:
-        if not candidate.identity.startswith(_RECIPE):  # a recipe's name has no folders
+        if not candidate.identity.startswith(RECIPE):  # a recipe's name has no folders
             name, title = _without_folders(name), _without_folders(title)
         if prompt_set.hash not in (default_prompt_set().hash, OWN_PROMPTS):
             # a set of one's own is called like the folder that it lies in
